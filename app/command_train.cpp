@@ -1,0 +1,207 @@
+// `handgrad train`: trains networks into a run directory.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cmath>
+#include <csignal>
+#include <cstdio>
+
+#include "commands.h"
+#include "errors.h"
+#include "export.h"
+#include "progress.h"
+#include "run_directory.h"
+#include "settings.h"
+#include "system.h"
+
+namespace handgrad::app {
+
+namespace {
+
+std::atomic<int> caught_signal{0};
+static_assert(std::atomic<int>::is_always_lock_free, "a signal handler may touch lock-free atomics only");
+
+// The first signal asks training to end and save; a second one ends the program.
+extern "C" void on_signal(int signal) {
+  int none = 0;
+  if (!caught_signal.compare_exchange_strong(none, signal)) _exit(128 + signal);
+}
+
+class Recorder : public TrainingObserver {
+ public:
+  Recorder(RunDirectory& run, Progress& progress) : run_(run), progress_(progress) {}
+
+  void on_step(std::int64_t step, std::int64_t total_steps) override { progress_.step(step, total_steps); }
+
+  void on_train(const TrainRecord& record) override {
+    run_.append_metrics({{"kind", "train"},
+                         {"step", record.step},
+                         {"epoch", record.epoch},
+                         {"loss", record.loss},
+                         {"l2_penalty", record.l2_penalty},
+                         {"learning_rate", record.learning_rate}});
+  }
+
+  void on_evaluation(const EvaluationRecord& record) override {
+    Json loss = Json::array();
+    Json accuracy = Json::array();
+    for (const LossAndAccuracy& validation : record.validation) {
+      loss.push_back(validation.loss);
+      accuracy.push_back(validation.accuracy);
+    }
+    run_.append_metrics({{"kind", "evaluation"},
+                         {"step", record.step},
+                         {"epoch", record.epoch},
+                         {"validation_loss", loss},
+                         {"validation_accuracy", accuracy}});
+    progress_.evaluation(record);
+  }
+
+  bool stop_requested() override { return caught_signal.load(std::memory_order_relaxed) != 0; }
+
+ private:
+  RunDirectory& run_;
+  Progress& progress_;
+};
+
+Json to_json(const LossAndAccuracy& metrics) {
+  return {{"loss", metrics.loss}, {"accuracy", metrics.accuracy}};
+}
+
+Json summary_json(const TrainingResult& result, const Architecture& architecture, const Dataset& dataset,
+                  at::Device device) {
+  Json replicas = Json::array();
+  for (const ReplicaResult& replica : result.replicas) {
+    Json entry = {{"seed", replica.seed},
+                  {"stopped", to_string(replica.stopped)},
+                  {"train", to_json(replica.train)},
+                  {"validation", replica.validation ? to_json(*replica.validation) : Json()},
+                  {"test", to_json(replica.test)},
+                  {"l2_penalty", replica.l2_penalty},
+                  {"best_step", replica.best_step}};
+    if (!replica.fault.empty()) entry["fault"] = replica.fault;
+    replicas.push_back(entry);
+  }
+  return {{"steps", result.steps},
+          {"epochs", result.epochs},
+          {"seconds", result.seconds},
+          {"microseconds_per_step", result.microseconds_per_step},
+          {"stopped", to_string(result.stopped)},
+          {"data", dataset.name},
+          {"data_sha256", dataset.sha256()},
+          {"architecture", architecture.description()},
+          {"parameters", architecture.parameter_count()},
+          {"device", device.str()},
+          {"blas", blas_library().name},
+          {"libtorch", libtorch_version()},
+          {"version", version()},
+          {"replicas", replicas}};
+}
+
+std::string row(const char* name, const LossAndAccuracy& metrics) {
+  return fmt::format("  {:<12}{:>9.4f}{:>11.2f} %\n", name, metrics.loss, 100 * metrics.accuracy);
+}
+
+std::string replica_table(const std::vector<ReplicaResult>& replicas) {
+  std::string text = "  seed          validation      test        best step\n";
+  double sum = 0;
+  double squares = 0;
+  for (const ReplicaResult& replica : replicas) {
+    const double test = 100 * replica.test.accuracy;
+    sum += test;
+    squares += test * test;
+    text += fmt::format("  {:<12}{:>10} %{:>9.2f} %{:>14}{}\n", replica.seed,
+                        replica.validation ? fmt::format("{:.2f}", 100 * replica.validation->accuracy) : "-",
+                        test, replica.best_step, replica.fault.empty() ? "" : "  " + replica.fault);
+  }
+  const auto count = static_cast<double>(replicas.size());
+  const double deviation = std::sqrt(std::max(0.0, (squares - sum * sum / count) / (count - 1)));
+  return text + fmt::format("  test accuracy: mean {:.2f} %, standard deviation {:.2f} over {} networks\n",
+                            sum / count, deviation, replicas.size());
+}
+
+void print_result(const TrainingResult& result, const Settings& settings, const RunDirectory& run) {
+  fmt::print("\n{} steps in {:.1f} s, {:.1f} µs a step{}; stopped: {}\n", result.steps, result.seconds,
+             result.microseconds_per_step,
+             settings.replicas > 1 ? fmt::format(" of all {} networks", settings.replicas) : "",
+             to_string(result.stopped));
+  if (settings.replicas > 1) {
+    fmt::print("{}", replica_table(result.replicas));
+  } else {
+    const ReplicaResult& replica = result.replicas.front();
+    fmt::print("  {:<12}{:>9}{:>13}\n", "", "loss", "accuracy");
+    fmt::print("{}", row("train", replica.train));
+    if (replica.validation) fmt::print("{}", row("validation", *replica.validation));
+    fmt::print("{}", row("test", replica.test));
+    fmt::print("  L2 penalty {:.4f}, best step {}\n", replica.l2_penalty, replica.best_step);
+  }
+  fmt::print("saved: {}\n", run.model_path(0).string());
+}
+
+Options train_options() {
+  Options options("train", "trains networks and saves the best parameters", "");
+  add_data_flags(options);
+  add_network_flags(options);
+  add_training_flags(options);
+  add_machine_flags(options);
+  options.value("out", "", "DIR", "where the run goes [the next free runs/NNN]")
+      .toggle("overwrite", "replace a run that is in --out")
+      .value("config", "", "FILE", "a run's config.json to take settings from; flags win");
+  return options;
+}
+
+}  // namespace
+
+int train_command(const Arguments& arguments) {
+  Options options = train_options();
+  if (!options.parse(arguments)) {
+    fmt::print("{}", options.help());
+    return 0;
+  }
+  if (!options.text("config").empty()) {
+    options.apply_config(read_json(options.text("config")), options.text("config"));
+  }
+  const Settings settings = read_settings(options);
+  const at::Device device = use_machine(options);
+
+  const Dataset dataset = load_dataset(settings.data.source, settings.data.classes);
+  const Splits splits = split(dataset, settings.data.split, at::TensorOptions(device).dtype(at::kFloat));
+  const Architecture architecture = settings.architecture(dataset);
+  validate(settings.training, architecture, settings.replicas, splits.train.count());
+  Network network(architecture, settings.replicas, splits.train.images.options(), settings.compat);
+
+  RunDirectory run(options.text("out"), options.on("overwrite"));
+  run.write_json("config.json", config_json(options, settings));
+  fmt::print("{}, {} parameters{}; data: {}, {} train, {} validation, {} test images; run: {}\n",
+             architecture.description(), architecture.parameter_count(),
+             settings.replicas > 1 ? fmt::format(" × {} networks", settings.replicas) : "", dataset.name,
+             splits.train.count(), splits.validation.count(), splits.test.count(), run.path().string());
+  std::fflush(stdout);
+
+  std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_signal);
+  TrainingResult result;
+  {
+    Progress progress;
+    Recorder recorder(run, progress);
+    result = train(network, splits, settings.training, recorder);
+  }
+  const ImageShape shape{dataset.rows(), dataset.columns()};
+  for (std::int64_t r = 0; r < settings.replicas; ++r) save_torchscript(run.model_path(r), network, r, shape);
+  run.write_json("summary.json", summary_json(result, architecture, dataset, device));
+  print_result(result, settings, run);
+
+  if (const int signal = caught_signal.load()) return 128 + signal;
+  for (const ReplicaResult& replica : result.replicas) {
+    if (!replica.fault.empty()) {
+      throw NumericError(
+          fmt::format("the network of seed {} left the finite numbers at {}; try a smaller "
+                      "--learning-rate",
+                      replica.seed, replica.fault));
+    }
+  }
+  return 0;
+}
+
+}  // namespace handgrad::app

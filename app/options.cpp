@@ -1,0 +1,196 @@
+// The flags of a command.
+#include "options.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cxxopts.hpp>
+
+namespace handgrad::app {
+
+namespace {
+
+template <typename Number>
+Number parse_strictly(const std::string& text) {
+  Number value{};
+  const char* end = text.data() + text.size();
+  const auto [stopped, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || stopped != end) throw std::invalid_argument(text);
+  return value;
+}
+
+// cxxopts marks names with typographic quotes; here they stand plain.
+std::string plain(std::string text) {
+  for (const char* quote : {"‘", "’", "'"}) {
+    for (auto at = text.find(quote); at != std::string::npos; at = text.find(quote))
+      text.erase(at, std::string(quote).size());
+  }
+  return text;
+}
+
+}  // namespace
+
+std::int64_t parse_integer(const std::string& text) {
+  return parse_strictly<std::int64_t>(text);
+}
+
+double parse_number(const std::string& text) {
+  const auto value = parse_strictly<double>(text);
+  if (!std::isfinite(value)) throw std::invalid_argument(text);
+  return value;
+}
+
+Options::Options(std::string command, std::string summary, std::string positional)
+    : command_(std::move(command)), summary_(std::move(summary)), positional_help_(std::move(positional)) {}
+
+Options& Options::value(const std::string& name, const std::string& default_value,
+                        const std::string& placeholder, const std::string& help) {
+  flags_.push_back({name, default_value, placeholder, help, false});
+  values_[name] = default_value;
+  return *this;
+}
+
+Options& Options::toggle(const std::string& name, const std::string& help) {
+  flags_.push_back({name, "false", "", help, true});
+  values_[name] = "false";
+  return *this;
+}
+
+bool Options::parse(const std::vector<std::string>& arguments) {
+  cxxopts::Options parser("handgrad " + command_);
+  auto add = parser.add_options();
+  add("h,help", "");
+  for (const Flag& flag : flags_) {
+    auto value = cxxopts::value<std::string>();
+    add(flag.name, "", flag.is_toggle ? value->implicit_value("true") : value);
+  }
+  std::vector<const char*> argv = {"handgrad"};
+  for (const std::string& argument : arguments) argv.push_back(argument.c_str());
+  try {
+    const cxxopts::ParseResult result = parser.parse(static_cast<int>(argv.size()), argv.data());
+    if (result.count("help") > 0) return false;
+    for (const Flag& flag : flags_) {
+      if (result.count(flag.name) == 0) continue;
+      values_[flag.name] = result[flag.name].as<std::string>();
+      given_[flag.name] = true;
+    }
+    positional_arguments_ = result.unmatched();
+  } catch (const std::exception& error) {
+    throw UsageError(fmt::format("{}; `handgrad {} --help` lists the flags", plain(error.what()), command_));
+  }
+  if (positional_help_.empty() && !positional_arguments_.empty()) {
+    throw UsageError(
+        fmt::format("unexpected argument {}; `handgrad {}` takes flags only, `--help` lists them",
+                    positional_arguments_.front(), command_));
+  }
+  return true;
+}
+
+void Options::apply_config(const nlohmann::json& config, const std::string& file) {
+  if (!config.is_object())
+    throw UsageError(fmt::format("--config: {} holds no JSON object; use a run's config.json", file));
+  for (const auto& [key, entry] : config.items()) {
+    if (key == "version") continue;
+    std::string name = key;
+    std::replace(name.begin(), name.end(), '_', '-');
+    if (values_.count(name) == 0) {
+      throw UsageError(fmt::format(
+          "--config: {} has the key {}, which is no flag of `handgrad {}`; remove it", file, key, command_));
+    }
+    if (given_[name]) continue;
+    values_[name] = entry.is_string() ? entry.get<std::string>() : entry.dump();
+    given_[name] = true;
+  }
+}
+
+std::string Options::help() const {
+  std::string text = fmt::format("handgrad {}: {}\n\nUsage: handgrad {} {}[FLAGS]\n\nFlags:\n", command_,
+                                 summary_, command_, positional_help_.empty() ? "" : positional_help_ + " ");
+  std::size_t width = 0;
+  const auto left = [](const Flag& flag) {
+    return fmt::format("--{}{}{}", flag.name, flag.placeholder.empty() ? "" : " ", flag.placeholder);
+  };
+  for (const Flag& flag : flags_) width = std::max(width, left(flag).size());
+  for (const Flag& flag : flags_) {
+    const bool show_default = !flag.is_toggle && !flag.default_value.empty();
+    text += fmt::format("  {:<{}}  {}{}\n", left(flag), width, flag.help,
+                        show_default ? fmt::format(" [{}]", flag.default_value) : "");
+  }
+  return text + fmt::format("  {:<{}}  this text\n", "--help", width);
+}
+
+bool Options::given(const std::string& name) const {
+  const auto found = given_.find(name);
+  return found != given_.end() && found->second;
+}
+
+bool Options::on(const std::string& name) const {
+  const std::string& value = text(name);
+  if (value != "true" && value != "false") throw wrong(name, "true or false");
+  return value == "true";
+}
+
+const std::string& Options::text(const std::string& name) const {
+  return values_.at(name);
+}
+
+UsageError Options::wrong(const std::string& name, const std::string& allowed) const {
+  const std::string& value = text(name);
+  return UsageError(
+      fmt::format("--{}: got {}; must be {}", name, value.empty() ? "nothing" : value, allowed));
+}
+
+std::int64_t Options::integer(const std::string& name, std::int64_t least, std::int64_t most) const {
+  const bool open = most == std::numeric_limits<std::int64_t>::max();
+  const std::string allowed = open ? fmt::format("a whole number of at least {}", least)
+                                   : fmt::format("a whole number from {} to {}", least, most);
+  try {
+    const std::int64_t value = parse_integer(text(name));
+    if (value >= least && value <= most) return value;
+  } catch (const std::invalid_argument&) {
+  }
+  throw wrong(name, allowed);
+}
+
+double Options::number(const std::string& name, double least, double most) const {
+  const bool open = most == std::numeric_limits<double>::max();
+  const std::string allowed = open ? fmt::format("a number of at least {}", least)
+                                   : fmt::format("a number from {} to {}", least, most);
+  try {
+    const double value = parse_number(text(name));
+    if (value >= least && value <= most) return value;
+  } catch (const std::invalid_argument&) {
+  }
+  throw wrong(name, allowed);
+}
+
+std::size_t Options::choice(const std::string& name, const std::vector<std::string>& choices) const {
+  const auto found = std::find(choices.begin(), choices.end(), text(name));
+  if (found == choices.end()) throw wrong(name, fmt::format("one of {}", fmt::join(choices, ", ")));
+  return static_cast<std::size_t>(found - choices.begin());
+}
+
+std::vector<std::int64_t> Options::integers_or_none(const std::string& name, std::int64_t least,
+                                                    std::int64_t most) const {
+  std::vector<std::int64_t> numbers;
+  const std::string& list = text(name);
+  if (list == "none") return numbers;
+  const std::string allowed =
+      fmt::format("whole numbers from {} to {} with commas between, such as 20,7,5, or none", least, most);
+  for (std::size_t begin = 0; begin <= list.size();) {
+    const std::size_t comma = std::min(list.find(',', begin), list.size());
+    try {
+      numbers.push_back(parse_integer(list.substr(begin, comma - begin)));
+    } catch (const std::invalid_argument&) {
+      throw wrong(name, allowed);
+    }
+    if (numbers.back() < least || numbers.back() > most) throw wrong(name, allowed);
+    begin = comma + 1;
+  }
+  return numbers;
+}
+
+}  // namespace handgrad::app

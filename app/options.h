@@ -1,0 +1,77 @@
+// The flags of a command: declared once, parsed strictly, shown by --help with their defaults.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace handgrad::app {
+
+// A command line that is wrong by itself; the message names the flag, the value, what is allowed and the fix.
+struct UsageError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+class Options {
+ public:
+  // `positional`: how --help writes the arguments that are no flags, such as "MODEL"; "" where there are
+  // none.
+  Options(std::string command, std::string summary, std::string positional);
+
+  // A flag that takes a value, and one that is there or not. Names are without the dashes.
+  Options& value(const std::string& name, const std::string& default_value, const std::string& placeholder,
+                 const std::string& help);
+  Options& toggle(const std::string& name, const std::string& help);
+
+  // Parses the arguments after the command's name. Returns false where --help was asked for.
+  // Throws UsageError for unknown flags and missing values.
+  bool parse(const std::vector<std::string>& arguments);
+
+  // Takes what a config.json says for all flags that the command line did not give.
+  void apply_config(const nlohmann::json& config, const std::string& file);
+
+  std::string help() const;
+
+  bool given(const std::string& name) const;  // on the command line or in the config file
+  bool on(const std::string& name) const;
+  const std::string& text(const std::string& name) const;
+  const std::vector<std::string>& positional() const { return positional_arguments_; }
+
+  // Throws UsageError for anything but a whole number, or a finite number, in the range.
+  std::int64_t integer(const std::string& name, std::int64_t least,
+                       std::int64_t most = std::numeric_limits<std::int64_t>::max()) const;
+  double number(const std::string& name, double least,
+                double most = std::numeric_limits<double>::max()) const;
+
+  // The position of the value among `choices`.
+  std::size_t choice(const std::string& name, const std::vector<std::string>& choices) const;
+
+  // "20,7,5" → {20, 7, 5}; "none" → {}.
+  std::vector<std::int64_t> integers_or_none(const std::string& name, std::int64_t least,
+                                             std::int64_t most) const;
+
+  // "--name: got VALUE; must be ALLOWED".
+  UsageError wrong(const std::string& name, const std::string& allowed) const;
+
+ private:
+  struct Flag {
+    std::string name, default_value, placeholder, help;
+    bool is_toggle;
+  };
+
+  std::string command_, summary_, positional_help_;
+  std::vector<Flag> flags_;
+  std::map<std::string, std::string> values_;
+  std::map<std::string, bool> given_;
+  std::vector<std::string> positional_arguments_;
+};
+
+// Strict numbers: the whole text, finite, no blanks. Throw std::invalid_argument.
+std::int64_t parse_integer(const std::string& text);
+double parse_number(const std::string& text);
+
+}  // namespace handgrad::app

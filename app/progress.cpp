@@ -1,0 +1,63 @@
+// Training as it goes, on stderr.
+#include "progress.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdio>
+#include <string>
+
+namespace handgrad::app {
+
+namespace {
+
+constexpr std::chrono::milliseconds terminal_interval(100);
+constexpr std::chrono::seconds plain_interval(2);
+
+std::string duration(double seconds) {
+  const auto whole = std::llround(seconds);
+  return whole < 3600 ? fmt::format("{}:{:02}", whole / 60, whole % 60)
+                      : fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
+}
+
+}  // namespace
+
+Progress::Progress() : is_terminal_(isatty(STDERR_FILENO) == 1), begin_(Clock::now()), next_update_(begin_) {}
+
+Progress::~Progress() {
+  if (is_terminal_ && step_ > 0) fmt::print(stderr, "\r\033[K");
+}
+
+void Progress::step(std::int64_t step, std::int64_t total_steps) {
+  step_ = step;
+  total_ = total_steps;
+  if (is_terminal_ && Clock::now() >= next_update_) draw();
+}
+
+void Progress::evaluation(const EvaluationRecord& record) {
+  const LossAndAccuracy& first = record.validation.front();
+  validation_ = fmt::format("epoch {}  validation loss {:.4f}  accuracy {:.2f} %{}", record.epoch, first.loss,
+                            100 * first.accuracy, record.validation.size() > 1 ? "  (first network)" : "");
+  if (Clock::now() >= next_update_ || step_ == total_) draw();
+}
+
+void Progress::draw() {
+  const Clock::time_point now = Clock::now();
+  const double seconds = std::chrono::duration<double>(now - begin_).count();
+  const double rate = seconds > 0 ? static_cast<double>(step_) / seconds : 0;
+  const std::string eta = rate > 0 ? duration(static_cast<double>(total_ - step_) / rate) : "?";
+  if (is_terminal_) {
+    constexpr std::int64_t width = 24;
+    const std::int64_t filled = total_ > 0 ? width * step_ / total_ : 0;
+    fmt::print(stderr, "\r\033[K[{:=<{}}{:{}}] {:3} %  {:.0f} steps/s  {} left  {}", "", filled, "",
+               width - filled, total_ > 0 ? 100 * step_ / total_ : 0, rate, eta, validation_);
+    next_update_ = now + terminal_interval;
+  } else {
+    fmt::print(stderr, "step {} of {}  {:.0f} steps/s  {} left  {}\n", step_, total_, rate, eta, validation_);
+    next_update_ = now + plain_interval;
+  }
+  std::fflush(stderr);
+}
+
+}  // namespace handgrad::app

@@ -1,0 +1,34 @@
+// Training as it goes, on stderr: a bar on a terminal, plain lines elsewhere.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "trainer.h"
+
+namespace handgrad::app {
+
+class Progress {
+ public:
+  Progress();
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  void step(std::int64_t step, std::int64_t total_steps);
+  void evaluation(const EvaluationRecord& record);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void draw();
+
+  bool is_terminal_;
+  Clock::time_point begin_, next_update_;
+  std::int64_t step_ = 0;
+  std::int64_t total_ = 0;
+  std::string validation_;
+};
+
+}  // namespace handgrad::app

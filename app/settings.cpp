@@ -1,0 +1,248 @@
+// The flags that describe data, network and training.
+#include "settings.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "errors.h"
+#include "system.h"
+
+namespace handgrad::app {
+
+namespace {
+
+constexpr std::int64_t most_replicas = 100000;
+constexpr std::int64_t widest_layer = 65536;
+constexpr const char* default_data_directory = "data/mnist";
+const std::vector<std::string> split_names = {"official", "pooled"};
+
+std::string number_text(double value) {
+  return fmt::format("{}", value);
+}
+
+// "100" steps or "1ep" epochs.
+Interval read_interval(const Options& options, const std::string& name) {
+  std::string digits = options.text(name);
+  Interval interval;
+  interval.unit = Interval::Unit::steps;
+  if (digits.size() > 2 && digits.compare(digits.size() - 2, 2, "ep") == 0) {
+    interval.unit = Interval::Unit::epochs;
+    digits.resize(digits.size() - 2);
+  }
+  try {
+    interval.count = parse_integer(digits);
+    if (interval.count >= 1) return interval;
+  } catch (const std::invalid_argument&) {
+  }
+  throw options.wrong(name, "a number of steps such as 100, or of epochs such as 1ep");
+}
+
+Compat read_compat(const Options& options) {
+  Compat compat;
+  std::string list = options.text("compat");
+  if (list == "none") return compat;
+  list += ',';
+  for (std::size_t begin = 0; begin < list.size();) {
+    const std::size_t comma = list.find(',', begin);
+    if (list.substr(begin, comma - begin) != "bn-no-backward")
+      throw options.wrong("compat", "none or bn-no-backward");
+    compat.bn_no_backward = true;
+    begin = comma + 1;
+  }
+  return compat;
+}
+
+double above_zero(const Options& options, const std::string& name) {
+  try {
+    const double value = parse_number(options.text(name));
+    if (value > 0) return value;
+  } catch (const std::invalid_argument&) {
+  }
+  throw options.wrong(name, "a number above 0");
+}
+
+double below_one(const Options& options, const std::string& name) {
+  try {
+    const double value = parse_number(options.text(name));
+    if (value >= 0 && value < 1) return value;
+  } catch (const std::invalid_argument&) {
+  }
+  throw options.wrong(name, "a number of at least 0 and below 1");
+}
+
+}  // namespace
+
+Architecture Settings::architecture(const Dataset& dataset) const {
+  return {dataset.rows() * dataset.columns(), hidden, dataset.classes, batch_norm};
+}
+
+void add_data_flags(Options& options) {
+  const SplitOptions split;
+  options
+      .value("data", "", "DIR",
+             fmt::format("the four IDX files, plain or .gz, or `synthetic` [MNIST_DIR, else {}]",
+                         default_data_directory))
+      .value("classes", "0", "N", "number of classes; 0: as many as the labels name, at most 10")
+      .value("split", "official", "KIND",
+             "official: the test files are the test set; pooled: 20 % of all images are")
+      .value("validation-fraction", number_text(split.validation_fraction), "X",
+             "share of the rest to validate on; 0: none, and no early stopping");
+}
+
+void add_network_flags(Options& options) {
+  options
+      .value("hidden", fmt::format("{}", fmt::join(Architecture().hidden, ",")), "LIST",
+             "widths of the hidden layers, or none")
+      .toggle("batch-norm", "batch norm after each hidden layer's ReLU")
+      .value("l2", number_text(TrainingOptions().l2.front()), "X",
+             "λ: adds (λ/2m) Σ‖W‖² to the loss, m the batch size")
+      .value("replicas", "1", "R", "networks to train side by side, with seeds SEED, SEED+1, …")
+      .value("seed", "1", "N", "of the initial weights")
+      .value("compat", "none", "LIST", "faults of the described notebook to switch on: bn-no-backward");
+}
+
+void add_training_flags(Options& options) {
+  const TrainingOptions training;
+  const OptimizerOptions optimizer;
+  options.value("batch-size", std::to_string(training.batch_size), "N", "images per step")
+      .value("epochs", std::to_string(training.epochs), "N",
+             "passes over the training set; 0: initialise only")
+      .value("learning-rate", number_text(training.learning_rate.front()), "X", "step size of the optimizer")
+      .value("optimizer", optimizer_names().front(), "NAME",
+             fmt::format("{}", fmt::join(optimizer_names(), ", ")))
+      .value("momentum", number_text(optimizer.momentum), "X", "of momentum and nesterov")
+      .value("beta1", number_text(optimizer.beta1), "X", "of adam and adamw")
+      .value("beta2", number_text(optimizer.beta2), "X", "of adam and adamw")
+      .value("adam-eps", number_text(optimizer.eps), "X", "of adam and adamw")
+      .value("weight-decay", number_text(optimizer.weight_decay), "X",
+             "PyTorch's weight decay on all parameters; takes the place of --l2")
+      .value("data-seed", "", "N", "of the split and the batch order [the seed]")
+      .value("evaluate-every", "1ep", "N|Nep", "steps or epochs between validations")
+      .value("patience", std::to_string(training.patience), "N",
+             "stop after so many validations without improvement")
+      .value("min-delta", number_text(training.min_delta), "X",
+             "smallest fall of the validation loss that counts");
+}
+
+void add_machine_flags(Options& options) {
+  options.value("device", "auto", "NAME", "auto, cpu, cuda or cuda:INDEX")
+      .value("threads", "1", "N", "CPU threads; small networks are fastest with 1");
+}
+
+std::string data_source(const Options& options) {
+  if (options.given("data")) return options.text("data");
+  const char* environment = std::getenv("MNIST_DIR");
+  if (environment != nullptr && *environment != '\0') return environment;
+  if (std::filesystem::is_directory(default_data_directory)) return default_data_directory;
+  throw UsageError(
+      fmt::format("--data: not given, MNIST_DIR is not set and there is no {}; name a directory, run "
+                  "scripts/fetch_mnist.sh, or use `--data synthetic`",
+                  default_data_directory));
+}
+
+DataSettings read_data_settings(const Options& options) {
+  DataSettings data;
+  data.source = data_source(options);
+  data.classes = options.integer("classes", 0, 256);
+  if (data.classes == 1) throw options.wrong("classes", "0, or from 2 to 256");
+  data.split.kind = static_cast<SplitOptions::Kind>(options.choice("split", split_names));
+  data.split.validation_fraction = below_one(options, "validation-fraction");
+  return data;
+}
+
+Settings read_settings(const Options& options) {
+  Settings settings;
+  TrainingOptions& training = settings.training;
+  settings.hidden = options.integers_or_none("hidden", 1, widest_layer);
+  settings.batch_norm = options.on("batch-norm");
+  settings.compat = read_compat(options);
+  if (settings.compat.bn_no_backward && !settings.batch_norm) {
+    throw UsageError(
+        "--compat: bn-no-backward needs --batch-norm, whose backward pass it leaves out; add that flag");
+  }
+  settings.replicas = options.integer("replicas", 1, most_replicas);
+  training.batch_size = options.integer("batch-size", 1);
+  training.epochs = options.integer("epochs", 0, 1000000);
+  training.learning_rate = {above_zero(options, "learning-rate")};
+  training.optimizer.kind =
+      static_cast<OptimizerOptions::Kind>(options.choice("optimizer", optimizer_names()));
+  training.optimizer.momentum = below_one(options, "momentum");
+  training.optimizer.beta1 = below_one(options, "beta1");
+  training.optimizer.beta2 = below_one(options, "beta2");
+  training.optimizer.eps = above_zero(options, "adam-eps");
+  training.optimizer.weight_decay = options.number("weight-decay", 0);
+  training.l2 = {options.number("l2", 0)};
+  if (training.optimizer.weight_decay > 0) {
+    if (options.given("l2") && training.l2.front() > 0) {
+      throw UsageError("--weight-decay: takes the place of --l2; give one of the two");
+    }
+    training.l2 = {0};
+  }
+  const std::int64_t seed = options.integer("seed", 0);
+  training.seeds.clear();
+  for (std::int64_t r = 0; r < settings.replicas; ++r)
+    training.seeds.push_back(static_cast<std::uint64_t>(seed + r));
+  training.data_seed =
+      static_cast<std::uint64_t>(options.text("data-seed").empty() ? seed : options.integer("data-seed", 0));
+  training.evaluate_every = read_interval(options, "evaluate-every");
+  training.patience = options.integer("patience", 1);
+  training.min_delta = options.number("min-delta", 0);
+  settings.data = read_data_settings(options);
+  settings.data.split.seed = training.data_seed;
+  return settings;
+}
+
+at::Device use_machine(const Options& options) {
+  set_threads(static_cast<int>(options.integer("threads", 1, 1024)));
+  return choose_device(options.text("device"));
+}
+
+Json config_json(const Options& options, const Settings& settings) {
+  const TrainingOptions& training = settings.training;
+  return {{"version", version()},
+          {"data", settings.data.source},
+          {"classes", settings.data.classes},
+          {"split", options.text("split")},
+          {"validation_fraction", settings.data.split.validation_fraction},
+          {"hidden", options.text("hidden")},
+          {"batch_norm", settings.batch_norm},
+          {"l2", training.l2.front()},
+          {"replicas", settings.replicas},
+          {"seed", training.seeds.front()},
+          {"compat", options.text("compat")},
+          {"batch_size", training.batch_size},
+          {"epochs", training.epochs},
+          {"learning_rate", training.learning_rate.front()},
+          {"optimizer", options.text("optimizer")},
+          {"momentum", training.optimizer.momentum},
+          {"beta1", training.optimizer.beta1},
+          {"beta2", training.optimizer.beta2},
+          {"adam_eps", training.optimizer.eps},
+          {"weight_decay", training.optimizer.weight_decay},
+          {"data_seed", training.data_seed},
+          {"evaluate_every", options.text("evaluate-every")},
+          {"patience", training.patience},
+          {"min_delta", training.min_delta},
+          {"device", options.text("device")},
+          {"threads", options.integer("threads", 1)}};
+}
+
+DataSettings data_settings_of_run(const nlohmann::json& config, const std::string& file) {
+  try {
+    DataSettings data;
+    data.source = config.at("data").get<std::string>();
+    data.classes = config.at("classes").get<std::int64_t>();
+    data.split.kind =
+        config.at("split") == split_names.back() ? SplitOptions::Kind::pooled : SplitOptions::Kind::official;
+    data.split.validation_fraction = config.at("validation_fraction").get<double>();
+    data.split.seed = config.at("data_seed").get<std::uint64_t>();
+    return data;
+  } catch (const nlohmann::json::exception& error) {
+    throw ModelError(fmt::format("{}: is not the configuration of a run ({})", file, error.what()));
+  }
+}
+
+}  // namespace handgrad::app

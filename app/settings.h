@@ -1,0 +1,54 @@
+// The flags that describe data, network and training: shared by all commands that need them, read once into
+// the library's options, written to config.json.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "dataset.h"
+#include "network.h"
+#include "options.h"
+#include "run_directory.h"
+#include "trainer.h"
+
+namespace handgrad::app {
+
+struct DataSettings {
+  std::string source;        // a directory or "synthetic"
+  std::int64_t classes = 0;  // 0: as many as the labels name
+  SplitOptions split;
+};
+
+struct Settings {
+  DataSettings data;
+  std::vector<std::int64_t> hidden;
+  bool batch_norm = false;
+  Compat compat;
+  std::int64_t replicas = 1;
+  TrainingOptions training;
+
+  Architecture architecture(const Dataset& dataset) const;
+};
+
+void add_data_flags(Options& options);
+void add_network_flags(Options& options);
+void add_training_flags(Options& options);
+void add_machine_flags(Options& options);
+
+// --data, else MNIST_DIR, else data/mnist where that exists. Throws UsageError where there is none of them.
+std::string data_source(const Options& options);
+
+// Throw UsageError, naming the flag.
+DataSettings read_data_settings(const Options& options);
+Settings read_settings(const Options& options);
+
+// Sets the threads and returns the device that --threads and --device ask for.
+at::Device use_machine(const Options& options);
+
+// What config.json holds: every setting under the name of its flag, with _ for -.
+Json config_json(const Options& options, const Settings& settings);
+
+// What `network` and `data` of a run were, from its config.json. Throws ModelError where `config` is none.
+DataSettings data_settings_of_run(const nlohmann::json& config, const std::string& file);
+
+}  // namespace handgrad::app

@@ -1,0 +1,199 @@
+// Labelled images: reading, checking, splitting.
+#include "dataset.h"
+
+#include <fmt/format.h>
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <numeric>
+
+#include "errors.h"
+#include "random.h"
+#include "synthetic.h"
+
+namespace handgrad {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::int64_t default_most_classes = 10;
+
+// Sizes and seeds of the generated set: another seed for the test images, so that they are new to the
+// network.
+constexpr std::int64_t synthetic_train_count = 20000;
+constexpr std::int64_t synthetic_test_count = 4000;
+constexpr std::uint64_t synthetic_train_seed = 1;
+constexpr std::uint64_t synthetic_test_seed = 2;
+
+fs::path find_file(const fs::path& directory, const std::string& part, const std::string& kind) {
+  for (const char* separator : {"-", "."}) {
+    for (const char* ending : {"", ".gz"}) {
+      fs::path path = directory / fmt::format("{}{}{}-ubyte{}", part, separator, kind, ending);
+      if (fs::exists(path)) return path;
+    }
+  }
+  throw DataError(
+      fmt::format("{}: no {}-{}-ubyte (or .gz) in this directory; scripts/fetch_mnist.sh gets the four files",
+                  directory.string(), part, kind));
+}
+
+IdxArray read_idx(const fs::path& path) {
+  return parse_idx(read_file(path), path.string());
+}
+
+void read_pair(const fs::path& directory, const std::string& part, IdxArray& images, IdxArray& labels,
+               std::int64_t& label_limit, std::int64_t classes) {
+  const fs::path images_path = find_file(directory, part + "-images", "idx3");
+  const fs::path labels_path = find_file(directory, part + "-labels", "idx1");
+  images = read_idx(images_path);
+  labels = read_idx(labels_path);
+  if (images.shape.size() != 3) {
+    throw DataError(fmt::format("{}: has {} dimensions; images have 3: count, rows, columns",
+                                images_path.string(), images.shape.size()));
+  }
+  if (labels.shape.size() != 1) {
+    throw DataError(
+        fmt::format("{}: has {} dimensions; labels have 1", labels_path.string(), labels.shape.size()));
+  }
+  if (images.shape[0] != labels.shape[0]) {
+    throw DataError(fmt::format("{}: holds {} images but {} holds {} labels; the two must belong together",
+                                images_path.string(), images.shape[0], labels_path.filename().string(),
+                                labels.shape[0]));
+  }
+  const std::int64_t limit = classes > 0 ? classes : default_most_classes;
+  for (std::size_t i = 0; i < labels.values.size(); ++i) {
+    const std::int64_t label = labels.values[i];
+    if (label >= limit) {
+      throw DataError(
+          fmt::format("{}: label {} of image {} is outside the {} classes 0 to {}; if the set has more, "
+                      "give their number with --classes",
+                      labels_path.string(), label, i, limit, limit - 1));
+    }
+    label_limit = std::max(label_limit, label + 1);
+  }
+}
+
+Dataset synthetic_dataset() {
+  Dataset dataset;
+  dataset.name = synthetic_name;
+  LabelledImages train = synthetic_digits(synthetic_train_count, synthetic_train_seed);
+  LabelledImages test = synthetic_digits(synthetic_test_count, synthetic_test_seed);
+  dataset.train_images = std::move(train.images);
+  dataset.train_labels = std::move(train.labels);
+  dataset.test_images = std::move(test.images);
+  dataset.test_labels = std::move(test.labels);
+  dataset.classes = 10;
+  return dataset;
+}
+
+}  // namespace
+
+std::string Dataset::sha256() const {
+  const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
+  bool good = context != nullptr && EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) == 1;
+  for (const IdxArray* array : {&train_images, &train_labels, &test_images, &test_labels}) {
+    const Bytes bytes = serialize_idx(*array);
+    good = good && EVP_DigestUpdate(context.get(), bytes.data(), bytes.size()) == 1;
+  }
+  std::uint8_t digest[EVP_MAX_MD_SIZE];
+  unsigned int size = 0;
+  good = good && EVP_DigestFinal_ex(context.get(), digest, &size) == 1;
+  if (!good) throw Error("SHA-256 failed inside OpenSSL; its installation may be damaged");
+  std::string text;
+  for (unsigned int i = 0; i < size; ++i) text += fmt::format("{:02x}", digest[i]);
+  return text;
+}
+
+Dataset load_dataset(const std::string& source, std::int64_t classes) {
+  if (source == synthetic_name) return synthetic_dataset();
+  const fs::path directory(source);
+  if (!fs::is_directory(directory)) {
+    throw DataError(
+        fmt::format("--data: {} is not a directory; name one with the four MNIST files "
+                    "(scripts/fetch_mnist.sh gets them), or `synthetic`",
+                    source));
+  }
+  Dataset dataset;
+  dataset.name = source;
+  std::int64_t label_limit = 0;
+  read_pair(directory, "train", dataset.train_images, dataset.train_labels, label_limit, classes);
+  read_pair(directory, "t10k", dataset.test_images, dataset.test_labels, label_limit, classes);
+  dataset.classes = classes > 0 ? classes : std::max<std::int64_t>(label_limit, 2);
+  const auto& train = dataset.train_images.shape;
+  const auto& test = dataset.test_images.shape;
+  if (train[1] != test[1] || train[2] != test[2]) {
+    throw DataError(
+        fmt::format("{}: training images are {} × {} but test images {} × {}; they must be of one size",
+                    source, train[1], train[2], test[1], test[2]));
+  }
+  return dataset;
+}
+
+SplitIndices split_indices(std::int64_t train_count, std::int64_t test_count, const SplitOptions& options) {
+  const bool pooled = options.kind == SplitOptions::Kind::pooled;
+  std::vector<std::int64_t> order(static_cast<std::size_t>(pooled ? train_count + test_count : train_count));
+  std::iota(order.begin(), order.end(), 0);
+  Random(options.seed, Stream::split).shuffle(order);
+
+  const auto share = [](double fraction, std::size_t count) {
+    return static_cast<std::ptrdiff_t>(std::llround(fraction * static_cast<double>(count)));
+  };
+  const auto test_end = order.begin() + (pooled ? share(0.2, order.size()) : 0);
+  const auto rest = static_cast<std::size_t>(order.end() - test_end);
+  const auto validation_end = test_end + share(options.validation_fraction, rest);
+
+  SplitIndices indices;
+  indices.test.assign(order.begin(), test_end);
+  indices.validation.assign(test_end, validation_end);
+  indices.train.assign(validation_end, order.end());
+  if (!pooled) {
+    indices.test.resize(static_cast<std::size_t>(test_count));
+    std::iota(indices.test.begin(), indices.test.end(), train_count);
+  }
+  if (indices.train.empty()) {
+    throw DataError(
+        fmt::format("--validation-fraction: {} leaves none of {} images to train on; choose a smaller one",
+                    options.validation_fraction, rest));
+  }
+  if (indices.validation.empty() && options.validation_fraction > 0) {
+    throw DataError(
+        fmt::format("--validation-fraction: {} of {} images is less than one image; choose a larger one, "
+                    "or 0 for training without validation",
+                    options.validation_fraction, rest));
+  }
+  return indices;
+}
+
+Tensor scaled_images(const IdxArray& images, const at::TensorOptions& options) {
+  // from_blob wants a mutable pointer; the tensor is only read.
+  auto* pixels =
+      const_cast<std::uint8_t*>(images.values.data());  // NOLINT(cppcoreguidelines-pro-type-const-cast)
+  const Tensor bytes = at::from_blob(pixels, images.shape, at::kByte);
+  return bytes.flatten(1).to(options).div_(255);
+}
+
+Tensor one_hot(const IdxArray& labels, std::int64_t classes, const at::TensorOptions& options) {
+  auto* values =
+      const_cast<std::uint8_t*>(labels.values.data());  // NOLINT(cppcoreguidelines-pro-type-const-cast)
+  const Tensor indices = at::from_blob(values, labels.shape, at::kByte).to(at::kLong);
+  return at::zeros({labels.shape[0], classes}, options)
+      .scatter_(1, indices.unsqueeze(1).to(options.device()), 1);
+}
+
+Splits split(const Dataset& dataset, const SplitOptions& options, const at::TensorOptions& tensor_options) {
+  const SplitIndices indices = split_indices(dataset.train_count(), dataset.test_count(), options);
+  const Tensor images = at::cat({scaled_images(dataset.train_images, tensor_options),
+                                 scaled_images(dataset.test_images, tensor_options)});
+  const Tensor targets = at::cat({one_hot(dataset.train_labels, dataset.classes, tensor_options),
+                                  one_hot(dataset.test_labels, dataset.classes, tensor_options)});
+  const auto pick = [&](const std::vector<std::int64_t>& chosen) {
+    const Tensor index = at::tensor(chosen, at::kLong).to(tensor_options.device());
+    return Examples{images.index_select(0, index), targets.index_select(0, index)};
+  };
+  return {pick(indices.train), pick(indices.validation), pick(indices.test)};
+}
+
+}  // namespace handgrad

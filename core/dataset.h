@@ -1,0 +1,79 @@
+// Labelled images: read from IDX files or generated, split into training, validation and test sets, and
+// turned into tensors.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "idx.h"
+#include "ops.h"
+
+namespace handgrad {
+
+// Pixels as they are on disk.
+struct Dataset {
+  std::string name;  // the directory, or "synthetic"
+  IdxArray train_images, train_labels;
+  IdxArray test_images, test_labels;
+  std::int64_t classes = 0;
+
+  std::int64_t rows() const { return train_images.shape[1]; }
+  std::int64_t columns() const { return train_images.shape[2]; }
+  std::int64_t train_count() const { return train_images.shape[0]; }
+  std::int64_t test_count() const { return test_images.shape[0]; }
+
+  // SHA-256, in hexadecimal, of the four unpacked IDX files one after the other: train images, train labels,
+  // test images, test labels.
+  std::string sha256() const;
+};
+
+constexpr const char* synthetic_name = "synthetic";
+
+// `source` is a directory with the four MNIST-named files ("train-images-idx3-ubyte", …; also with a dot
+// before "idx", also with ".gz"), or "synthetic" for the built-in generator. `classes` 0 takes the number
+// from the labels, at most 10: more must be asked for, so that one damaged label cannot add classes. Throws
+// DataError, naming the file.
+Dataset load_dataset(const std::string& source, std::int64_t classes = 0);
+
+struct SplitOptions {
+  enum class Kind { official, pooled };
+
+  // official: the training files give training and validation, the test files the test set.
+  // pooled: all images together; 20 % are the test set, the rest is training and validation.
+  Kind kind = Kind::official;
+  double validation_fraction = 0.2;  // of what is not the test set; 0: no validation set
+  std::uint64_t seed = 1;
+};
+
+// Which image of the training files (first), then of the test files, goes where.
+struct SplitIndices {
+  std::vector<std::int64_t> train, validation, test;
+};
+
+// Disjoint and together all images; a function of the counts and the options alone.
+// Throws DataError when no image is left to train on.
+SplitIndices split_indices(std::int64_t train_count, std::int64_t test_count, const SplitOptions& options);
+
+// A set ready for the network.
+struct Examples {
+  Tensor images;   // [N, rows·columns] in [0, 1]
+  Tensor targets;  // [N, classes], one-hot
+
+  std::int64_t count() const { return images.size(0); }
+};
+
+struct Splits {
+  Examples train, validation, test;  // validation may be empty
+};
+
+Splits split(const Dataset& dataset, const SplitOptions& options, const at::TensorOptions& tensor_options);
+
+// Pixels [N, rows, columns] as [N, rows·columns] in [0, 1]: x / 255.
+Tensor scaled_images(const IdxArray& images, const at::TensorOptions& options);
+
+// Labels [N] as one-hot rows [N, classes].
+Tensor one_hot(const IdxArray& labels, std::int64_t classes, const at::TensorOptions& options);
+
+}  // namespace handgrad

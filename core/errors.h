@@ -1,0 +1,43 @@
+// The failures of the library, one type per cause, each with a full sentence as its message: the thing, its
+// value, what is allowed, and what to do.
+#pragma once
+
+#include <stdexcept>
+
+namespace handgrad {
+
+struct Error : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// A setting that is wrong by itself, whatever data, files and machine it meets.
+struct ArgumentError : Error {
+  using Error::Error;
+};
+
+// A data set that cannot be read, is damaged, or does not fit the request.
+struct DataError : Error {
+  using Error::Error;
+};
+
+// A saved model that cannot be read or does not fit the request.
+struct ModelError : Error {
+  using Error::Error;
+};
+
+// A file or directory that cannot be read or written.
+struct FileError : Error {
+  using Error::Error;
+};
+
+// A device that this machine or this build does not have.
+struct DeviceError : Error {
+  using Error::Error;
+};
+
+// Training that left the finite numbers.
+struct NumericError : Error {
+  using Error::Error;
+};
+
+}  // namespace handgrad

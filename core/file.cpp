@@ -1,0 +1,269 @@
+// Whole files in and out: gzip is unpacked on the way in, files are replaced in one step on the way out.
+#include "file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <istream>
+#include <memory>
+#include <new>
+#include <system_error>
+#include <utility>
+
+#include "errors.h"
+
+namespace handgrad {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::size_t block_size = std::size_t{1} << 16;
+
+std::string reason(int error) {
+  return std::generic_category().message(error);
+}
+
+// A signal that the program handles must not fail a read or a write.
+template <typename Call>
+auto retry_interrupted(Call call) {
+  auto result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(int number = -1) : number_(number) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() { close(); }
+
+  int number() const { return number_; }
+  void set(int number) { number_ = number; }
+  int close() { return number_ < 0 ? 0 : ::close(std::exchange(number_, -1)); }
+
+ private:
+  int number_;
+};
+
+[[noreturn]] void refuse_size(const std::string& name, std::uint64_t limit) {
+  throw DataError(fmt::format("{}: holds more than {} bytes, the most that is read; give a smaller file",
+                              printable(name), limit));
+}
+
+// Collects blocks until `read_block(data, size)`, which returns how many bytes it read, returns 0.
+template <typename ReadBlock>
+Bytes read_blocks(const std::string& name, ReadBlock read_block) {
+  Bytes bytes;
+  std::array<char, block_size> block;
+  while (const std::size_t count = read_block(block.data(), block.size())) {
+    if (count > largest_file - bytes.size()) refuse_size(name, largest_file);
+    bytes.insert(bytes.end(), block.data(), block.data() + count);
+  }
+  return bytes;
+}
+
+bool is_gzip(const std::uint8_t* bytes, std::size_t size) {
+  return size >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b;
+}
+
+// The file that takes the new contents until they replace the target's. It lies in the target's directory,
+// because a rename is one step only within a file system. Every system call that changes a file is in this
+// class.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(int directory) : directory_(directory) {}
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+  ~TemporaryFile() {
+    if (!name_.empty()) ::unlinkat(directory_, name_.c_str(), 0);
+  }
+
+  int create() {
+    static std::atomic<unsigned> next{0};
+    std::string name;
+    // A name may be left over from a process that was killed, or in use by another machine on a shared disk.
+    do {
+      name = fmt::format(".handgrad-{}-{}.tmp", ::getpid(), next++);
+      file_.set(::openat(directory_, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    } while (file_.number() < 0 && (errno == EEXIST || errno == EINTR));
+    if (file_.number() >= 0) name_ = std::move(name);
+    return file_.number();
+  }
+
+  int set_permissions(fs::perms permissions) {
+    return ::fchmod(file_.number(), static_cast<mode_t>(permissions));
+  }
+
+  int write(std::string_view contents) {
+    while (!contents.empty()) {
+      const ssize_t count =
+          retry_interrupted([&] { return ::write(file_.number(), contents.data(), contents.size()); });
+      if (count < 0) return -1;
+      contents.remove_prefix(static_cast<std::size_t>(count));
+    }
+    return 0;
+  }
+
+  int flush() {
+    return retry_interrupted([&] { return ::fsync(file_.number()); });
+  }
+
+  int close() { return file_.close(); }
+
+  int rename(const fs::path& target) {
+    const int result = ::renameat(directory_, name_.c_str(), directory_, target.c_str());
+    if (result == 0) name_.clear();
+    return result;
+  }
+
+  // Makes the rename itself durable.
+  int flush_directory() {
+    const int result = retry_interrupted([&] { return ::fsync(directory_); });
+    // Some file systems have no such operation for directories.
+    return result < 0 && errno == EINVAL ? 0 : result;
+  }
+
+ private:
+  int directory_;
+  Descriptor file_;
+  std::string name_;
+};
+
+}  // namespace
+
+std::string printable(std::string_view name) {
+  if (name.empty()) return "(empty name)";
+  std::string line(name);
+  const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
+  std::replace_if(line.begin(), line.end(), is_control, '?');
+  return line;
+}
+
+Bytes unpack(Bytes bytes, const std::string& name, std::uint64_t limit) {
+  if (!is_gzip(bytes.data(), bytes.size())) {
+    if (bytes.size() > limit) refuse_size(name, limit);
+    return bytes;
+  }
+
+  z_stream stream{};
+  constexpr int gzip_only = 15 + 16;
+  if (inflateInit2(&stream, gzip_only) != Z_OK) throw std::bad_alloc();
+  const std::unique_ptr<z_stream, decltype(&inflateEnd)> ending(&stream, &inflateEnd);
+
+  Bytes unpacked;
+  std::array<std::uint8_t, block_size> block;
+  std::size_t left = bytes.size();
+  stream.next_in = bytes.data();
+  // A gzip file is one or more members, each a stream of its own.
+  while (left > 0) {
+    if (!is_gzip(stream.next_in, left)) {
+      throw DataError(fmt::format(
+          "{}: the {} bytes after the gzip stream are not gzip; the file is damaged: fetch it again",
+          printable(name), left));
+    }
+    inflateReset(&stream);
+    int result = Z_OK;
+    while (result != Z_STREAM_END) {
+      const auto given = static_cast<uInt>(std::min(left, block_size));
+      stream.avail_in = given;
+      stream.next_out = block.data();
+      stream.avail_out = static_cast<uInt>(block.size());
+      result = inflate(&stream, Z_NO_FLUSH);
+      left -= given - stream.avail_in;
+      if (result == Z_MEM_ERROR) throw std::bad_alloc();
+      if (result == Z_BUF_ERROR) {
+        throw DataError(fmt::format("{}: the gzip stream ends early; the file was cut short: fetch it again",
+                                    printable(name)));
+      }
+      if (result != Z_OK && result != Z_STREAM_END) {
+        throw DataError(fmt::format("{}: the gzip stream is damaged ({}): fetch it again", printable(name),
+                                    stream.msg ? stream.msg : "not a gzip stream"));
+      }
+      const std::size_t count = block.size() - stream.avail_out;
+      if (count > limit - unpacked.size()) refuse_size(name, limit);
+      unpacked.insert(unpacked.end(), block.data(), block.data() + count);
+    }
+  }
+  return unpacked;
+}
+
+Bytes read_file(const fs::path& path) {
+  const std::string name = path.string();
+  const auto check = [&](auto result) {
+    if (result < 0) {
+      const int error = errno;
+      throw FileError(fmt::format("{}: cannot be read: {}; give the path of a file that can be read",
+                                  printable(name), reason(error)));
+    }
+    return result;
+  };
+  const Descriptor file(check(retry_interrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); })));
+  Bytes bytes = read_blocks(name, [&](char* data, std::size_t size) {
+    return static_cast<std::size_t>(
+        check(retry_interrupted([&] { return ::read(file.number(), data, size); })));
+  });
+  return unpack(std::move(bytes), name);
+}
+
+Bytes read_stream(std::istream& stream, const std::string& name) {
+  Bytes bytes = read_blocks(name, [&](char* data, std::size_t size) {
+    stream.read(data, static_cast<std::streamsize>(size));
+    return static_cast<std::size_t>(stream.gcount());
+  });
+  if (stream.bad() || !stream.eof()) {
+    throw FileError(fmt::format("{}: cannot be read to its end; check where it comes from", printable(name)));
+  }
+  return unpack(std::move(bytes), name);
+}
+
+void write_file(const fs::path& path, std::string_view contents) {
+  const auto fail = [&](std::string_view step, int error) {
+    throw FileError(
+        fmt::format("{}: cannot be written: {}: {}; any earlier contents are unchanged: check the path, its "
+                    "permissions and the free space",
+                    printable(path.string()), step, reason(error)));
+  };
+  const auto check = [&](int result, std::string_view step) {
+    if (result < 0) fail(step, errno);
+    return result;
+  };
+
+  std::error_code error;
+  const fs::path target = fs::is_symlink(fs::symlink_status(path, error)) ? fs::canonical(path, error) : path;
+  if (target.empty()) fail("finding the file", error ? error.value() : ENOENT);
+  const fs::file_status earlier = fs::status(target, error);
+  if (fs::is_directory(earlier)) fail("replacing the file", EISDIR);
+  if (fs::exists(earlier) && !fs::is_regular_file(earlier)) {
+    throw FileError(fmt::format("{}: cannot be written: it is a device, pipe or socket; name a regular file",
+                                printable(path.string())));
+  }
+
+  const fs::path parent = target.has_parent_path() ? target.parent_path() : fs::path(".");
+  const Descriptor directory(
+      check(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), "opening its directory"));
+  TemporaryFile file(directory.number());
+  check(file.create(), "creating a file in its directory");
+  if (fs::exists(earlier)) check(file.set_permissions(earlier.permissions()), "keeping its permissions");
+  check(file.write(contents), "writing");
+  check(file.flush(), "flushing to disk");
+  check(file.close(), "closing");
+  check(file.rename(target.filename()), "replacing the file");
+  if (file.flush_directory() < 0) {
+    const int flush_error = errno;
+    throw FileError(
+        fmt::format("{}: holds the new contents, but a power failure may still undo them: flushing its "
+                    "directory failed: {}; check the disk and write again",
+                    printable(path.string()), reason(flush_error)));
+  }
+}
+
+}  // namespace handgrad

@@ -1,0 +1,93 @@
+// How good a classifier is.
+#include "metrics.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace handgrad {
+
+namespace {
+
+double ratio(std::int64_t part, std::int64_t whole) {
+  return whole == 0 ? std::numeric_limits<double>::quiet_NaN()
+                    : static_cast<double>(part) / static_cast<double>(whole);
+}
+
+std::vector<ClassMetrics> per_class(const std::vector<std::vector<std::int64_t>>& confusion) {
+  std::vector<ClassMetrics> classes(confusion.size());
+  for (std::size_t c = 0; c < confusion.size(); ++c) {
+    std::int64_t actual = 0;
+    std::int64_t called = 0;
+    for (std::size_t k = 0; k < confusion.size(); ++k) {
+      actual += confusion[c][k];
+      called += confusion[k][c];
+    }
+    const std::int64_t right = confusion[c][c];
+    classes[c] = {ratio(right, called), ratio(right, actual), ratio(2 * right, called + actual)};
+  }
+  return classes;
+}
+
+// Σ over bins of (share of images) · |accuracy − mean confidence|
+class CalibrationError {
+ public:
+  void add(double confidence, bool right) {
+    const auto bin = std::min<std::size_t>(static_cast<std::size_t>(confidence * bins), bins - 1);
+    confidence_[bin] += confidence;
+    right_[bin] += right ? 1 : 0;
+  }
+
+  double value(double count) const {
+    double sum = 0;
+    for (std::size_t bin = 0; bin < bins; ++bin) sum += std::abs(right_[bin] - confidence_[bin]);
+    return sum / count;
+  }
+
+ private:
+  static constexpr std::size_t bins = 15;
+  double confidence_[bins] = {};
+  double right_[bins] = {};
+};
+
+}  // namespace
+
+Metrics compute_metrics(const Tensor& log_probabilities, const Tensor& labels, std::size_t most_mistakes) {
+  const Tensor rows = log_probabilities.to(at::kCPU, at::kDouble).contiguous();
+  const Tensor predictions = rows.argmax(1);
+  const std::int64_t count = rows.size(0);
+  const auto classes = static_cast<std::size_t>(rows.size(1));
+  const auto value = rows.accessor<double, 2>();
+  const Tensor cpu_labels = labels.to(at::kCPU);
+  const auto label_of = cpu_labels.accessor<std::int64_t, 1>();
+  const auto prediction_of = predictions.accessor<std::int64_t, 1>();
+
+  Metrics metrics;
+  metrics.confusion.assign(classes, std::vector<std::int64_t>(classes, 0));
+  CalibrationError calibration;
+  std::int64_t right = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t label = label_of[i];
+    const std::int64_t predicted = prediction_of[i];
+    const double probability = std::exp(value[i][predicted]);
+    metrics.overall.loss -= value[i][label];
+    ++metrics.confusion[static_cast<std::size_t>(label)][static_cast<std::size_t>(predicted)];
+    calibration.add(probability, label == predicted);
+    if (label == predicted) {
+      ++right;
+    } else {
+      metrics.worst_mistakes.push_back({i, label, predicted, probability, std::exp(value[i][label])});
+    }
+  }
+  metrics.overall.loss /= static_cast<double>(count);
+  metrics.overall.accuracy = ratio(right, count);
+  metrics.classes = per_class(metrics.confusion);
+  metrics.expected_calibration_error = calibration.value(static_cast<double>(count));
+
+  std::stable_sort(metrics.worst_mistakes.begin(), metrics.worst_mistakes.end(),
+                   [](const Mistake& a, const Mistake& b) { return a.probability > b.probability; });
+  metrics.worst_mistakes.resize(std::min(metrics.worst_mistakes.size(), most_mistakes));
+  return metrics;
+}
+
+}  // namespace handgrad

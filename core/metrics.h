@@ -1,0 +1,42 @@
+// How good a classifier is: what evaluation reports.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "ops.h"
+
+namespace handgrad {
+
+struct LossAndAccuracy {
+  double loss = 0;      // mean cross entropy, natural logarithm
+  double accuracy = 0;  // share of right classes, 0 to 1
+};
+
+struct ClassMetrics {
+  double precision = 0;  // of the images called this class, the share that are; NaN where none was
+  double recall = 0;     // of the images of this class, the share called so; NaN where there is none
+  double f1 = 0;         // 2 · right / (called + actual); NaN where both are none
+};
+
+// An image that the model got wrong.
+struct Mistake {
+  std::int64_t index = 0;
+  std::int64_t label = 0;
+  std::int64_t predicted = 0;
+  double probability = 0;        // given to the predicted class
+  double label_probability = 0;  // given to the right class
+};
+
+struct Metrics {
+  LossAndAccuracy overall;
+  std::vector<std::vector<std::int64_t>> confusion;  // [label][predicted]
+  std::vector<ClassMetrics> classes;
+  double expected_calibration_error = 0;  // 15 bins of equal width (Guo et al., 2017, equation 3)
+  std::vector<Mistake> worst_mistakes;    // highest probability for a wrong class first
+};
+
+// log_probabilities [N,C]; labels [N], int64. Keeps the `most_mistakes` worst mistakes.
+Metrics compute_metrics(const Tensor& log_probabilities, const Tensor& labels, std::size_t most_mistakes);
+
+}  // namespace handgrad

@@ -1,0 +1,111 @@
+// R equal networks side by side: the forward pass, and the backward pass that mirrors it line by line.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "parameters.h"
+
+namespace handgrad {
+
+// PyTorch's defaults for BatchNorm1d.
+constexpr double batch_norm_eps = 1e-5;
+constexpr double batch_norm_momentum = 0.1;
+
+// Faults of the described notebook that can be switched on, to measure what they cost.
+struct Compat {
+  bool bn_no_backward = false;  // batch norm is left out of the backward pass; γ and β stay 1 and 0
+};
+
+// λ of the L2 penalty: a number when all networks share it, else one per weight of the flat buffer.
+struct L2 {
+  L2(const std::vector<double>& per_replica, const Parameters& parameters);
+
+  std::vector<double> per_replica;  // [R]
+  Tensor spread_over_weights;       // undefined where all networks share one value
+};
+
+class Network;
+
+// Everything that a batch of one size needs on its way through the network, allocated and sliced once.
+class Workspace {
+ public:
+  enum class Use { training, evaluation };  // evaluation needs no gradients
+
+  Workspace(Network& network, int64_t batch_size, Use use);
+
+  int64_t batch_size() const { return batch_size_; }
+  const Tensor& logits() const { return layers_.back().output; }          // [N,R,C]
+  const Tensor& log_probabilities() const { return log_probabilities_; }  // [N,R,C]
+
+ private:
+  friend class Network;
+
+  // The operands of one matrix product: of one network, or of all where the layer reads the shared input.
+  struct Product {
+    Tensor y, x, weight, bias;
+    Tensor dy, dx, dweight, dbias;
+  };
+
+  struct Layer {
+    std::vector<Product> products;
+    Tensor output, doutput;                 // [N,R,F]; what linear writes, then ReLU in place
+    Tensor normalised, dnormalised, x_hat;  // [N,R,F], with batch norm
+    Tensor mean, variance, inverse_std;     // [R,F], with batch norm
+  };
+
+  std::vector<Product> slice(Network& network, size_t layer) const;
+
+  int64_t batch_size_;
+  std::vector<Layer> layers_;
+  Tensor log_probabilities_;
+};
+
+class Network {
+ public:
+  // Throws ArgumentError where validate(architecture) does, or for less than one replica.
+  Network(const Architecture& architecture, int64_t replicas, const at::TensorOptions& options,
+          Compat compat = {});
+  Network(const Network&) = delete;  // workspaces hold views into the buffers
+  Network& operator=(const Network&) = delete;
+
+  // He-normal weights, zero biases, γ = 1, β = 0. Network r depends on seeds[r] alone.
+  void initialise(const std::vector<std::uint64_t>& seeds);
+
+  // x [N,inputs] → workspace.logits(). In training, batch norm uses the batch and updates the running
+  // statistics.
+  void forward(Workspace& workspace, const Tensor& x, Workspace::Use use);
+
+  // One training pass: x [N,inputs], targets [N,1,C] one-hot → `gradients` of the data loss plus the L2
+  // penalty. loss [R]: the data loss, where asked for.
+  void forward_backward(Workspace& workspace, const Tensor& x, const Tensor& targets, const L2& l2,
+                        Tensor* loss = nullptr);
+
+  // The data loss [R] of what forward left in the workspace; targets [N,1,C] one-hot.
+  void loss(Workspace& workspace, const Tensor& targets, Tensor& loss);
+
+  // Where a pass of network `replica` first met a number that is not finite, in the order of computation: the
+  // output of a layer, its gradient, its weight or bias after the update; "" when all are finite.
+  std::string first_non_finite(const Workspace& workspace, int64_t replica) const;
+
+  // The L2 penalty of each network, [R].
+  Tensor l2_penalty(const L2& l2, int64_t batch_size) const;
+
+  int64_t replicas() const { return replicas_; }
+  const Architecture& architecture() const { return architecture_; }
+  at::TensorOptions options() const { return parameters.flat.options(); }
+
+ private:
+  void backward(Workspace& workspace, const Tensor& targets);
+
+  Architecture architecture_;
+  int64_t replicas_;
+  Compat compat_;
+
+ public:
+  Parameters parameters;
+  Parameters gradients;
+  RunningStatistics running;
+};
+
+}  // namespace handgrad

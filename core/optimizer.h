@@ -1,0 +1,59 @@
+// Plain gradient descent and its relatives, over flat buffers, with PyTorch's definitions (torch.optim).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "parameters.h"
+
+namespace handgrad {
+
+struct OptimizerOptions {
+  enum class Kind { sgd, momentum, nesterov, adam, adamw };
+
+  Kind kind = Kind::sgd;
+  double momentum = 0.9;      // of momentum and nesterov
+  double beta1 = 0.9;         // of adam and adamw
+  double beta2 = 0.999;       // of adam and adamw
+  double eps = 1e-8;          // of adam and adamw
+  double weight_decay = 0.0;  // on every parameter; decoupled for adamw, else added to the gradient
+};
+
+// The names that the kinds have on a command line, "sgd" first; and back. Throws ArgumentError for others.
+const std::vector<std::string>& optimizer_names();
+OptimizerOptions::Kind optimizer_kind(const std::string& name);
+
+// What an optimizer remembers from step to step.
+struct OptimizerState {
+  std::vector<Tensor> buffers;
+  std::int64_t steps = 0;
+
+  OptimizerState clone() const;
+  void copy_from(const OptimizerState& other);
+};
+
+class Optimizer {
+ public:
+  // learning_rate: one value per network, [R]. The buffers must outlive the optimizer.
+  Optimizer(const OptimizerOptions& options, const Parameters& parameters, const Parameters& gradients,
+            const std::vector<double>& learning_rate);
+
+  // One update of all parameters from the gradients of this step. May change the gradient buffer.
+  void step();
+
+  const OptimizerState& state() const { return state_; }
+  void set_state(const OptimizerState& state) { state_.copy_from(state); }
+
+ private:
+  void descend(const Tensor& direction);
+
+  OptimizerOptions options_;
+  Tensor parameters_, gradients_;
+  double learning_rate_;
+  Tensor learning_rates_;  // over the flat buffer; undefined where all networks share one rate
+  OptimizerState state_;   // buffers: momentum and nesterov 1, adam and adamw the first and the second moment
+  Tensor denominator_;     // adam, adamw
+};
+
+}  // namespace handgrad

@@ -1,0 +1,58 @@
+// Random numbers that are the same on every machine and with every standard library: the engine's output is
+// fixed by the C++ standard, the distributions are written here because the standard's are not.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <random>
+#include <utility>
+#include <vector>
+
+namespace handgrad {
+
+// What a sequence is for. Sequences of one seed with different purposes are independent.
+enum class Stream : std::uint32_t { weights = 1, split, batch_order, synthetic, gradcheck };
+
+class Random {
+ public:
+  // `index` tells apart sequences of one purpose, such as the batch orders of successive epochs.
+  Random(std::uint64_t seed, Stream stream, std::uint64_t index = 0) {
+    const auto low = [](std::uint64_t value) { return static_cast<std::uint32_t>(value); };
+    const auto high = [](std::uint64_t value) { return static_cast<std::uint32_t>(value >> 32); };
+    std::seed_seq sequence{low(seed), high(seed), static_cast<std::uint32_t>(stream), low(index),
+                           high(index)};
+    engine_.seed(sequence);
+  }
+
+  // Uniform in [0, 1).
+  double uniform() { return static_cast<double>(engine_() >> 11) * 0x1p-53; }
+
+  // Uniform in [low, high).
+  double uniform(double low, double high) { return low + (high - low) * uniform(); }
+
+  // Uniform in {0, …, n − 1}; n ≥ 1. Values that would favour small remainders are drawn again.
+  std::uint64_t below(std::uint64_t n) {
+    const std::uint64_t unfair = (0 - n) % n;
+    std::uint64_t bits = engine_();
+    while (bits < unfair) bits = engine_();
+    return bits % n;
+  }
+
+  // Standard normal (Box and Muller, 1958). The second value of each pair is not kept: no hidden state.
+  double normal() {
+    constexpr double two_pi = 6.283185307179586476925;
+    const double radius = std::sqrt(-2.0 * std::log(1.0 - uniform()));
+    return radius * std::cos(two_pi * uniform());
+  }
+
+  // Uniform over all orders (Fisher and Yates; Durstenfeld, 1964).
+  template <typename T>
+  void shuffle(std::vector<T>& values) {
+    for (std::size_t i = values.size(); i > 1; --i) std::swap(values[i - 1], values[below(i)]);
+  }
+
+ private:
+  std::mt19937_64 engine_;
+};
+
+}  // namespace handgrad

@@ -1,0 +1,96 @@
+// What the library runs on.
+#include "system.h"
+
+#include <ATen/Parallel.h>
+#include <dlfcn.h>
+#include <fmt/format.h>
+#include <torch/version.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+
+#include "errors.h"
+
+namespace handgrad {
+
+std::string version() {
+  return HANDGRAD_VERSION;
+}
+
+std::string libtorch_version() {
+  return TORCH_VERSION;
+}
+
+at::Device choose_device(const std::string& name) {
+  if (name == "cpu") return at::kCPU;
+  const bool available = at::hasCUDA();
+  if (name == "auto") return available ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
+  const std::string digits = name.rfind("cuda:", 0) == 0 ? name.substr(5) : "0";
+  const bool is_index =
+      !digits.empty() && digits.size() <= 3 &&
+      std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
+  if ((name != "cuda" && name.rfind("cuda:", 0) != 0) || !is_index) {
+    throw ArgumentError(fmt::format("--device: got {}; must be auto, cpu, cuda or cuda:INDEX", name));
+  }
+  if (!available) {
+    throw DeviceError(
+        fmt::format("--device: {} is not there: no CUDA GPU was found by this LibTorch {}; use cpu or auto",
+                    name, libtorch_version()));
+  }
+  const int index = std::stoi(digits);
+  const int count = static_cast<int>(at::detail::getCUDAHooks().getNumGPUs());
+  if (index >= count) {
+    throw DeviceError(fmt::format("--device: {} is not there; this machine has {} GPU(s), cuda:0 to cuda:{}",
+                                  name, count, count - 1));
+  }
+  return {at::kCUDA, static_cast<at::DeviceIndex>(index)};
+}
+
+void set_threads(int threads) {
+  at::set_num_threads(threads);
+  // LibTorch does not tell a BLAS with threads of its own.
+  if (void* symbol = dlsym(RTLD_DEFAULT, "openblas_set_num_threads")) {
+    reinterpret_cast<void (*)(int)>(symbol)(threads);
+  }
+  if (void* symbol = dlsym(RTLD_DEFAULT, "bli_thread_set_num_threads")) {
+    reinterpret_cast<void (*)(std::int64_t)>(symbol)(threads);
+  }
+}
+
+BlasLibrary blas_library() {
+  BlasLibrary library{"", "unknown", false};
+  void* symbol = dlsym(RTLD_DEFAULT, "sgemm_");
+  Dl_info info;
+  if (symbol == nullptr || dladdr(symbol, &info) == 0) return library;
+  std::error_code ignored;
+  library.path = std::filesystem::canonical(info.dli_fname, ignored).string();
+  const auto says = [&](const char* word) { return library.path.find(word) != std::string::npos; };
+  if (says("blis")) {
+    library.name = "BLIS";
+  } else if (says("openblas")) {
+    library.name = "OpenBLAS";
+  } else if (says("mkl") || says("libtorch_cpu")) {
+    library.name = "MKL";
+  } else if (says("/blas/") || says("libblas")) {
+    library.name = "reference BLAS";
+    library.is_slow = true;
+  }
+  return library;
+}
+
+double matrix_product_gflops(std::int64_t n) {
+  const at::Tensor a = at::rand({n, n});
+  const at::Tensor b = at::rand({n, n});
+  at::Tensor c = at::empty({n, n});
+  double best = 0;
+  for (int round = 0; round < 10; ++round) {
+    const auto begin = std::chrono::steady_clock::now();
+    at::mm_out(c, a, b);
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+    best = std::max(best, 2.0 * static_cast<double>(n * n * n) / seconds.count() / 1e9);
+  }
+  return best;
+}
+
+}  // namespace handgrad

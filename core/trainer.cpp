@@ -1,0 +1,385 @@
+// Training: batches, steps, evaluation, early stopping.
+#include "trainer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <numeric>
+
+#include "errors.h"
+#include "random.h"
+
+namespace handgrad {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::vector<double> to_vector(const Tensor& tensor) {
+  const Tensor values = tensor.to(at::kCPU, at::kDouble).contiguous();
+  const double* first = values.data_ptr<double>();
+  return {first, first + values.numel()};
+}
+
+std::vector<double> one_each(const std::vector<double>& values, std::int64_t replicas) {
+  if (values.size() == 1) return std::vector<double>(static_cast<std::size_t>(replicas), values.front());
+  return values;
+}
+
+void require(bool good, const std::string& message) {
+  if (!good) throw ArgumentError(message);
+}
+
+// What a step changes, so that it can be set back.
+struct State {
+  State(const Network& network, const Optimizer& optimizer)
+      : parameters(network.parameters.flat.clone()),
+        running(network.running.flat.clone()),
+        optimizer(optimizer.state().clone()) {}
+
+  void save(const Network& network, const Optimizer& source, std::int64_t at_step) {
+    parameters.copy_(network.parameters.flat);
+    running.copy_(network.running.flat);
+    optimizer.copy_from(source.state());
+    step = at_step;
+  }
+
+  void restore(Network& network, Optimizer& target) const {
+    network.parameters.flat.copy_(parameters);
+    network.running.flat.copy_(running);
+    target.set_state(optimizer);
+  }
+
+  Tensor parameters, running;
+  OptimizerState optimizer;
+  std::int64_t step = 0;
+};
+
+// The buffers of one batch size.
+struct Batch {
+  Batch(Network& network, const Examples& data, std::int64_t size)
+      : images(at::empty({size, data.images.size(1)}, data.images.options())),
+        targets(at::empty({size, data.targets.size(1)}, data.targets.options())),
+        targets_per_network(targets.unsqueeze(1)),
+        workspace(network, size, Workspace::Use::training) {}
+
+  Tensor images, targets;
+  Tensor targets_per_network;  // [N,1,C], the same memory
+  Workspace workspace;
+};
+
+class Training {
+ public:
+  Training(Network& network, const Splits& data, const TrainingOptions& options, TrainingObserver& observer)
+      : network_(network),
+        data_(data),
+        options_(options),
+        observer_(observer),
+        l2_(one_each(options.l2, network.replicas()), network.parameters),
+        optimizer_(options.optimizer, network.parameters, network.gradients,
+                   one_each(options.learning_rate, network.replicas())),
+        batch_(network, data.train, options.batch_size),
+        images_(data.train.count()),
+        steps_per_epoch_((images_ + options.batch_size - 1) / options.batch_size),
+        last_batch_size_(images_ - (steps_per_epoch_ - 1) * options.batch_size),
+        loss_(at::zeros({network.replicas()}, network.options())),
+        best_parameters_(network.architecture(), network.replicas(), network.options()),
+        best_running_(network.architecture(), network.replicas(), network.options()),
+        replicas_(static_cast<std::size_t>(network.replicas())) {
+    if (last_batch_size_ != options.batch_size) {
+      last_batch_ = std::make_unique<Batch>(network, data.train, last_batch_size_);
+    }
+  }
+
+  TrainingResult run() {
+    const Clock::time_point begin = Clock::now();
+    network_.initialise(options_.seeds);
+    State checked(network_, optimizer_);
+    const std::int64_t total = options_.epochs * steps_per_epoch_;
+    const std::int64_t evaluation_steps =
+        options_.evaluate_every.count *
+        (options_.evaluate_every.unit == Interval::Unit::epochs ? steps_per_epoch_ : 1);
+
+    Clock::duration training_time{};
+    Clock::time_point resumed = Clock::now();
+    while (steps_ < total && running() && !interrupted_) {
+      const bool record = (steps_ + 1) % steps_per_record == 0 || steps_ + 1 == total;
+      take_step(record);
+      if (record) {
+        stop_non_finite(checked);
+        checked.save(network_, optimizer_, steps_);
+      }
+      observer_.on_step(steps_, total);
+      interrupted_ = observer_.stop_requested();
+      if (steps_ % evaluation_steps == 0 || steps_ == total || interrupted_) {
+        training_time += Clock::now() - resumed;
+        evaluate_validation();
+        resumed = Clock::now();
+      }
+    }
+    training_time += Clock::now() - resumed;
+
+    TrainingResult result = finish();
+    result.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+    if (steps_ > 0) {
+      result.microseconds_per_step =
+          std::chrono::duration<double, std::micro>(training_time).count() / static_cast<double>(steps_);
+    }
+    return result;
+  }
+
+ private:
+  struct Replica {
+    std::optional<StopReason> stopped;
+    std::string fault;
+    double best_loss = std::numeric_limits<double>::infinity();
+    std::int64_t best_step = 0;
+    bool has_best = false;
+    std::int64_t evaluations_since_best = 0;
+  };
+
+  bool running() const {
+    return std::any_of(replicas_.begin(), replicas_.end(), [](const Replica& r) { return !r.stopped; });
+  }
+
+  std::int64_t epoch_number() const { return (steps_ + steps_per_epoch_ - 1) / steps_per_epoch_; }
+
+  Batch& next_batch() {
+    const std::int64_t epoch = steps_ / steps_per_epoch_;
+    const std::int64_t position = steps_ % steps_per_epoch_;
+    if (epoch != order_epoch_) {
+      order_ = epoch_order(images_, options_.data_seed, epoch).to(data_.train.images.device());
+      order_epoch_ = epoch;
+    }
+    const bool last = position + 1 == steps_per_epoch_;
+    Batch& batch = last && last_batch_ ? *last_batch_ : batch_;
+    const Tensor chosen = order_.narrow(0, position * options_.batch_size, batch.workspace.batch_size());
+    at::index_select_out(batch.images, data_.train.images, 0, chosen);
+    at::index_select_out(batch.targets, data_.train.targets, 0, chosen);
+    return batch;
+  }
+
+  Batch& take_step(bool record) {
+    Batch& batch = next_batch();
+    network_.forward_backward(batch.workspace, batch.images, batch.targets_per_network, l2_,
+                              record ? &loss_ : nullptr);
+    const Tensor penalty = record ? network_.l2_penalty(l2_, options_.batch_size) : Tensor();
+    optimizer_.step();
+    ++steps_;
+    if (record) {
+      observer_.on_train({steps_, epoch_number(), to_vector(loss_), to_vector(penalty),
+                          one_each(options_.learning_rate, network_.replicas())});
+    }
+    return batch;
+  }
+
+  // Ends the networks whose loss is no number. `checked` is the state of the last time that all was well: the
+  // steps since then are taken again, one by one, to find where the trouble began.
+  void stop_non_finite(const State& checked) {
+    const std::vector<double> loss = to_vector(loss_);
+    for (std::size_t r = 0; r < replicas_.size(); ++r) {
+      if (replicas_[r].stopped || std::isfinite(loss[r])) continue;
+      replicas_[r].stopped = StopReason::non_finite;
+      replicas_[r].fault = find_fault(checked, static_cast<std::int64_t>(r));
+    }
+  }
+
+  std::string find_fault(const State& checked, std::int64_t replica) {
+    const std::int64_t seen_at = steps_;
+    checked.restore(network_, optimizer_);
+    std::string fault;
+    for (steps_ = checked.step; steps_ < seen_at;) {
+      const Batch& batch = take_step(false);
+      if (!fault.empty()) continue;
+      const std::string where = network_.first_non_finite(batch.workspace, replica);
+      if (!where.empty()) fault = fmt::format("step {}: {} is no longer finite", steps_, where);
+    }
+    return fault;
+  }
+
+  void evaluate_validation() {
+    if (data_.validation.count() == 0) return;
+    EvaluationRecord record{steps_, epoch_number(), evaluate(network_, data_.validation)};
+    observer_.on_evaluation(record);
+    for (std::size_t r = 0; r < replicas_.size(); ++r) {
+      Replica& replica = replicas_[r];
+      if (replica.stopped) continue;
+      const double loss = record.validation[r].loss;
+      if (replica.best_loss - loss > options_.min_delta) {
+        replica.best_loss = loss;
+        replica.evaluations_since_best = 0;
+        keep_best(r);
+      } else if (++replica.evaluations_since_best >= options_.patience) {
+        replica.stopped = StopReason::early_stopping;
+      }
+    }
+  }
+
+  void keep_best(std::size_t r) {
+    replicas_[r].best_step = steps_;
+    replicas_[r].has_best = true;
+    copy_network(best_parameters_, best_running_, network_.parameters, network_.running,
+                 static_cast<std::int64_t>(r));
+  }
+
+  TrainingResult finish() {
+    TrainingResult result;
+    result.steps = steps_;
+    result.epochs = epoch_number();
+    const StopReason at_end = interrupted_ ? StopReason::interrupted : StopReason::max_epochs;
+    result.stopped = running() || !replicas_.front().stopped ? at_end : *replicas_.front().stopped;
+    for (std::size_t r = 0; r < replicas_.size(); ++r) {
+      if (!replicas_[r].has_best && replicas_[r].stopped != StopReason::non_finite) keep_best(r);
+      if (replicas_[r].has_best) {
+        copy_network(network_.parameters, network_.running, best_parameters_, best_running_,
+                     static_cast<std::int64_t>(r));
+      }
+    }
+    const auto failed = [](const Replica& r) { return r.stopped == StopReason::non_finite; };
+    if (std::all_of(replicas_.begin(), replicas_.end(), failed)) {
+      throw NumericError(fmt::format("training left the finite numbers at {}; try a smaller --learning-rate",
+                                     replicas_.front().fault));
+    }
+
+    const std::vector<LossAndAccuracy> train_metrics = evaluate(network_, data_.train);
+    const std::vector<LossAndAccuracy> test_metrics = evaluate(network_, data_.test);
+    std::vector<LossAndAccuracy> validation_metrics;
+    if (data_.validation.count() > 0) validation_metrics = evaluate(network_, data_.validation);
+    const std::vector<double> penalty = to_vector(network_.l2_penalty(l2_, options_.batch_size));
+    for (std::size_t r = 0; r < replicas_.size(); ++r) {
+      ReplicaResult replica;
+      replica.seed = options_.seeds[r];
+      replica.stopped = replicas_[r].stopped.value_or(at_end);
+      replica.fault = replicas_[r].fault;
+      replica.best_step = replicas_[r].best_step;
+      replica.train = train_metrics[r];
+      replica.test = test_metrics[r];
+      if (!validation_metrics.empty()) replica.validation = validation_metrics[r];
+      replica.l2_penalty = penalty[r];
+      result.replicas.push_back(replica);
+    }
+    return result;
+  }
+
+  Network& network_;
+  const Splits& data_;
+  const TrainingOptions& options_;
+  TrainingObserver& observer_;
+  L2 l2_;
+  Optimizer optimizer_;
+  Batch batch_;
+  std::unique_ptr<Batch> last_batch_;  // where the last batch of an epoch is smaller
+  std::int64_t images_, steps_per_epoch_, last_batch_size_;
+  Tensor loss_;  // [R], of the last recorded step
+  Parameters best_parameters_;
+  RunningStatistics best_running_;
+  std::vector<Replica> replicas_;
+  Tensor order_;
+  std::int64_t order_epoch_ = -1;
+  std::int64_t steps_ = 0;
+  bool interrupted_ = false;
+};
+
+}  // namespace
+
+const char* to_string(StopReason reason) {
+  switch (reason) {
+    case StopReason::max_epochs:
+      return "max_epochs";
+    case StopReason::early_stopping:
+      return "early_stopping";
+    case StopReason::non_finite:
+      return "non_finite";
+    case StopReason::interrupted:
+      return "interrupted";
+  }
+  return "";
+}
+
+void validate(const TrainingOptions& options, const Architecture& architecture, std::int64_t replica_count,
+              std::int64_t train_images) {
+  validate(architecture);
+  const auto replicas = static_cast<std::size_t>(replica_count);
+  require(
+      options.seeds.size() == replicas,
+      fmt::format("{} seeds for {} networks; each network needs its own", options.seeds.size(), replicas));
+  for (const auto* values : {&options.learning_rate, &options.l2}) {
+    require(values->size() == 1 || values->size() == replicas,
+            fmt::format("{} values for {} networks; give one for all or one each", values->size(), replicas));
+  }
+  for (const double rate : options.learning_rate) {
+    require(std::isfinite(rate) && rate > 0, fmt::format("--learning-rate: got {}; must be above 0", rate));
+  }
+  for (const double l2 : options.l2) {
+    require(std::isfinite(l2) && l2 >= 0, fmt::format("--l2: got {}; must be at least 0", l2));
+  }
+  require(options.batch_size >= 1,
+          fmt::format("--batch-size: got {}; must be at least 1", options.batch_size));
+  require(options.epochs >= 0, fmt::format("--epochs: got {}; must be at least 0", options.epochs));
+  require(options.patience >= 1, fmt::format("--patience: got {}; must be at least 1", options.patience));
+  require(options.min_delta >= 0, fmt::format("--min-delta: got {}; must be at least 0", options.min_delta));
+  require(options.evaluate_every.count >= 1,
+          fmt::format("--evaluate-every: got {}; must be at least 1", options.evaluate_every.count));
+
+  if (options.batch_size > train_images) {
+    throw DataError(
+        fmt::format("--batch-size: got {}, but only {} images are there to train on; choose at most that",
+                    options.batch_size, train_images));
+  }
+  const bool single = options.batch_size == 1 || train_images % options.batch_size == 1;
+  if (architecture.batch_norm && !architecture.hidden.empty() && options.epochs > 0 && single) {
+    throw DataError(
+        fmt::format("--batch-size: {} leaves a batch of a single image out of {}, which batch norm cannot "
+                    "normalise; choose another size",
+                    options.batch_size, train_images));
+  }
+}
+
+Tensor epoch_order(std::int64_t count, std::uint64_t data_seed, std::int64_t epoch) {
+  std::vector<std::int64_t> order(static_cast<std::size_t>(count));
+  std::iota(order.begin(), order.end(), 0);
+  Random(data_seed, Stream::batch_order, static_cast<std::uint64_t>(epoch)).shuffle(order);
+  return at::tensor(order, at::kLong);
+}
+
+std::vector<LossAndAccuracy> evaluate(Network& network, const Examples& examples) {
+  constexpr std::int64_t largest_batch = 1000;
+  const at::AutoDispatchBelowADInplaceOrView no_autograd;
+  const std::int64_t count = examples.count();
+  const std::int64_t replicas = network.replicas();
+  const auto sums = at::TensorOptions(network.options()).dtype(at::kDouble);
+  Tensor loss_sum = at::zeros({replicas}, sums);
+  Tensor right_sum = at::zeros({replicas}, sums);
+  Tensor loss = at::empty({replicas}, network.options());
+  std::optional<Workspace> workspace;
+  for (std::int64_t begin = 0; begin < count; begin += largest_batch) {
+    const std::int64_t size = std::min(largest_batch, count - begin);
+    if (!workspace || workspace->batch_size() != size)
+      workspace.emplace(network, size, Workspace::Use::evaluation);
+    const Tensor targets = examples.targets.narrow(0, begin, size).unsqueeze(1);
+    network.forward(*workspace, examples.images.narrow(0, begin, size), Workspace::Use::evaluation);
+    network.loss(*workspace, targets, loss);
+    loss_sum.add_(loss, static_cast<double>(size));
+    right_sum.add_(workspace->logits().argmax(-1).eq(targets.argmax(-1)).sum(0));
+  }
+  const std::vector<double> losses = to_vector(loss_sum);
+  const std::vector<double> rights = to_vector(right_sum);
+  std::vector<LossAndAccuracy> results;
+  for (std::size_t r = 0; r < losses.size(); ++r) {
+    results.push_back({losses[r] / static_cast<double>(count), rights[r] / static_cast<double>(count)});
+  }
+  return results;
+}
+
+TrainingResult train(Network& network, const Splits& data, const TrainingOptions& options,
+                     TrainingObserver& observer) {
+  validate(options, network.architecture(), network.replicas(), data.train.count());
+  const at::AutoDispatchBelowADInplaceOrView no_autograd;
+  return Training(network, data, options, observer).run();
+}
+
+}  // namespace handgrad

@@ -1,0 +1,21 @@
+# shellcheck shell=bash
+# What the scripts share; they source it.
+
+say() {
+  printf '%s: %s\n' "${0##*/}" "$*" >&2
+}
+
+fail() {
+  say "$*"
+  exit 1
+}
+
+# Runs a command and shows its output only when it fails.
+quietly() {
+  local output status=0
+  output=$("$@" 2>&1) || status=$?
+  if ((status != 0)); then
+    printf '%s\n' "$output" >&2
+  fi
+  return "$status"
+}

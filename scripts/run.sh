@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Trains from nothing but this repository: installs, builds and fetches what is missing, then runs `handgrad train`.
+# Arguments go to `handgrad train`. Data: --data, else MNIST_DIR, else data/mnist, else the synthetic digits.
+set -euo pipefail
+caller=$PWD
+cd -- "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/common.sh
+source scripts/common.sh
+
+# The program runs in the repository, but paths are meant from where the caller stands.
+from_caller() {
+  case $1 in
+    "" | /*) printf '%s\n' "$1" ;;
+    *) printf '%s\n' "$caller/$1" ;;
+  esac
+}
+
+data=
+arguments=()
+while (($# > 0)); do
+  argument=$1
+  case $1 in
+    --data | --out | --config)
+      (($# > 1)) || fail "$1 needs a value"
+      argument=$1=$2
+      shift
+      ;;
+  esac
+  case $argument in
+    --data=synthetic) ;;
+    --data=* | --out=* | --config=*) argument=${argument%%=*}=$(from_caller "${argument#*=}") ;;
+  esac
+  case $argument in
+    --data=*) data=${argument#*=} ;;
+    *) arguments+=("$argument") ;;
+  esac
+  shift
+done
+
+if [[ -z $data && -n ${MNIST_DIR-} ]]; then
+  data=$(from_caller "$MNIST_DIR")
+  for name in {train,t10k}-images?idx3-ubyte {train,t10k}-labels?idx1-ubyte; do
+    # Any of the usual names: with a dot for the dash, with and without .gz.
+    (cd -- "$data" 2>/dev/null && compgen -G "$name*" >/dev/null) ||
+      fail "MNIST_DIR=$MNIST_DIR has no file ${name/\?/-}.gz; unset it to have MNIST fetched"
+  done
+fi
+
+scripts/setup.sh
+
+# Configuring takes seconds; Ninja itself does it again when CMakeLists.txt changed. The tests need more packages.
+if [[ ! build/build.ninja -nt CMakePresets.json ]]; then
+  say "configuring"
+  quietly cmake --preset release -DHANDGRAD_TESTS=OFF || fail "cannot configure the build"
+fi
+say "building"
+quietly cmake --build --preset release --target handgrad || fail "cannot build handgrad"
+
+if [[ -z $data ]]; then
+  data=data/mnist
+  if ! scripts/fetch_mnist.sh; then
+    data=synthetic
+    cat >&2 <<'END'
+********************************************************************************
+** WARNING: no MNIST here, and it could not be fetched.                       **
+** Training uses the built-in SYNTHETIC digits: its accuracies say nothing    **
+** about MNIST. Give the files with MNIST_DIR=… or --data …                   **
+********************************************************************************
+END
+  fi
+fi
+
+exec build/handgrad train --data "$data" "${arguments[@]}"

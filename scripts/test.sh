@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Builds handgrad and runs all its tests and checks; --quick: only the release build and its tests.
+set -euo pipefail
+if [[ -n ${MNIST_DIR-} ]]; then
+  MNIST_DIR=$(realpath --canonicalize-missing -- "$MNIST_DIR")  # the tests run in other directories
+fi
+cd -- "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/common.sh
+source scripts/common.sh
+
+case "${1-}" in
+  "" | --quick) ;;
+  *) fail "unknown argument '$1'; the only one is --quick" ;;
+esac
+
+stage() {
+  local name=$1 start=$SECONDS
+  "${@:2}" || fail "$name failed after $((SECONDS - start)) s"
+  say "$name: $((SECONDS - start)) s"
+}
+
+build() {
+  # run.sh configures without the tests.
+  quietly cmake --preset "$1" -DHANDGRAD_TESTS=ON && quietly cmake --build --preset "$1"
+}
+
+stage "setup" scripts/setup.sh --tests
+stage "release build" build release
+if [[ ${1-} != --quick ]]; then
+  stage "lint" scripts/lint.sh
+  stage "sanitize build" build sanitize
+  stage "sanitize tests" ctest --preset sanitize --output-on-failure --no-tests=error
+fi
+# Last, so that CTest's own summary ends the output.
+exec ctest --preset release --output-on-failure --no-tests=error

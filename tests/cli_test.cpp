@@ -1,0 +1,334 @@
+// The program as its users meet it: commands, exit codes, messages, files. Free of LibTorch, so that it
+// starts fast.
+#define CATCH_CONFIG_MAIN
+#include <catch2/catch.hpp>
+
+#include <sys/wait.h>
+#include <zlib.h>
+
+#include <array>
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "small_files.h"
+#include "temporary_directory.h"
+
+namespace fs = std::filesystem;
+using handgrad::TemporaryDirectory;
+using nlohmann::json;
+
+namespace {
+
+struct Outcome {
+  int exit_code = -1;
+  std::string out, error;
+};
+
+std::string contents(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+// Runs `handgrad ARGUMENTS` in `directory`, without the environment's data.
+Outcome run(const TemporaryDirectory& directory, const std::string& arguments,
+            const std::string& before = "") {
+  const std::string command = "cd '" + directory.path().string() + "'; unset MNIST_DIR; { " + before + " '" +
+                              HANDGRAD_PROGRAM + "' " + arguments + "; } >out.txt 2>error.txt";
+  const int status = std::system(command.c_str());  // NOLINT(cert-env33-c)
+  Outcome outcome;
+  outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  outcome.out = contents(directory.path() / "out.txt");
+  outcome.error = contents(directory.path() / "error.txt");
+  fs::remove(directory.path() / "out.txt");
+  fs::remove(directory.path() / "error.txt");
+  return outcome;
+}
+
+// One line on stderr that says `part`, nothing on stdout, the exit code.
+void check_refused(const Outcome& outcome, int exit_code, const std::string& part) {
+  CAPTURE(outcome.out, outcome.error);
+  CHECK(outcome.exit_code == exit_code);
+  CHECK(outcome.out.empty());
+  CHECK(std::count(outcome.error.begin(), outcome.error.end(), '\n') == 1);
+  CHECK_THAT(outcome.error, Catch::StartsWith("handgrad: ") && Catch::Contains(part));
+}
+
+}  // namespace
+
+TEST_CASE("help, version and wrong words") {
+  const TemporaryDirectory directory;
+  for (const char* arguments :
+       {"--help", "train --help", "evaluate --help", "predict --help", "doctor --help"}) {
+    const Outcome outcome = run(directory, arguments);
+    CAPTURE(arguments, outcome.error);
+    CHECK(outcome.exit_code == 0);
+    CHECK_THAT(outcome.out, Catch::Contains("Usage: handgrad"));
+  }
+  CHECK_THAT(run(directory, "--version").out, Catch::StartsWith("handgrad 0."));
+  CHECK_THAT(run(directory, "train --help").out,
+             Catch::Contains("--learning-rate X") && Catch::Contains("[0.009]"));
+  check_refused(run(directory, ""), 2, "no command");
+  check_refused(run(directory, "trian"), 2, "unknown command trian");
+}
+
+TEST_CASE("wrong flags are refused by name, before anything is read or written") {
+  const TemporaryDirectory directory;
+  const auto [arguments, part] = GENERATE(table<std::string, std::string>({
+      {"--epohcs 3", "epohcs"},
+      {"extra", "unexpected argument extra"},
+      {"--epochs", "epochs"},
+      {"--epochs 3x", "--epochs: got 3x; must be a whole number"},
+      {"--epochs -1", "--epochs: got -1"},
+      {"--epochs=", "--epochs: got nothing"},
+      {"--batch-size 0", "--batch-size: got 0; must be a whole number of at least 1"},
+      {"--learning-rate nan", "--learning-rate: got nan; must be a number above 0"},
+      {"--learning-rate 0.1x", "--learning-rate: got 0.1x"},
+      {"--learning-rate inf", "--learning-rate: got inf"},
+      {"--learning-rate 1e999", "--learning-rate: got 1e999"},
+      {"--hidden 20,,7", "--hidden: got 20,,7"},
+      {"--hidden 20,7,", "--hidden: got 20,7,"},
+      {"--hidden 0", "--hidden: got 0"},
+      {"--l2 -0.1", "--l2: got -0.1"},
+      {"--l2 0.1 --weight-decay 0.1", "--weight-decay"},
+      {"--optimizer sdg", "must be one of sgd, momentum"},
+      {"--split half", "must be one of official, pooled"},
+      {"--validation-fraction 1", "--validation-fraction: got 1"},
+      {"--evaluate-every 1epoch", "--evaluate-every: got 1epoch"},
+      {"--evaluate-every 0", "--evaluate-every: got 0"},
+      {"--replicas 0", "--replicas: got 0"},
+      {"--seed 1.5", "--seed: got 1.5"},
+      {"--classes 1", "--classes: got 1"},
+      {"--device tpu", "--device: got tpu; must be auto, cpu, cuda or cuda:INDEX"},
+      {"--compat bn-no-bakward --batch-norm", "--compat: got bn-no-bakward"},
+      {"--compat bn-no-backward", "needs --batch-norm"},
+      {"--batch-norm=maybe", "--batch-norm: got maybe; must be true or false"},
+  }));
+  CAPTURE(arguments);
+  check_refused(run(directory, "train --data synthetic " + arguments), 2, part);
+  CHECK(fs::is_empty(directory.path()));
+}
+
+TEST_CASE("data that cannot be used is refused, and no run is begun") {
+  const TemporaryDirectory directory;
+  const fs::path data = directory.path() / "data";
+  fs::create_directory(data);
+  write_small_dataset(data);
+  const std::string train = "train --data data --epochs 1 --batch-size 4 --out run ";
+  const auto refused = [&](const std::string& flags, const std::string& part) {
+    check_refused(run(directory, train + flags), 1, part);
+    CHECK_FALSE(fs::exists(directory.path() / "run"));
+  };
+  const fs::path images = data / "train-images-idx3-ubyte";
+  const fs::path labels = data / "train-labels-idx1-ubyte";
+  const std::string good_images = contents(images);
+
+  check_refused(run(directory, "train --epochs 1"), 2, "--data: not given");
+  check_refused(run(directory, "train --data missing"), 1, "missing is not a directory");
+  SECTION("cut short") {
+    write_text(images, good_images.substr(0, good_images.size() - 7));
+    refused("", "train-images-idx3-ubyte");
+  }
+  SECTION("cut short, gzip") {
+    const fs::path packed = data / "train-images-idx3-ubyte.gz";
+    gzFile file = gzopen(packed.c_str(), "wb");
+    gzwrite(file, good_images.data(), static_cast<unsigned>(good_images.size()));
+    gzclose(file);
+    fs::remove(images);
+    CHECK(run(directory, train).exit_code == 0);
+    fs::remove_all(directory.path() / "run");
+    const std::string bytes = contents(packed);
+    write_text(packed, bytes.substr(0, bytes.size() / 2));
+    refused("", "train-images-idx3-ubyte.gz");
+  }
+  SECTION("a web page") {
+    fs::remove(images);
+    write_text(data / "train-images-idx3-ubyte.gz", "<!DOCTYPE html><html>not found</html>");
+    refused("", "web page");
+  }
+  SECTION("empty") {
+    write_text(images, "");
+    refused("", "train-images-idx3-ubyte");
+  }
+  SECTION("wrong magic") {
+    write_text(images, std::string("\x01") + good_images.substr(1));
+    refused("", "train-images-idx3-ubyte");
+  }
+  SECTION("negative dimension") {
+    write_text(images, good_images.substr(0, 4) + "\xff\xff\xff\xff" + good_images.substr(8));
+    refused("", "train-images-idx3-ubyte");
+  }
+  SECTION("count of labels") {
+    write_text(labels, idx({11}, std::string(11, '\1')));
+    refused("", "holds 12 images");
+  }
+  SECTION("label outside the classes") {
+    write_text(labels, idx({12}, std::string(11, '\1') + "\x2a"));
+    refused("", "label 42 of image 11 is outside the 10 classes 0 to 9");
+  }
+  SECTION("labels for images") {
+    fs::copy_file(labels, images, fs::copy_options::overwrite_existing);
+    refused("", "train-images-idx3-ubyte");
+  }
+  SECTION("a batch larger than the data") {
+    refused("--batch-size 100", "only 10 images");
+  }
+  SECTION("a batch of one with batch norm") {
+    refused("--batch-norm --batch-size 3", "single image");
+  }
+  SECTION("no GPU") {
+    const Outcome outcome = run(directory, train + "--device cuda", "CUDA_VISIBLE_DEVICES=");
+    check_refused(outcome, 1, "--device: cuda is not there");
+  }
+}
+
+TEST_CASE("where a run cannot go, nothing is changed") {
+  const TemporaryDirectory directory;
+  write_small_dataset(directory.path());
+  const std::string train = "train --data . --epochs 2 --batch-size 4 ";
+  write_text(directory.path() / "file", "precious");
+  check_refused(run(directory, train + "--out file/run"), 1, "--out: cannot make the directory file/run");
+  check_refused(run(directory, train + "--out file"), 1, "--out");
+  CHECK(contents(directory.path() / "file") == "precious");
+  check_refused(run(directory, train + "--out ."), 1, "not part of a run");
+
+  REQUIRE(run(directory, train + "--out run").exit_code == 0);
+  const std::string model = contents(directory.path() / "run/model.pt");
+  const std::string summary = contents(directory.path() / "run/summary.json");
+  check_refused(run(directory, train + "--out run"), 1, "already holds a run");
+  check_refused(run(directory, "train --data missing --out run --overwrite"), 1, "missing");
+  CHECK(contents(directory.path() / "run/model.pt") == model);
+  CHECK(contents(directory.path() / "run/summary.json") == summary);
+  CHECK(run(directory, train + "--out run --overwrite --seed 2").exit_code == 0);
+  CHECK(contents(directory.path() / "run/model.pt") != model);
+}
+
+TEST_CASE("a run: files, their keys, and the same again from its config.json") {
+  const TemporaryDirectory directory;
+  write_small_dataset(directory.path());
+  const std::string flags =
+      "train --data . --batch-size 4 --hidden 6,5 --batch-norm --epochs 60 --patience 60 --replicas 2 --seed "
+      "5 ";
+  const Outcome first = run(directory, flags);
+  CAPTURE(first.out, first.error);
+  REQUIRE(first.exit_code == 0);
+  const fs::path runs = directory.path() / "runs";
+  for (const char* name : {"config.json", "metrics.jsonl", "summary.json", "model.pt", "model-1.pt"}) {
+    CHECK(fs::exists(runs / "001" / name));
+  }
+  const json config = json::parse(contents(runs / "001/config.json"));
+  CHECK(config["hidden"] == "6,5");
+  CHECK(config["batch_norm"] == true);
+  CHECK(config["data_seed"] == 5);
+  CHECK(config["learning_rate"] == 0.009);
+  const json summary = json::parse(contents(runs / "001/summary.json"));
+  CHECK(summary["steps"] == 180);
+  CHECK(summary["epochs"] == 60);
+  CHECK(summary["stopped"] == "max_epochs");
+  CHECK(summary["data_sha256"].get<std::string>().size() == 64);
+  CHECK(summary["microseconds_per_step"].get<double>() > 0);
+  REQUIRE(summary["replicas"].size() == 2);
+  CHECK(summary["replicas"][1]["seed"] == 6);
+  for (const char* set : {"train", "validation", "test"}) {
+    CHECK(summary["replicas"][0][set]["loss"].is_number());
+    CHECK(summary["replicas"][0][set]["accuracy"].is_number());
+  }
+  std::istringstream lines(contents(runs / "001/metrics.jsonl"));
+  std::map<std::string, int> kinds;
+  for (std::string line; std::getline(lines, line);) {
+    const json record = json::parse(line);
+    ++kinds[record["kind"]];
+    CHECK(record["step"].is_number_integer());
+    CHECK(record["epoch"].is_number_integer());
+    CHECK(record[record["kind"] == "train" ? "loss" : "validation_loss"].size() == 2);
+  }
+  CHECK(kinds["train"] == 2);  // step 100 and the last
+  CHECK(kinds["evaluation"] == 60);
+
+  REQUIRE(run(directory, "train --config runs/001/config.json").exit_code == 0);
+  CHECK(contents(runs / "002/metrics.jsonl") == contents(runs / "001/metrics.jsonl"));
+  REQUIRE(run(directory, "train --config runs/001/config.json --seed 6").exit_code == 0);
+  CHECK(contents(runs / "003/metrics.jsonl") != contents(runs / "001/metrics.jsonl"));
+
+  write_text(directory.path() / "typo.json", R"({"epohcs": 3})");
+  check_refused(run(directory, "train --data . --config typo.json"), 2, "epohcs");
+  write_text(directory.path() / "broken.json", "{");
+  check_refused(run(directory, "train --data . --config broken.json"), 1, "broken.json");
+}
+
+TEST_CASE("evaluate and predict agree with the run") {
+  const TemporaryDirectory directory;
+  write_small_dataset(directory.path());
+  REQUIRE(run(directory, "train --data . --batch-size 4 --epochs 5 --replicas 2 --out run").exit_code == 0);
+  const json summary = json::parse(contents(directory.path() / "run/summary.json"));
+  for (const char* set : {"test", "validation", "train"}) {
+    const Outcome outcome = run(directory, std::string("evaluate run --json --replica 1 --set ") + set);
+    REQUIRE(outcome.exit_code == 0);
+    const json evaluation = json::parse(outcome.out);
+    CHECK(evaluation["accuracy"] == summary["replicas"][1][set]["accuracy"]);
+    CHECK(evaluation["loss"].get<double>() ==
+          Approx(summary["replicas"][1][set]["loss"].get<double>()).epsilon(1e-4));
+    CHECK(evaluation["confusion"].size() == 3);
+  }
+  const Outcome of_file = run(directory, "evaluate run/model-1.pt --data . --json");
+  CHECK(json::parse(of_file.out)["accuracy"] == summary["replicas"][1]["test"]["accuracy"]);
+  CHECK_THAT(run(directory, "evaluate run").out,
+             Catch::Contains("precision") && Catch::Contains("worst mistakes"));
+
+  const Outcome predicted = run(directory, "predict run t10k-images-idx3-ubyte");
+  CHECK(predicted.exit_code == 0);
+  CHECK(std::count(predicted.out.begin(), predicted.out.end(), '\n') == 6);
+  CHECK_THAT(predicted.out, Catch::StartsWith("t10k-images-idx3-ubyte[0]\t"));
+  const Outcome piped = run(directory, "predict run/model.pt - --json <t10k-images-idx3-ubyte");
+  const json line = json::parse(piped.out.substr(0, piped.out.find('\n')));
+  CHECK(line["probabilities"].size() == 3);
+
+  check_refused(run(directory, "evaluate"), 2, "name one model");
+  check_refused(run(directory, "evaluate nowhere"), 1, "nowhere");
+  check_refused(run(directory, "evaluate run --replica 2"), 1, "model-2.pt");
+  check_refused(run(directory, "evaluate run/model.pt --data . --set train"), 2, "--set");
+  check_refused(run(directory, "evaluate train-images-idx3-ubyte --data ."), 1, "not a TorchScript file");
+  check_refused(run(directory, "predict run t10k-labels-idx1-ubyte"), 1, "labels, not images");
+  check_refused(run(directory, "predict run missing.png"), 1, "missing.png");
+  check_refused(run(directory, "predict run"), 2, "name a model and at least one file");
+}
+
+TEST_CASE("an interrupted run is saved and says so in its exit code") {
+  const TemporaryDirectory directory;
+  write_small_dataset(directory.path());
+  const auto interrupted = [&](const std::string& signal) {
+    // The shell ends the program once the first evaluation is on disk.
+    return run(
+        directory,
+        "train --data . --batch-size 4 --epochs 1000000 --patience 1000000 --out run --overwrite & pid=$!; "
+        "for i in $(seq 100); do grep -qs evaluation run/metrics.jsonl && break; sleep 0.1; done; kill -" +
+            signal + " $pid; wait $pid");
+  };
+  CHECK(interrupted("INT").exit_code == 130);
+  CHECK(interrupted("TERM").exit_code == 143);
+  const json summary = json::parse(contents(directory.path() / "run/summary.json"));
+  CHECK(summary["stopped"] == "interrupted");
+  CHECK(fs::exists(directory.path() / "run/model.pt"));
+}
+
+TEST_CASE("training that leaves the finite numbers is a failure that names step and layer") {
+  const TemporaryDirectory directory;
+  write_small_dataset(directory.path());
+  const Outcome outcome = run(directory, "train --data . --batch-size 4 --epochs 9 --learning-rate 1e30");
+  CHECK(outcome.exit_code == 1);
+  CHECK_THAT(outcome.error,
+             Catch::Contains("no longer finite") && Catch::Contains("step 2: the output of layer 2"));
+}
+
+TEST_CASE("doctor tells what the program runs on") {
+  const TemporaryDirectory directory;
+  write_small_dataset(directory.path());
+  const Outcome outcome = run(directory, "doctor --data .");
+  CAPTURE(outcome.error);
+  CHECK_THAT(outcome.out,
+             Catch::Contains("LibTorch") && Catch::Contains("GFLOP/s") && Catch::Contains("12 + 6 images"));
+  CHECK_THAT(run(directory, "doctor").out, Catch::Contains("scripts/fetch_mnist.sh"));
+}

@@ -1,0 +1,11 @@
+// Runs the tests on one thread, so that every run computes the same.
+#define CATCH_CONFIG_RUNNER
+#include <catch2/catch.hpp>
+#undef CHECK  // LibTorch has one of its own
+
+#include "system.h"
+
+int main(int argc, char** argv) {
+  handgrad::set_threads(1);
+  return Catch::Session().run(argc, argv);
+}

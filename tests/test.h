@@ -1,0 +1,6 @@
+// What every test includes: LibTorch first, because it defines CHECK; then Catch2 with a CHECK of its own.
+#pragma once
+
+#include <torch/torch.h>
+#undef CHECK
+#include <catch2/catch.hpp>
