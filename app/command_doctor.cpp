@@ -64,7 +64,7 @@ void examine_data(Diagnosis& diagnosis, const Options& options) {
   } catch (const UsageError&) {
     diagnosis.advise("data", "none found",
                      "run scripts/fetch_mnist.sh, or set MNIST_DIR, or train with `--data synthetic`");
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     diagnosis.problem("data", error.what(), "until then, `--data synthetic` trains on generated digits");
   }
 }

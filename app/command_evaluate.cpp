@@ -24,13 +24,7 @@ struct LabelledSet {
 
 LabelledSet pick(const Dataset& dataset, std::vector<std::int64_t> indices) {
   const auto join = [&](const IdxArray& first, const IdxArray& second) {
-    const auto tensor = [](const IdxArray& array) {
-      // from_blob wants a mutable pointer; the tensor is only read.
-      auto* values =
-          const_cast<std::uint8_t*>(array.values.data());  // NOLINT(cppcoreguidelines-pro-type-const-cast)
-      return at::from_blob(values, array.shape, at::kByte);
-    };
-    return at::cat({tensor(first), tensor(second)}).index_select(0, at::tensor(indices, at::kLong));
+    return at::cat({as_tensor(first), as_tensor(second)}).index_select(0, at::tensor(indices, at::kLong));
   };
   LabelledSet set;
   set.pixels = join(dataset.train_images, dataset.test_images).flatten(1);
@@ -46,10 +40,21 @@ std::string image_name(const Dataset& dataset, std::int64_t index) {
                      in_test_files ? index - dataset.train_count() : index);
 }
 
+// A split says nothing about other images than those it was made for.
+void check_unchanged(const SavedModel& saved, const Dataset& dataset) {
+  const std::filesystem::path summary = saved.file.parent_path() / "summary.json";
+  std::error_code unreadable;
+  if (!saved.trained_on || !std::filesystem::exists(summary, unreadable)) return;
+  if (read_json(summary).value("data_sha256", "") == dataset.sha256()) return;
+  throw DataError(
+      fmt::format("{}: is not the data that the run was trained on (another SHA-256); name it with --data",
+                  dataset.name));
+}
+
 Tensor log_probabilities(const TorchScriptModel& model, const Tensor& pixels) {
-  constexpr std::int64_t largest_batch = 1000;
   std::vector<Tensor> parts;
-  for (const Tensor& batch : pixels.split(largest_batch)) parts.push_back(model.log_probabilities(batch));
+  for (const Tensor& batch : pixels.split(evaluation_batch_size))
+    parts.push_back(model.log_probabilities(batch));
   return at::cat(parts);
 }
 
@@ -136,6 +141,7 @@ int evaluate_command(const Arguments& arguments) {
   if (options.given("data") || !saved.trained_on) data.source = data_source(options);
   data.classes = saved.model.classes();
   const Dataset dataset = load_dataset(data.source, data.classes);
+  if (!options.given("data")) check_unchanged(saved, dataset);
   const ImageShape shape = saved.model.shape();
   if (shape.rows != dataset.rows() || shape.columns != dataset.columns()) {
     throw ModelError(fmt::format(
@@ -148,14 +154,16 @@ int evaluate_command(const Arguments& arguments) {
   LabelledSet set = pick(dataset, set_name == "test"         ? std::move(indices.test)
                                   : set_name == "validation" ? std::move(indices.validation)
                                                              : std::move(indices.train));
-  if (set.labels.size(0) == 0) throw UsageError(fmt::format("--set: the run has no {} images", set_name));
+  if (set.labels.size(0) == 0)
+    throw ModelError(
+        fmt::format("{}: the run has no {} images; choose another --set", saved.file.string(), set_name));
 
   const Metrics metrics =
       compute_metrics(log_probabilities(saved.model, set.pixels), set.labels, most_mistakes);
   if (options.on("json")) {
     Json json = {{"model", saved.file.string()}, {"data", data.source}, {"set", set_name}};
     json.update(to_json(metrics, dataset, set));
-    fmt::print("{}\n", json.dump(2));
+    fmt::print("{}\n", to_text(json, 2));
   } else {
     fmt::print("{} on {}: {} {} images\n", saved.file.string(), data.source, set.labels.size(0), set_name);
     print(metrics, dataset, set);

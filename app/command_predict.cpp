@@ -5,6 +5,7 @@
 
 #include "commands.h"
 #include "errors.h"
+#include "file.h"
 #include "picture.h"
 #include "saved_model.h"
 #include "system.h"
@@ -67,9 +68,9 @@ int predict_command(const Arguments& arguments) {
                            {"class", predicted[i]},
                            {"probability", of_class},
                            {"probabilities", std::vector<double>(first, first + probabilities.size(1))}};
-        fmt::print("{}\n", json.dump());
+        fmt::print("{}\n", to_text(json, -1));
       } else {
-        fmt::print("{}[{}]\t{}\t{:.4f}\n", names[f], i, predicted[i], of_class);
+        fmt::print("{}[{}]\t{}\t{:.4f}\n", printable(names[f]), i, predicted[i], of_class);
       }
     }
   }

@@ -10,6 +10,7 @@
 #include "commands.h"
 #include "errors.h"
 #include "export.h"
+#include "file.h"
 #include "progress.h"
 #include "run_directory.h"
 #include "settings.h"
@@ -160,7 +161,8 @@ int train_command(const Arguments& arguments) {
     return 0;
   }
   if (!options.text("config").empty()) {
-    options.apply_config(read_json(options.text("config")), options.text("config"));
+    const std::string& file = options.text("config");
+    options.apply_config(read_json(file), file, config_keys());
   }
   const Settings settings = read_settings(options);
   const at::Device device = use_machine(options);
@@ -171,16 +173,22 @@ int train_command(const Arguments& arguments) {
   validate(settings.training, architecture, settings.replicas, splits.train.count());
   Network network(architecture, settings.replicas, splits.train.images.options(), settings.compat);
 
-  RunDirectory run(options.text("out"), options.on("overwrite"));
-  run.write_json("config.json", config_json(options, settings));
-  fmt::print("{}, {} parameters{}; data: {}, {} train, {} validation, {} test images; run: {}\n",
+  RunDirectory run(options.text("out"), options.on("overwrite"), config_json(options, settings));
+  const BlasLibrary blas = blas_library();
+  if (device.is_cpu() && blas.is_slow) {
+    std::fputs("warning: matrix products run on a slow reference BLAS; `handgrad doctor` says what to do\n",
+               stderr);
+  }
+  fmt::print("{}, {} parameters{}, on {} with {}\n{}: {} train, {} validation, {} test images; run: {}\n",
              architecture.description(), architecture.parameter_count(),
-             settings.replicas > 1 ? fmt::format(" × {} networks", settings.replicas) : "", dataset.name,
-             splits.train.count(), splits.validation.count(), splits.test.count(), run.path().string());
+             settings.replicas > 1 ? fmt::format(" × {} networks", settings.replicas) : "", device.str(),
+             blas.name, printable(dataset.name), splits.train.count(), splits.validation.count(),
+             splits.test.count(), printable(run.path().string()));
   std::fflush(stdout);
 
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
+  std::signal(SIGHUP, on_signal);
   TrainingResult result;
   {
     Progress progress;
@@ -194,7 +202,7 @@ int train_command(const Arguments& arguments) {
 
   if (const int signal = caught_signal.load()) return 128 + signal;
   for (const ReplicaResult& replica : result.replicas) {
-    if (!replica.fault.empty()) {
+    if (replica.stopped == StopReason::non_finite) {
       throw NumericError(
           fmt::format("the network of seed {} left the finite numbers at {}; try a smaller "
                       "--learning-rate",

@@ -1,6 +1,8 @@
 // Dispatches to a command; the one place where failures become a line on stderr and an exit code.
 #include <c10/util/Exception.h>
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <exception>
@@ -8,6 +10,7 @@
 
 #include "commands.h"
 #include "errors.h"
+#include "file.h"
 #include "options.h"
 #include "system.h"
 
@@ -25,6 +28,7 @@ constexpr Command commands[] = {
     {"train", app::train_command, "train networks and save the best parameters"},
     {"evaluate", app::evaluate_command, "measure a saved model on labelled images"},
     {"predict", app::predict_command, "classify images from IDX or PNG files"},
+    {"gradcheck", app::gradcheck_command, "prove the gradients of a network against autograd"},
     {"doctor", app::doctor_command, "show what this program runs on, and what to mend"},
 };
 
@@ -39,13 +43,24 @@ std::string help() {
          "Exit codes: 0 done, 2 wrong arguments, 1 any other failure, 128 + signal when interrupted.\n";
 }
 
+constexpr const char* no_memory =
+    "out of memory; use fewer --replicas, a smaller --batch-size or narrower --hidden layers";
+
+void require_no_more(const app::Arguments& arguments) {
+  if (arguments.size() == 1) return;
+  throw app::UsageError(
+      fmt::format("unexpected argument {} after {}; leave it out", arguments[1], arguments[0]));
+}
+
 int dispatch(const app::Arguments& arguments) {
   const std::string first = arguments.empty() ? "" : arguments.front();
   if (first == "--help" || first == "-h" || first == "help") {
+    require_no_more(arguments);
     fmt::print("{}", help());
     return 0;
   }
   if (first == "--version") {
+    require_no_more(arguments);
     fmt::print("handgrad {} (LibTorch {})\n", version(), libtorch_version());
     return 0;
   }
@@ -59,18 +74,23 @@ int dispatch(const app::Arguments& arguments) {
 
 // One line, also where a library's message has several.
 void complain(const std::string& message) {
-  std::string line = message;
-  for (char& c : line) {
-    if (static_cast<unsigned char>(c) < ' ') c = ' ';
-  }
-  fmt::print(stderr, "handgrad: {}\n", line);
+  std::fputs(fmt::format("handgrad: {}\n", printable(message)).c_str(), stderr);
 }
 
-}  // namespace
+// A file that is opened later must not get the number of a standard stream that the caller closed.
+void open_standard_streams() {
+  while (true) {
+    const int descriptor = open("/dev/null", O_RDWR);
+    if (descriptor < 0 || descriptor > STDERR_FILENO) {
+      if (descriptor >= 0) close(descriptor);
+      return;
+    }
+  }
+}
 
-int main(int argc, char** argv) {
+int run(const app::Arguments& arguments) {
   try {
-    return dispatch({argv + 1, argv + argc});
+    return dispatch(arguments);
   } catch (const app::UsageError& error) {
     complain(error.what());
     return 2;
@@ -78,11 +98,23 @@ int main(int argc, char** argv) {
     complain(error.what());
     return 2;
   } catch (const c10::Error& error) {
-    complain(fmt::format("LibTorch failed: {}", error.what_without_backtrace()));
+    const std::string text = error.what_without_backtrace();
+    const bool out_of_memory = text.find("allocate memory") != std::string::npos;
+    complain(out_of_memory ? no_memory : fmt::format("LibTorch failed: {}", text));
   } catch (const std::bad_alloc&) {
-    complain("out of memory; use fewer --replicas, a smaller --batch-size or narrower --hidden layers");
+    complain(no_memory);
   } catch (const std::exception& error) {
     complain(error.what());
   }
   return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  open_standard_streams();
+  const int exit_code = run({argv + 1, argv + argc});
+  const bool written = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+  if (!written && exit_code == 0) complain("standard output cannot be written; is the disk full?");
+  return written || exit_code != 0 ? exit_code : 1;
 }

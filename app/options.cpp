@@ -9,6 +9,8 @@
 #include <cmath>
 #include <cxxopts.hpp>
 
+#include "errors.h"
+
 namespace handgrad::app {
 
 namespace {
@@ -75,11 +77,14 @@ bool Options::parse(const std::vector<std::string>& arguments) {
     for (const Flag& flag : flags_) {
       if (result.count(flag.name) == 0) continue;
       values_[flag.name] = result[flag.name].as<std::string>();
-      given_[flag.name] = true;
+      given_.insert(flag.name);
     }
     positional_arguments_ = result.unmatched();
   } catch (const std::exception& error) {
     throw UsageError(fmt::format("{}; `handgrad {} --help` lists the flags", plain(error.what()), command_));
+  }
+  for (const std::string& name : given_) {
+    if (text(name).empty()) throw wrong(name, "a value");
   }
   if (positional_help_.empty() && !positional_arguments_.empty()) {
     throw UsageError(
@@ -89,20 +94,18 @@ bool Options::parse(const std::vector<std::string>& arguments) {
   return true;
 }
 
-void Options::apply_config(const nlohmann::json& config, const std::string& file) {
+void Options::apply_config(const nlohmann::json& config, const std::string& file,
+                           const std::vector<std::string>& keys) {
   if (!config.is_object())
-    throw UsageError(fmt::format("--config: {} holds no JSON object; use a run's config.json", file));
+    throw Error(fmt::format("{}: holds no JSON object; use a run's config.json", file));
   for (const auto& [key, entry] : config.items()) {
     if (key == "version") continue;
+    if (std::find(keys.begin(), keys.end(), key) == keys.end()) {
+      throw Error(fmt::format("{}: has the key {}, which is no setting of a run; remove it", file, key));
+    }
     std::string name = key;
     std::replace(name.begin(), name.end(), '_', '-');
-    if (values_.count(name) == 0) {
-      throw UsageError(fmt::format(
-          "--config: {} has the key {}, which is no flag of `handgrad {}`; remove it", file, key, command_));
-    }
-    if (given_[name]) continue;
-    values_[name] = entry.is_string() ? entry.get<std::string>() : entry.dump();
-    given_[name] = true;
+    if (!given(name)) values_[name] = entry.is_string() ? entry.get<std::string>() : entry.dump();
   }
 }
 
@@ -123,8 +126,7 @@ std::string Options::help() const {
 }
 
 bool Options::given(const std::string& name) const {
-  const auto found = given_.find(name);
-  return found != given_.end() && found->second;
+  return given_.count(name) > 0;
 }
 
 bool Options::on(const std::string& name) const {

@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -31,12 +32,14 @@ class Options {
   // Throws UsageError for unknown flags and missing values.
   bool parse(const std::vector<std::string>& arguments);
 
-  // Takes what a config.json says for all flags that the command line did not give.
-  void apply_config(const nlohmann::json& config, const std::string& file);
+  // Takes what a config.json says for all flags that the command line did not give; `keys`: the flags that it
+  // may name, with _ for -. Throws handgrad::Error for other keys.
+  void apply_config(const nlohmann::json& config, const std::string& file,
+                    const std::vector<std::string>& keys);
 
   std::string help() const;
 
-  bool given(const std::string& name) const;  // on the command line or in the config file
+  bool given(const std::string& name) const;  // on the command line
   bool on(const std::string& name) const;
   const std::string& text(const std::string& name) const;
   const std::vector<std::string>& positional() const { return positional_arguments_; }
@@ -66,7 +69,7 @@ class Options {
   std::string command_, summary_, positional_help_;
   std::vector<Flag> flags_;
   std::map<std::string, std::string> values_;
-  std::map<std::string, bool> given_;
+  std::set<std::string> given_;
   std::vector<std::string> positional_arguments_;
 };
 

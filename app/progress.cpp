@@ -7,10 +7,17 @@
 #include <cmath>
 #include <cstdio>
 #include <string>
+#include <utility>
 
 namespace handgrad::app {
 
 namespace {
+
+// What cannot be shown is not worth ending a training for.
+template <typename... Values>
+void print(fmt::format_string<Values...> format, Values&&... values) {
+  std::fputs(fmt::format(format, std::forward<Values>(values)...).c_str(), stderr);
+}
 
 constexpr std::chrono::milliseconds terminal_interval(100);
 constexpr std::chrono::seconds plain_interval(2);
@@ -23,23 +30,27 @@ std::string duration(double seconds) {
 
 }  // namespace
 
-Progress::Progress() : is_terminal_(isatty(STDERR_FILENO) == 1), begin_(Clock::now()), next_update_(begin_) {}
+Progress::Progress()
+    : is_terminal_(isatty(STDERR_FILENO) == 1),
+      begin_(Clock::now()),
+      next_update_(begin_ +
+                   (is_terminal_ ? Clock::duration(terminal_interval) : Clock::duration(plain_interval))) {}
 
 Progress::~Progress() {
-  if (is_terminal_ && step_ > 0) fmt::print(stderr, "\r\033[K");
+  if (is_terminal_ && step_ > 0) print("\r\033[K");
 }
 
 void Progress::step(std::int64_t step, std::int64_t total_steps) {
   step_ = step;
   total_ = total_steps;
-  if (is_terminal_ && Clock::now() >= next_update_) draw();
+  if (Clock::now() >= next_update_) draw();
 }
 
 void Progress::evaluation(const EvaluationRecord& record) {
   const LossAndAccuracy& first = record.validation.front();
   validation_ = fmt::format("epoch {}  validation loss {:.4f}  accuracy {:.2f} %{}", record.epoch, first.loss,
                             100 * first.accuracy, record.validation.size() > 1 ? "  (first network)" : "");
-  if (Clock::now() >= next_update_ || step_ == total_) draw();
+  if (step_ == total_) draw();
 }
 
 void Progress::draw() {
@@ -50,11 +61,11 @@ void Progress::draw() {
   if (is_terminal_) {
     constexpr std::int64_t width = 24;
     const std::int64_t filled = total_ > 0 ? width * step_ / total_ : 0;
-    fmt::print(stderr, "\r\033[K[{:=<{}}{:{}}] {:3} %  {:.0f} steps/s  {} left  {}", "", filled, "",
-               width - filled, total_ > 0 ? 100 * step_ / total_ : 0, rate, eta, validation_);
+    print("\r\033[K[{:=<{}}{:{}}] {:3} %  {:.0f} steps/s  {} left  {}", "", filled, "", width - filled,
+          total_ > 0 ? 100 * step_ / total_ : 0, rate, eta, validation_);
     next_update_ = now + terminal_interval;
   } else {
-    fmt::print(stderr, "step {} of {}  {:.0f} steps/s  {} left  {}\n", step_, total_, rate, eta, validation_);
+    print("step {} of {}  {:.0f} steps/s  {} left  {}\n", step_, total_, rate, eta, validation_);
     next_update_ = now + plain_interval;
   }
   std::fflush(stderr);

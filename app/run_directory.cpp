@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <regex>
+
 #include "errors.h"
 #include "file.h"
 
@@ -14,10 +16,11 @@ namespace fs = std::filesystem;
 
 constexpr const char* config_file = "config.json";
 
-bool is_run_file(const fs::path& path) {
-  const std::string name = path.filename().string();
-  return name == config_file || name == "metrics.jsonl" || name == "summary.json" ||
-         (name.rfind("model", 0) == 0 && path.extension() == ".pt");
+// Also what a run that was killed while it wrote may have left.
+bool is_run_file(const fs::directory_entry& entry) {
+  static const std::regex names(
+      R"(config\.json|metrics\.jsonl|summary\.json|model(-[0-9]+)?\.pt|\.handgrad-.*\.tmp)");
+  return entry.is_regular_file() && std::regex_match(entry.path().filename().string(), names);
 }
 
 void make_directories(const fs::path& path) {
@@ -36,7 +39,8 @@ fs::path next_free_run() {
     std::error_code error;
     // Making it is what claims it: two runs that start together get two directories.
     if (fs::create_directory(path, error)) return path;
-    if (error)
+    std::error_code unreadable;
+    if (error && !fs::exists(path, unreadable))
       throw FileError(
           fmt::format("--out: cannot make the directory {} ({})", path.string(), error.message()));
   }
@@ -45,7 +49,7 @@ fs::path next_free_run() {
 void clear(const fs::path& path, bool overwrite) {
   const bool is_run = fs::exists(path / config_file);
   for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
-    if (!is_run || !is_run_file(entry.path())) {
+    if (!is_run || !is_run_file(entry)) {
       throw FileError(
           fmt::format("--out: {} holds {}, which is not part of a run; choose an empty or new directory",
                       path.string(), entry.path().filename().string()));
@@ -60,7 +64,7 @@ void clear(const fs::path& path, bool overwrite) {
 
 }  // namespace
 
-RunDirectory::RunDirectory(const std::string& out, bool overwrite) : path_(out) {
+RunDirectory::RunDirectory(const std::string& out, bool overwrite, const Json& config) : path_(out) {
   if (out.empty()) {
     path_ = next_free_run();
   } else {
@@ -69,6 +73,7 @@ RunDirectory::RunDirectory(const std::string& out, bool overwrite) : path_(out) 
       throw FileError(fmt::format("--out: {} is a file; choose a directory", out));
     clear(path_, overwrite);
   }
+  write_json(config_file, config);
   metrics_.open(path_ / "metrics.jsonl");
   if (!metrics_)
     throw FileError(fmt::format("--out: cannot write into {}; choose another directory", path_.string()));
@@ -79,12 +84,12 @@ fs::path RunDirectory::model_path(std::int64_t replica) const {
 }
 
 void RunDirectory::write_json(const std::string& name, const Json& json) const {
-  write_file(path_ / name, json.dump(2) + "\n");
+  write_file(path_ / name, to_text(json, 2) + "\n");
 }
 
 void RunDirectory::append_metrics(const Json& record) {
   // A line is whole on disk before training goes on: a reader may follow along.
-  metrics_ << record.dump() << '\n' << std::flush;
+  metrics_ << to_text(record, -1) << '\n' << std::flush;
   if (!metrics_)
     throw FileError(
         fmt::format("{}: cannot be written; is the disk full?", (path_ / "metrics.jsonl").string()));
@@ -92,6 +97,10 @@ void RunDirectory::append_metrics(const Json& record) {
 
 std::string model_file_name(std::int64_t replica) {
   return replica == 0 ? "model.pt" : fmt::format("model-{}.pt", replica);
+}
+
+std::string to_text(const Json& json, int indent) {
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
 nlohmann::json read_json(const fs::path& path) {

@@ -13,9 +13,9 @@ using Json = nlohmann::ordered_json;
 
 class RunDirectory {
  public:
-  // `out` empty: the next free runs/NNN. Throws FileError when the directory cannot be made, or holds
-  // anything; with `overwrite` a run in it is removed first.
-  RunDirectory(const std::string& out, bool overwrite);
+  // Begins a run with this config.json. `out` empty: the next free runs/NNN. Throws FileError when the directory
+  // cannot be made, or holds anything; with `overwrite` a run in it is removed first.
+  RunDirectory(const std::string& out, bool overwrite, const Json& config);
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path model_path(std::int64_t replica) const;
@@ -30,6 +30,9 @@ class RunDirectory {
 
 // Where network `replica` of a run is saved: "model.pt" for the first, then "model-1.pt", ….
 std::string model_file_name(std::int64_t replica);
+
+// JSON as text; bytes that are not UTF-8, as a path may have, are replaced. indent −1: on one line.
+std::string to_text(const Json& json, int indent);
 
 // A run's JSON file. Throws FileError or ModelError.
 nlohmann::json read_json(const std::filesystem::path& path);

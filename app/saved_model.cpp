@@ -9,18 +9,19 @@ namespace handgrad::app {
 
 SavedModel open_model(const std::string& name, std::int64_t replica) {
   namespace fs = std::filesystem;
-  if (!fs::is_directory(name)) {
+  std::error_code unreadable;
+  if (!fs::is_directory(name, unreadable)) {
     if (replica != 0)
       throw UsageError("--replica: picks a network of a run directory; a single file has only one");
     return {TorchScriptModel(name), name, std::nullopt};
   }
   const fs::path config = fs::path(name) / "config.json";
-  if (!fs::exists(config)) {
+  if (!fs::exists(config, unreadable)) {
     throw ModelError(
         fmt::format("{}: is no run directory, it has no config.json; name a run or a model.pt", name));
   }
   const fs::path file = fs::path(name) / model_file_name(replica);
-  if (!fs::exists(file)) {
+  if (!fs::exists(file, unreadable)) {
     throw ModelError(fmt::format("{}: has no {}; the run did not finish, or has fewer networks", name,
                                  file.filename().string()));
   }

@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <limits>
 
 #include "errors.h"
 #include "system.h"
@@ -15,12 +17,16 @@ namespace handgrad::app {
 namespace {
 
 constexpr std::int64_t most_replicas = 100000;
-constexpr std::int64_t widest_layer = 65536;
 constexpr const char* default_data_directory = "data/mnist";
 const std::vector<std::string> split_names = {"official", "pooled"};
 
 std::string number_text(double value) {
   return fmt::format("{}", value);
+}
+
+// A data set as it can be found from any directory.
+std::string portable_source(const std::string& source) {
+  return source == synthetic_name ? source : std::filesystem::absolute(source).lexically_normal().string();
 }
 
 // "100" steps or "1ep" epochs.
@@ -34,7 +40,7 @@ Interval read_interval(const Options& options, const std::string& name) {
   }
   try {
     interval.count = parse_integer(digits);
-    if (interval.count >= 1) return interval;
+    if (interval.count >= 1 && interval.count <= largest_count) return interval;
   } catch (const std::invalid_argument&) {
   }
   throw options.wrong(name, "a number of steps such as 100, or of epochs such as 1ep");
@@ -58,10 +64,10 @@ Compat read_compat(const Options& options) {
 double above_zero(const Options& options, const std::string& name) {
   try {
     const double value = parse_number(options.text(name));
-    if (value > 0) return value;
+    if (value >= std::numeric_limits<float>::min() && value <= largest_factor) return value;
   } catch (const std::invalid_argument&) {
   }
-  throw options.wrong(name, "a number above 0");
+  throw options.wrong(name, fmt::format("a number above 0 and at most {}", largest_factor));
 }
 
 double below_one(const Options& options, const std::string& name) {
@@ -133,7 +139,7 @@ void add_machine_flags(Options& options) {
 }
 
 std::string data_source(const Options& options) {
-  if (options.given("data")) return options.text("data");
+  if (!options.text("data").empty()) return options.text("data");
   const char* environment = std::getenv("MNIST_DIR");
   if (environment != nullptr && *environment != '\0') return environment;
   if (std::filesystem::is_directory(default_data_directory)) return default_data_directory;
@@ -143,9 +149,9 @@ std::string data_source(const Options& options) {
                   default_data_directory));
 }
 
-DataSettings read_data_settings(const Options& options) {
+DataSettings read_data_settings(const Options& options, bool needs_data) {
   DataSettings data;
-  data.source = data_source(options);
+  if (needs_data) data.source = data_source(options);
   data.classes = options.integer("classes", 0, 256);
   if (data.classes == 1) throw options.wrong("classes", "0, or from 2 to 256");
   data.split.kind = static_cast<SplitOptions::Kind>(options.choice("split", split_names));
@@ -153,7 +159,7 @@ DataSettings read_data_settings(const Options& options) {
   return data;
 }
 
-Settings read_settings(const Options& options) {
+Settings read_settings(const Options& options, bool needs_data) {
   Settings settings;
   TrainingOptions& training = settings.training;
   settings.hidden = options.integers_or_none("hidden", 1, widest_layer);
@@ -164,8 +170,8 @@ Settings read_settings(const Options& options) {
         "--compat: bn-no-backward needs --batch-norm, whose backward pass it leaves out; add that flag");
   }
   settings.replicas = options.integer("replicas", 1, most_replicas);
-  training.batch_size = options.integer("batch-size", 1);
-  training.epochs = options.integer("epochs", 0, 1000000);
+  training.batch_size = options.integer("batch-size", 1, largest_count);
+  training.epochs = options.integer("epochs", 0, largest_count);
   training.learning_rate = {above_zero(options, "learning-rate")};
   training.optimizer.kind =
       static_cast<OptimizerOptions::Kind>(options.choice("optimizer", optimizer_names()));
@@ -173,24 +179,29 @@ Settings read_settings(const Options& options) {
   training.optimizer.beta1 = below_one(options, "beta1");
   training.optimizer.beta2 = below_one(options, "beta2");
   training.optimizer.eps = above_zero(options, "adam-eps");
-  training.optimizer.weight_decay = options.number("weight-decay", 0);
-  training.l2 = {options.number("l2", 0)};
+  training.optimizer.weight_decay = options.number("weight-decay", 0, largest_factor);
+  training.l2 = {options.number("l2", 0, largest_factor)};
   if (training.optimizer.weight_decay > 0) {
     if (options.given("l2") && training.l2.front() > 0) {
       throw UsageError("--weight-decay: takes the place of --l2; give one of the two");
     }
     training.l2 = {0};
   }
-  const std::int64_t seed = options.integer("seed", 0);
+  if (training.optimizer.weight_decay > 0 && settings.compat.bn_no_backward) {
+    throw UsageError(
+        "--compat: bn-no-backward keeps γ and β as they are, which --weight-decay does not; use --l2");
+  }
+  const std::int64_t largest_seed = std::numeric_limits<std::int64_t>::max() - settings.replicas;
+  const std::int64_t seed = options.integer("seed", 0, largest_seed);
   training.seeds.clear();
   for (std::int64_t r = 0; r < settings.replicas; ++r)
     training.seeds.push_back(static_cast<std::uint64_t>(seed + r));
   training.data_seed =
       static_cast<std::uint64_t>(options.text("data-seed").empty() ? seed : options.integer("data-seed", 0));
   training.evaluate_every = read_interval(options, "evaluate-every");
-  training.patience = options.integer("patience", 1);
-  training.min_delta = options.number("min-delta", 0);
-  settings.data = read_data_settings(options);
+  training.patience = options.integer("patience", 1, largest_count);
+  training.min_delta = options.number("min-delta", 0, largest_factor);
+  settings.data = read_data_settings(options, needs_data);
   settings.data.split.seed = training.data_seed;
   return settings;
 }
@@ -203,7 +214,7 @@ at::Device use_machine(const Options& options) {
 Json config_json(const Options& options, const Settings& settings) {
   const TrainingOptions& training = settings.training;
   return {{"version", version()},
-          {"data", settings.data.source},
+          {"data", portable_source(settings.data.source)},
           {"classes", settings.data.classes},
           {"split", options.text("split")},
           {"validation_fraction", settings.data.split.validation_fraction},
@@ -230,14 +241,32 @@ Json config_json(const Options& options, const Settings& settings) {
           {"threads", options.integer("threads", 1)}};
 }
 
+const std::vector<std::string>& config_keys() {
+  static const std::vector<std::string> keys = {
+      "data",           "classes",    "split",        "validation_fraction",
+      "hidden",         "batch_norm", "l2",           "replicas",
+      "seed",           "compat",     "batch_size",   "epochs",
+      "learning_rate",  "optimizer",  "momentum",     "beta1",
+      "beta2",          "adam_eps",   "weight_decay", "data_seed",
+      "evaluate_every", "patience",   "min_delta",    "device",
+      "threads"};
+  return keys;
+}
+
 DataSettings data_settings_of_run(const nlohmann::json& config, const std::string& file) {
   try {
     DataSettings data;
     data.source = config.at("data").get<std::string>();
     data.classes = config.at("classes").get<std::int64_t>();
-    data.split.kind =
-        config.at("split") == split_names.back() ? SplitOptions::Kind::pooled : SplitOptions::Kind::official;
-    data.split.validation_fraction = config.at("validation_fraction").get<double>();
+    const auto kind =
+        std::find(split_names.begin(), split_names.end(), config.at("split").get<std::string>());
+    const double fraction = config.at("validation_fraction").get<double>();
+    const bool good = kind != split_names.end() && fraction >= 0 && fraction < 1;
+    if (!good || !config.at("data_seed").is_number_unsigned()) {
+      throw ModelError(fmt::format("{}: is not the configuration of a run: no such split can be", file));
+    }
+    data.split.kind = static_cast<SplitOptions::Kind>(kind - split_names.begin());
+    data.split.validation_fraction = fraction;
     data.split.seed = config.at("data_seed").get<std::uint64_t>();
     return data;
   } catch (const nlohmann::json::exception& error) {

@@ -39,14 +39,18 @@ void add_machine_flags(Options& options);
 std::string data_source(const Options& options);
 
 // Throw UsageError, naming the flag.
-DataSettings read_data_settings(const Options& options);
-Settings read_settings(const Options& options);
+// needs_data: whether no data at all is an error.
+DataSettings read_data_settings(const Options& options, bool needs_data);
+Settings read_settings(const Options& options, bool needs_data = true);
 
 // Sets the threads and returns the device that --threads and --device ask for.
 at::Device use_machine(const Options& options);
 
 // What config.json holds: every setting under the name of its flag, with _ for -.
 Json config_json(const Options& options, const Settings& settings);
+
+// The keys of config_json that a config file may set.
+const std::vector<std::string>& config_keys();
 
 // What `network` and `data` of a run were, from its config.json. Throws ModelError where `config` is none.
 DataSettings data_settings_of_run(const nlohmann::json& config, const std::string& file);

@@ -32,7 +32,8 @@ fs::path find_file(const fs::path& directory, const std::string& part, const std
   for (const char* separator : {"-", "."}) {
     for (const char* ending : {"", ".gz"}) {
       fs::path path = directory / fmt::format("{}{}{}-ubyte{}", part, separator, kind, ending);
-      if (fs::exists(path)) return path;
+      std::error_code unreadable;
+      if (fs::exists(path, unreadable)) return path;
     }
   }
   throw DataError(
@@ -69,7 +70,7 @@ void read_pair(const fs::path& directory, const std::string& part, IdxArray& ima
     if (label >= limit) {
       throw DataError(
           fmt::format("{}: label {} of image {} is outside the {} classes 0 to {}; if the set has more, "
-                      "give their number with --classes",
+                      "their number must be given",
                       labels_path.string(), label, i, limit, limit - 1));
     }
     label_limit = std::max(label_limit, label + 1);
@@ -108,11 +109,15 @@ std::string Dataset::sha256() const {
 }
 
 Dataset load_dataset(const std::string& source, std::int64_t classes) {
-  if (source == synthetic_name) return synthetic_dataset();
+  if (source == synthetic_name) {
+    if (classes == 0 || classes == 10) return synthetic_dataset();
+    throw DataError(fmt::format("the synthetic digits have 10 classes, not {}", classes));
+  }
   const fs::path directory(source);
-  if (!fs::is_directory(directory)) {
+  std::error_code unreadable;
+  if (!fs::is_directory(directory, unreadable)) {
     throw DataError(
-        fmt::format("--data: {} is not a directory; name one with the four MNIST files "
+        fmt::format("{}: is not a directory; name one with the four MNIST files "
                     "(scripts/fetch_mnist.sh gets them), or `synthetic`",
                     source));
   }
@@ -133,6 +138,10 @@ Dataset load_dataset(const std::string& source, std::int64_t classes) {
 }
 
 SplitIndices split_indices(std::int64_t train_count, std::int64_t test_count, const SplitOptions& options) {
+  if (!(options.validation_fraction >= 0 && options.validation_fraction < 1)) {
+    throw ArgumentError(fmt::format("validation fraction: got {}; must be at least 0 and below 1",
+                                    options.validation_fraction));
+  }
   const bool pooled = options.kind == SplitOptions::Kind::pooled;
   std::vector<std::int64_t> order(static_cast<std::size_t>(pooled ? train_count + test_count : train_count));
   std::iota(order.begin(), order.end(), 0);
@@ -153,34 +162,37 @@ SplitIndices split_indices(std::int64_t train_count, std::int64_t test_count, co
     indices.test.resize(static_cast<std::size_t>(test_count));
     std::iota(indices.test.begin(), indices.test.end(), train_count);
   }
+  if (indices.test.empty()) {
+    throw DataError(fmt::format("{} images are too few to keep 20 % as the test set", order.size()));
+  }
   if (indices.train.empty()) {
     throw DataError(
-        fmt::format("--validation-fraction: {} leaves none of {} images to train on; choose a smaller one",
+        fmt::format("validation fraction: {} leaves none of {} images to train on; choose a smaller one",
                     options.validation_fraction, rest));
   }
   if (indices.validation.empty() && options.validation_fraction > 0) {
     throw DataError(
-        fmt::format("--validation-fraction: {} of {} images is less than one image; choose a larger one, "
+        fmt::format("validation fraction: {} of {} images is less than one image; choose a larger one, "
                     "or 0 for training without validation",
                     options.validation_fraction, rest));
   }
   return indices;
 }
 
+Tensor as_tensor(const IdxArray& array) {
+  // from_blob wants a mutable pointer.
+  auto* values =
+      const_cast<std::uint8_t*>(array.values.data());  // NOLINT(cppcoreguidelines-pro-type-const-cast)
+  return at::from_blob(values, array.shape, at::kByte);
+}
+
 Tensor scaled_images(const IdxArray& images, const at::TensorOptions& options) {
-  // from_blob wants a mutable pointer; the tensor is only read.
-  auto* pixels =
-      const_cast<std::uint8_t*>(images.values.data());  // NOLINT(cppcoreguidelines-pro-type-const-cast)
-  const Tensor bytes = at::from_blob(pixels, images.shape, at::kByte);
-  return bytes.flatten(1).to(options).div_(255);
+  return as_tensor(images).flatten(1).to(options).div_(255);
 }
 
 Tensor one_hot(const IdxArray& labels, std::int64_t classes, const at::TensorOptions& options) {
-  auto* values =
-      const_cast<std::uint8_t*>(labels.values.data());  // NOLINT(cppcoreguidelines-pro-type-const-cast)
-  const Tensor indices = at::from_blob(values, labels.shape, at::kByte).to(at::kLong);
-  return at::zeros({labels.shape[0], classes}, options)
-      .scatter_(1, indices.unsqueeze(1).to(options.device()), 1);
+  const Tensor indices = as_tensor(labels).to(options.device(), at::kLong).unsqueeze(1);
+  return at::zeros({labels.shape[0], classes}, options).scatter_(1, indices, 1);
 }
 
 Splits split(const Dataset& dataset, const SplitOptions& options, const at::TensorOptions& tensor_options) {

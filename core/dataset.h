@@ -70,6 +70,9 @@ struct Splits {
 
 Splits split(const Dataset& dataset, const SplitOptions& options, const at::TensorOptions& tensor_options);
 
+// The array as a uint8 tensor on the same memory, for reading only, as long as the array lives.
+Tensor as_tensor(const IdxArray& array);
+
 // Pixels [N, rows, columns] as [N, rows·columns] in [0, 1]: x / 255.
 Tensor scaled_images(const IdxArray& images, const at::TensorOptions& options);
 

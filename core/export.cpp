@@ -87,8 +87,10 @@ struct TorchScriptModel::Module {
 };
 
 TorchScriptModel::TorchScriptModel(const std::filesystem::path& path) : module_(std::make_unique<Module>()) {
-  if (!std::filesystem::is_regular_file(path)) {
-    throw FileError(fmt::format("{}: no such file; name a run directory or a model.pt", path.string()));
+  std::error_code unreadable;
+  if (!std::filesystem::is_regular_file(path, unreadable)) {
+    throw FileError(
+        fmt::format("{}: is not a file that can be read; name a run directory or a model.pt", path.string()));
   }
   try {
     module_->script = torch::jit::load(path.string());

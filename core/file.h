@@ -1,4 +1,4 @@
-// Whole files in and out. Every file that the library or the program writes goes through write_file.
+// Whole files in and out. Every file that is written at once goes through write_file.
 // Free of LibTorch.
 #pragma once
 

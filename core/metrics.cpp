@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "errors.h"
+
 namespace handgrad {
 
 namespace {
@@ -61,6 +63,10 @@ Metrics compute_metrics(const Tensor& log_probabilities, const Tensor& labels, s
   const Tensor cpu_labels = labels.to(at::kCPU);
   const auto label_of = cpu_labels.accessor<std::int64_t, 1>();
   const auto prediction_of = predictions.accessor<std::int64_t, 1>();
+
+  if (count == 0 || !at::isfinite(rows.detach()).all().item<bool>()) {
+    throw NumericError("the model's outputs are not finite numbers; it cannot be measured");
+  }
 
   Metrics metrics;
   metrics.confusion.assign(classes, std::vector<std::int64_t>(classes, 0));

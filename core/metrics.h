@@ -36,7 +36,8 @@ struct Metrics {
   std::vector<Mistake> worst_mistakes;    // highest probability for a wrong class first
 };
 
-// log_probabilities [N,C]; labels [N], int64. Keeps the `most_mistakes` worst mistakes.
+// log_probabilities [N,C]; labels [N], int64, each below C. Keeps the `most_mistakes` worst mistakes.
+// Throws NumericError where there are none, or one is not finite.
 Metrics compute_metrics(const Tensor& log_probabilities, const Tensor& labels, std::size_t most_mistakes);
 
 }  // namespace handgrad

@@ -3,17 +3,23 @@
 
 #include <fmt/format.h>
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <utility>
 
 #include "errors.h"
 #include "init.h"
 
 namespace handgrad {
 
-L2::L2(const std::vector<double>& per_replica_values, const Parameters& parameters)
-    : per_replica(per_replica_values) {
+namespace {
+
+bool all_finite(const Tensor& tensor) {
+  return at::isfinite(tensor).all().item<bool>();
+}
+
+}  // namespace
+
+L2::L2(std::vector<double> values, const Parameters& parameters) : per_replica(std::move(values)) {
   const auto differs = [&](double value) { return value != per_replica.front(); };
   if (std::any_of(per_replica.begin(), per_replica.end(), differs)) {
     spread_over_weights = spread(per_replica, parameters.weight);
@@ -105,7 +111,7 @@ std::vector<Workspace::Product> Workspace::slice(Network& network, size_t l) con
 
 Network::Network(const Architecture& architecture, int64_t replicas, const at::TensorOptions& options,
                  Compat compat)
-    : architecture_((validate(architecture), architecture)),
+    : architecture_((validate(architecture, replicas), architecture)),
       replicas_(replicas),
       compat_(compat),
       parameters(architecture, replicas, options),
@@ -150,6 +156,8 @@ void Network::backward(Workspace& workspace, const Tensor& targets) {
                             layer.x_hat, layer.inverse_std, parameters.gamma[l]);
       } else if (architecture_.batch_norm) {
         layer.doutput.copy_(layer.dnormalised);
+        gradients.gamma[l].zero_();
+        gradients.beta[l].zero_();
       }
       relu_backward(layer.doutput, layer.doutput, layer.output);
     }
@@ -177,22 +185,34 @@ void Network::loss(Workspace& workspace, const Tensor& targets, Tensor& loss) {
   softmax_cross_entropy_forward(&loss, workspace.log_probabilities_, workspace.logits(), targets);
 }
 
-std::string Network::first_non_finite(const Workspace& workspace, int64_t replica) const {
-  const auto finite = [](const Tensor& tensor) { return at::isfinite(tensor).all().item<bool>(); };
-  const auto layer_name = [&](size_t l) {
-    const auto layer = static_cast<int64_t>(l);
-    return fmt::format("layer {} ({} → {})", l + 1, architecture_.fan_in(layer),
-                       architecture_.fan_out(layer));
-  };
+std::string Network::layer_name(size_t layer) const {
+  const auto l = static_cast<int64_t>(layer);
+  return fmt::format("layer {} ({} → {})", l + 1, architecture_.fan_in(l), architecture_.fan_out(l));
+}
+
+std::string Network::fault_in_pass(const Workspace& workspace, int64_t replica) const {
   for (size_t l = 0; l < workspace.layers_.size(); ++l) {
-    if (!finite(workspace.layers_[l].output.select(1, replica))) return "the output of " + layer_name(l);
+    if (!all_finite(workspace.layers_[l].output.select(1, replica))) return "the output of " + layer_name(l);
   }
   for (size_t l = workspace.layers_.size(); l-- > 0;) {
-    if (!finite(gradients.weight[l].select(0, replica))) return "the weight gradient of " + layer_name(l);
+    if (!all_finite(gradients.weight[l].select(0, replica))) return "the weight gradient of " + layer_name(l);
   }
-  for (size_t l = 0; l < workspace.layers_.size(); ++l) {
-    if (!finite(parameters.weight[l].select(0, replica))) return "the weight of " + layer_name(l);
-    if (!finite(parameters.bias[l].select(0, replica))) return "the bias of " + layer_name(l);
+  return "";
+}
+
+std::string Network::fault_in_parameters(int64_t replica) const {
+  const auto first_fault = [&](const std::vector<Tensor>& tensors, const char* name) -> std::string {
+    for (size_t l = 0; l < tensors.size(); ++l) {
+      if (!all_finite(tensors[l].select(0, replica))) return fmt::format("the {} of {}", name, layer_name(l));
+    }
+    return "";
+  };
+  for (const auto& [tensors, name] :
+       {std::pair(&parameters.weight, "weight"), std::pair(&parameters.bias, "bias"),
+        std::pair(&parameters.gamma, "γ"), std::pair(&parameters.beta, "β"),
+        std::pair(&running.mean, "running mean"), std::pair(&running.var, "running variance")}) {
+    std::string fault = first_fault(*tensors, name);
+    if (!fault.empty()) return fault;
   }
   return "";
 }

@@ -14,12 +14,12 @@ constexpr double batch_norm_momentum = 0.1;
 
 // Faults of the described notebook that can be switched on, to measure what they cost.
 struct Compat {
-  bool bn_no_backward = false;  // batch norm is left out of the backward pass; γ and β stay 1 and 0
+  bool bn_no_backward = false;  // batch norm is left out of the backward pass; the gradients of γ and β are 0
 };
 
 // λ of the L2 penalty: a number when all networks share it, else one per weight of the flat buffer.
 struct L2 {
-  L2(const std::vector<double>& per_replica, const Parameters& parameters);
+  L2(std::vector<double> values, const Parameters& parameters);
 
   std::vector<double> per_replica;  // [R]
   Tensor spread_over_weights;       // undefined where all networks share one value
@@ -35,8 +35,9 @@ class Workspace {
   Workspace(Network& network, int64_t batch_size, Use use);
 
   int64_t batch_size() const { return batch_size_; }
-  const Tensor& logits() const { return layers_.back().output; }          // [N,R,C]
-  const Tensor& log_probabilities() const { return log_probabilities_; }  // [N,R,C]
+  const Tensor& logits() const { return layers_.back().output; }  // [N,R,C]
+  // What hidden layer `layer` gives out after ReLU, before batch norm; [N,R,F].
+  const Tensor& activation(int64_t layer) const { return layers_[static_cast<size_t>(layer)].output; }
 
  private:
   friend class Network;
@@ -63,7 +64,7 @@ class Workspace {
 
 class Network {
  public:
-  // Throws ArgumentError where validate(architecture) does, or for less than one replica.
+  // Throws ArgumentError where validate does.
   Network(const Architecture& architecture, int64_t replicas, const at::TensorOptions& options,
           Compat compat = {});
   Network(const Network&) = delete;  // workspaces hold views into the buffers
@@ -84,9 +85,11 @@ class Network {
   // The data loss [R] of what forward left in the workspace; targets [N,1,C] one-hot.
   void loss(Workspace& workspace, const Tensor& targets, Tensor& loss);
 
-  // Where a pass of network `replica` first met a number that is not finite, in the order of computation: the
-  // output of a layer, its gradient, its weight or bias after the update; "" when all are finite.
-  std::string first_non_finite(const Workspace& workspace, int64_t replica) const;
+  // Where network `replica` first met a number that is not finite, in the order of computation, such as "the
+  // output of layer 2 (20 → 7)"; "" where all are finite. Of a pass: layer outputs, then gradients. Of the
+  // parameters.
+  std::string fault_in_pass(const Workspace& workspace, int64_t replica) const;
+  std::string fault_in_parameters(int64_t replica) const;
 
   // The L2 penalty of each network, [R].
   Tensor l2_penalty(const L2& l2, int64_t batch_size) const;
@@ -97,6 +100,7 @@ class Network {
 
  private:
   void backward(Workspace& workspace, const Tensor& targets);
+  std::string layer_name(size_t layer) const;
 
   Architecture architecture_;
   int64_t replicas_;

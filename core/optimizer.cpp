@@ -1,13 +1,8 @@
 // Gradient descent and its relatives.
 #include "optimizer.h"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <cmath>
-
-#include "errors.h"
 
 namespace handgrad {
 
@@ -16,15 +11,6 @@ using Kind = OptimizerOptions::Kind;
 const std::vector<std::string>& optimizer_names() {
   static const std::vector<std::string> names = {"sgd", "momentum", "nesterov", "adam", "adamw"};
   return names;
-}
-
-Kind optimizer_kind(const std::string& name) {
-  const auto& names = optimizer_names();
-  const auto found = std::find(names.begin(), names.end(), name);
-  if (found == names.end()) {
-    throw ArgumentError(fmt::format("--optimizer: got {}; must be one of {}", name, fmt::join(names, ", ")));
-  }
-  return static_cast<Kind>(found - names.begin());
 }
 
 OptimizerState OptimizerState::clone() const {

@@ -20,9 +20,8 @@ struct OptimizerOptions {
   double weight_decay = 0.0;  // on every parameter; decoupled for adamw, else added to the gradient
 };
 
-// The names that the kinds have on a command line, "sgd" first; and back. Throws ArgumentError for others.
+// "sgd", "momentum", …: the names of the kinds, in their order.
 const std::vector<std::string>& optimizer_names();
-OptimizerOptions::Kind optimizer_kind(const std::string& name);
 
 // What an optimizer remembers from step to step.
 struct OptimizerState {

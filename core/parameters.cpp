@@ -59,12 +59,13 @@ std::string Architecture::description() const {
   return text + fmt::format("-{}{}", classes, batch_norm ? " + batch norm" : "");
 }
 
-void validate(const Architecture& architecture) {
-  constexpr int64_t widest = 65536;
+void validate(const Architecture& architecture, int64_t replicas) {
+  if (architecture.inputs < 1) throw ArgumentError("a network needs at least one input");
+  if (replicas < 1) throw ArgumentError(fmt::format("replicas: got {}; must be at least 1", replicas));
   for (int64_t l = 0; l < architecture.layers(); ++l) {
-    if (architecture.fan_out(l) < 1 || architecture.fan_out(l) > widest) {
+    if (architecture.fan_out(l) < 1 || architecture.fan_out(l) > widest_layer) {
       throw ArgumentError(fmt::format("layer {} has {} units; each layer needs 1 to {}", l + 1,
-                                      architecture.fan_out(l), widest));
+                                      architecture.fan_out(l), widest_layer));
     }
   }
 }

@@ -31,8 +31,10 @@ struct Architecture {
   std::string description() const;
 };
 
-// Throws ArgumentError when a width is below 1 or the network would not fit into memory.
-void validate(const Architecture& architecture);
+constexpr int64_t widest_layer = 65536;
+
+// Throws ArgumentError for a width outside 1 to widest_layer, no inputs, or less than one replica.
+void validate(const Architecture& architecture, int64_t replicas);
 
 // Views into `flat`: [all weights | all biases | all γ | all β], layer by layer. `weights` is the first part.
 struct Parameters {

@@ -33,7 +33,7 @@ IdxArray parse_png(const Bytes& bytes, const std::string& name) {
   png_image image{};
   image.version = PNG_IMAGE_VERSION;
   const std::unique_ptr<png_image, decltype(&png_image_free)> freeing(&image, &png_image_free);
-  if (!png_image_begin_read_from_memory(&image, bytes.data(), bytes.size())) refuse(image, name);
+  if (png_image_begin_read_from_memory(&image, bytes.data(), bytes.size()) == 0) refuse(image, name);
   if (image.width > most_rows_or_columns || image.height > most_rows_or_columns) {
     throw DataError(fmt::format("{}: is {} x {} pixels; at most {} x {} are allowed: make it smaller",
                                 printable(name), image.width, image.height, most_rows_or_columns,
@@ -47,8 +47,9 @@ IdxArray parse_png(const Bytes& bytes, const std::string& name) {
   IdxArray picture{{1, image.height, image.width}, Bytes(std::size_t{image.height} * image.width)};
   const png_color black{0, 0, 0};
   constexpr png_int_32 packed_rows = 0;
-  if (!png_image_finish_read(&image, &black, picture.values.data(), packed_rows, nullptr))
+  if (png_image_finish_read(&image, &black, picture.values.data(), packed_rows, nullptr) == 0) {
     refuse(image, name);
+  }
   return picture;
 }
 

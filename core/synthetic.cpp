@@ -19,7 +19,8 @@ using Stroke = std::vector<Point>;
 using Glyph = std::vector<Stroke>;
 
 constexpr int side = 28;
-using Canvas = std::array<double, side * side>;  // how far each pixel is covered with ink, 0 to 1
+using Canvas =
+    std::array<double, std::size_t{side} * side>;  // how far each pixel is covered with ink, 0 to 1
 
 // The hands differ so much (above all in the shift) that a linear classifier stays below 90 % of unseen
 // images, and so little that 784-20-7-5-10 passes 95 %; thick dark strokes keep its first epochs short. Both
@@ -80,8 +81,8 @@ class Placement {
         height_(glyph_height * random.uniform(smallest_scale, largest_scale)),
         shear_(random.uniform(-largest_shear, largest_shear)),
         angle_(random.uniform(-largest_rotation, largest_rotation)),
-        centre_{side / 2 + random.uniform(-largest_shift, largest_shift),
-                side / 2 + random.uniform(-largest_shift, largest_shift)} {}
+        centre_{side / 2.0 + random.uniform(-largest_shift, largest_shift),
+                side / 2.0 + random.uniform(-largest_shift, largest_shift)} {}
 
   Point operator()(Point point) const {
     const double y = (point.y - 0.5) * height_;
@@ -112,7 +113,7 @@ void draw_segment(Canvas& canvas, Point from, Point to, double radius) {
       const double share = std::clamp((pixel.x * along.x + pixel.y * along.y) / length_squared, 0.0, 1.0);
       const Point off{pixel.x - share * along.x, pixel.y - share * along.y};
       const double distance = std::sqrt(off.x * off.x + off.y * off.y);
-      double& covered = canvas[static_cast<std::size_t>(row * side + column)];
+      double& covered = canvas[static_cast<std::size_t>(row) * side + static_cast<std::size_t>(column)];
       covered = std::max(covered, std::min(reach - distance, 1.0));
     }
   }

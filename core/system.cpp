@@ -31,17 +31,17 @@ at::Device choose_device(const std::string& name) {
       !digits.empty() && digits.size() <= 3 &&
       std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
   if ((name != "cuda" && name.rfind("cuda:", 0) != 0) || !is_index) {
-    throw ArgumentError(fmt::format("--device: got {}; must be auto, cpu, cuda or cuda:INDEX", name));
+    throw ArgumentError(fmt::format("device: got {}; must be auto, cpu, cuda or cuda:INDEX", name));
   }
   if (!available) {
     throw DeviceError(
-        fmt::format("--device: {} is not there: no CUDA GPU was found by this LibTorch {}; use cpu or auto",
+        fmt::format("device: {} is not there: no CUDA GPU was found by this LibTorch {}; use cpu or auto",
                     name, libtorch_version()));
   }
   const int index = std::stoi(digits);
   const int count = static_cast<int>(at::detail::getCUDAHooks().getNumGPUs());
   if (index >= count) {
-    throw DeviceError(fmt::format("--device: {} is not there; this machine has {} GPU(s), cuda:0 to cuda:{}",
+    throw DeviceError(fmt::format("device: {} is not there; this machine has {} GPU(s), cuda:0 to cuda:{}",
                                   name, count, count - 1));
   }
   return {at::kCUDA, static_cast<at::DeviceIndex>(index)};

@@ -26,8 +26,15 @@ std::vector<double> to_vector(const Tensor& tensor) {
 }
 
 std::vector<double> one_each(const std::vector<double>& values, std::int64_t replicas) {
-  if (values.size() == 1) return std::vector<double>(static_cast<std::size_t>(replicas), values.front());
-  return values;
+  std::vector<double> each = values;
+  each.resize(static_cast<std::size_t>(replicas), values.front());
+  return each;
+}
+
+std::vector<double> losses_of(const std::vector<LossAndAccuracy>& metrics) {
+  std::vector<double> losses;
+  for (const LossAndAccuracy& of_network : metrics) losses.push_back(of_network.loss);
+  return losses;
 }
 
 void require(bool good, const std::string& message) {
@@ -110,20 +117,20 @@ class Training {
       const bool record = (steps_ + 1) % steps_per_record == 0 || steps_ + 1 == total;
       take_step(record);
       if (record) {
-        stop_non_finite(checked);
+        stop_non_finite(checked, to_vector(loss_));
         checked.save(network_, optimizer_, steps_);
       }
       observer_.on_step(steps_, total);
       interrupted_ = observer_.stop_requested();
       if (steps_ % evaluation_steps == 0 || steps_ == total || interrupted_) {
         training_time += Clock::now() - resumed;
-        evaluate_validation();
+        evaluate_validation(checked);
         resumed = Clock::now();
       }
     }
     training_time += Clock::now() - resumed;
 
-    TrainingResult result = finish();
+    TrainingResult result = finish(checked);
     result.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
     if (steps_ > 0) {
       result.microseconds_per_step =
@@ -163,7 +170,7 @@ class Training {
     return batch;
   }
 
-  Batch& take_step(bool record) {
+  void take_step(bool record) {
     Batch& batch = next_batch();
     network_.forward_backward(batch.workspace, batch.images, batch.targets_per_network, l2_,
                               record ? &loss_ : nullptr);
@@ -174,37 +181,50 @@ class Training {
       observer_.on_train({steps_, epoch_number(), to_vector(loss_), to_vector(penalty),
                           one_each(options_.learning_rate, network_.replicas())});
     }
-    return batch;
   }
 
-  // Ends the networks whose loss is no number. `checked` is the state of the last time that all was well: the
-  // steps since then are taken again, one by one, to find where the trouble began.
-  void stop_non_finite(const State& checked) {
-    const std::vector<double> loss = to_vector(loss_);
+  // Ends the networks whose loss is no number. `checked` is the state of the last time that all was well.
+  void stop_non_finite(const State& checked, const std::vector<double>& loss) {
+    std::vector<std::size_t> failed;
     for (std::size_t r = 0; r < replicas_.size(); ++r) {
-      if (replicas_[r].stopped || std::isfinite(loss[r])) continue;
-      replicas_[r].stopped = StopReason::non_finite;
-      replicas_[r].fault = find_fault(checked, static_cast<std::int64_t>(r));
+      if (!replicas_[r].stopped && !std::isfinite(loss[r])) failed.push_back(r);
     }
+    if (!failed.empty()) find_faults(checked, failed);
   }
 
-  std::string find_fault(const State& checked, std::int64_t replica) {
+  // Takes the steps since `checked` again, which gives the same bits, and looks where each trouble began.
+  void find_faults(const State& checked, const std::vector<std::size_t>& failed) {
     const std::int64_t seen_at = steps_;
+    for (const std::size_t r : failed) replicas_[r].stopped = StopReason::non_finite;
+    const auto look = [&](const auto& fault_of) {
+      for (const std::size_t r : failed) {
+        if (!replicas_[r].fault.empty()) continue;
+        const std::string where = fault_of(static_cast<std::int64_t>(r));
+        if (!where.empty()) {
+          replicas_[r].fault = fmt::format("step {}: {} is no longer finite", steps_ + 1, where);
+        }
+      }
+    };
     checked.restore(network_, optimizer_);
-    std::string fault;
-    for (steps_ = checked.step; steps_ < seen_at;) {
-      const Batch& batch = take_step(false);
-      if (!fault.empty()) continue;
-      const std::string where = network_.first_non_finite(batch.workspace, replica);
-      if (!where.empty()) fault = fmt::format("step {}: {} is no longer finite", steps_, where);
+    for (steps_ = checked.step; steps_ < seen_at; ++steps_) {
+      Batch& batch = next_batch();
+      network_.forward_backward(batch.workspace, batch.images, batch.targets_per_network, l2_);
+      look([&](std::int64_t r) { return network_.fault_in_pass(batch.workspace, r); });
+      optimizer_.step();
+      look([&](std::int64_t r) { return network_.fault_in_parameters(r); });
     }
-    return fault;
+    for (const std::size_t r : failed) {
+      // Finite logits can be so far apart that their cross entropy is not.
+      if (replicas_[r].fault.empty())
+        replicas_[r].fault = fmt::format("step {}: the loss is no longer finite", seen_at);
+    }
   }
 
-  void evaluate_validation() {
+  void evaluate_validation(const State& checked) {
     if (data_.validation.count() == 0) return;
     EvaluationRecord record{steps_, epoch_number(), evaluate(network_, data_.validation)};
     observer_.on_evaluation(record);
+    stop_non_finite(checked, losses_of(record.validation));
     for (std::size_t r = 0; r < replicas_.size(); ++r) {
       Replica& replica = replicas_[r];
       if (replica.stopped) continue;
@@ -226,12 +246,20 @@ class Training {
                  static_cast<std::int64_t>(r));
   }
 
-  TrainingResult finish() {
+  TrainingResult finish(const State& checked) {
+    // Without validation nobody has looked at what the last update left.
+    if (data_.validation.count() == 0) stop_non_finite(checked, losses_of(evaluate(network_, data_.train)));
+    const StopReason at_end = interrupted_ ? StopReason::interrupted : StopReason::max_epochs;
+    const auto stopped_by = [&](StopReason reason) {
+      return std::any_of(replicas_.begin(), replicas_.end(),
+                         [&](const Replica& r) { return r.stopped == reason; });
+    };
     TrainingResult result;
     result.steps = steps_;
     result.epochs = epoch_number();
-    const StopReason at_end = interrupted_ ? StopReason::interrupted : StopReason::max_epochs;
-    result.stopped = running() || !replicas_.front().stopped ? at_end : *replicas_.front().stopped;
+    result.stopped = running()                                ? at_end
+                     : stopped_by(StopReason::early_stopping) ? StopReason::early_stopping
+                                                              : StopReason::non_finite;
     for (std::size_t r = 0; r < replicas_.size(); ++r) {
       if (!replicas_[r].has_best && replicas_[r].stopped != StopReason::non_finite) keep_best(r);
       if (replicas_[r].has_best) {
@@ -239,9 +267,8 @@ class Training {
                      static_cast<std::int64_t>(r));
       }
     }
-    const auto failed = [](const Replica& r) { return r.stopped == StopReason::non_finite; };
-    if (std::all_of(replicas_.begin(), replicas_.end(), failed)) {
-      throw NumericError(fmt::format("training left the finite numbers at {}; try a smaller --learning-rate",
+    if (std::none_of(replicas_.begin(), replicas_.end(), [](const Replica& r) { return r.has_best; })) {
+      throw NumericError(fmt::format("training left the finite numbers at {}; try a smaller learning rate",
                                      replicas_.front().fault));
     }
 
@@ -302,7 +329,7 @@ const char* to_string(StopReason reason) {
 
 void validate(const TrainingOptions& options, const Architecture& architecture, std::int64_t replica_count,
               std::int64_t train_images) {
-  validate(architecture);
+  validate(architecture, replica_count);
   const auto replicas = static_cast<std::size_t>(replica_count);
   require(
       options.seeds.size() == replicas,
@@ -311,29 +338,38 @@ void validate(const TrainingOptions& options, const Architecture& architecture, 
     require(values->size() == 1 || values->size() == replicas,
             fmt::format("{} values for {} networks; give one for all or one each", values->size(), replicas));
   }
+  const auto require_range = [](const char* name, double value, double least, double most) {
+    require(value >= least && value <= most,
+            fmt::format("{}: got {}; must be from {} to {}", name, value, least, most));
+  };
   for (const double rate : options.learning_rate) {
-    require(std::isfinite(rate) && rate > 0, fmt::format("--learning-rate: got {}; must be above 0", rate));
+    require_range("learning rate", rate, std::numeric_limits<float>::min(), largest_factor);
   }
-  for (const double l2 : options.l2) {
-    require(std::isfinite(l2) && l2 >= 0, fmt::format("--l2: got {}; must be at least 0", l2));
-  }
-  require(options.batch_size >= 1,
-          fmt::format("--batch-size: got {}; must be at least 1", options.batch_size));
-  require(options.epochs >= 0, fmt::format("--epochs: got {}; must be at least 0", options.epochs));
-  require(options.patience >= 1, fmt::format("--patience: got {}; must be at least 1", options.patience));
-  require(options.min_delta >= 0, fmt::format("--min-delta: got {}; must be at least 0", options.min_delta));
-  require(options.evaluate_every.count >= 1,
-          fmt::format("--evaluate-every: got {}; must be at least 1", options.evaluate_every.count));
+  for (const double l2 : options.l2) require_range("L2 penalty", l2, 0, largest_factor);
+  require_range("weight decay", options.optimizer.weight_decay, 0, largest_factor);
+  require_range("momentum", options.optimizer.momentum, 0, 1);
+  require_range("beta1", options.optimizer.beta1, 0, std::nextafter(1.0, 0.0));
+  require_range("beta2", options.optimizer.beta2, 0, std::nextafter(1.0, 0.0));
+  require_range("Adam's eps", options.optimizer.eps, std::numeric_limits<float>::min(), 1);
+  require_range("min delta", options.min_delta, 0, largest_factor);
+  const auto require_count = [](const char* name, std::int64_t value, std::int64_t least) {
+    require(value >= least && value <= largest_count,
+            fmt::format("{}: got {}; must be from {} to {}", name, value, least, largest_count));
+  };
+  require_count("batch size", options.batch_size, 1);
+  require_count("epochs", options.epochs, 0);
+  require_count("patience", options.patience, 1);
+  require_count("evaluation interval", options.evaluate_every.count, 1);
 
   if (options.batch_size > train_images) {
     throw DataError(
-        fmt::format("--batch-size: got {}, but only {} images are there to train on; choose at most that",
+        fmt::format("batch size: got {}, but only {} images are there to train on; choose at most that",
                     options.batch_size, train_images));
   }
   const bool single = options.batch_size == 1 || train_images % options.batch_size == 1;
   if (architecture.batch_norm && !architecture.hidden.empty() && options.epochs > 0 && single) {
     throw DataError(
-        fmt::format("--batch-size: {} leaves a batch of a single image out of {}, which batch norm cannot "
+        fmt::format("batch size: {} leaves a batch of a single image out of {}, which batch norm cannot "
                     "normalise; choose another size",
                     options.batch_size, train_images));
   }
@@ -347,7 +383,6 @@ Tensor epoch_order(std::int64_t count, std::uint64_t data_seed, std::int64_t epo
 }
 
 std::vector<LossAndAccuracy> evaluate(Network& network, const Examples& examples) {
-  constexpr std::int64_t largest_batch = 1000;
   const at::AutoDispatchBelowADInplaceOrView no_autograd;
   const std::int64_t count = examples.count();
   const std::int64_t replicas = network.replicas();
@@ -356,8 +391,8 @@ std::vector<LossAndAccuracy> evaluate(Network& network, const Examples& examples
   Tensor right_sum = at::zeros({replicas}, sums);
   Tensor loss = at::empty({replicas}, network.options());
   std::optional<Workspace> workspace;
-  for (std::int64_t begin = 0; begin < count; begin += largest_batch) {
-    const std::int64_t size = std::min(largest_batch, count - begin);
+  for (std::int64_t begin = 0; begin < count; begin += evaluation_batch_size) {
+    const std::int64_t size = std::min(evaluation_batch_size, count - begin);
     if (!workspace || workspace->batch_size() != size)
       workspace.emplace(network, size, Workspace::Use::evaluation);
     const Tensor targets = examples.targets.narrow(0, begin, size).unsqueeze(1);

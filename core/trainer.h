@@ -38,6 +38,14 @@ struct TrainingOptions {
 // Every so many steps the training loss is recorded, and looked at: a loss that is no number ends training.
 constexpr std::int64_t steps_per_record = 100;
 
+// Images that are evaluated at once.
+constexpr std::int64_t evaluation_batch_size = 1000;
+
+// The largest counts, and the largest learning rates, penalties and decays: what float32 and int64 arithmetic
+// hold.
+constexpr std::int64_t largest_count = 1000000000;
+constexpr double largest_factor = 1e38;
+
 struct TrainRecord {
   std::int64_t step = 0;                                // steps done
   std::int64_t epoch = 0;                               // the epoch that this step belongs to, from 1
@@ -73,7 +81,8 @@ const char* to_string(StopReason reason);
 struct ReplicaResult {
   std::uint64_t seed = 0;
   StopReason stopped = StopReason::max_epochs;
-  std::string fault;  // for non_finite: where the numbers left the finite ones
+  std::string
+      fault;  // for non_finite: where that began; the parameters are the best before, if there were any
   std::int64_t best_step = 0;
   LossAndAccuracy train, test;
   std::optional<LossAndAccuracy> validation;
@@ -85,13 +94,13 @@ struct TrainingResult {
   std::int64_t epochs = 0;           // begun
   double seconds = 0;                // all of it, evaluation included
   double microseconds_per_step = 0;  // shuffling included, evaluation apart; 0 when there was no step
-  StopReason stopped = StopReason::max_epochs;  // of the network that trained longest
+  StopReason stopped = StopReason::max_epochs;  // of the networks that trained longest
   std::vector<ReplicaResult> replicas;
 };
 
 // Throws ArgumentError for options out of range, DataError when batches of that size do not fit so many
 // images.
-void validate(const TrainingOptions& options, const Architecture& architecture, std::int64_t replicas,
+void validate(const TrainingOptions& options, const Architecture& architecture, std::int64_t replica_count,
               std::int64_t train_images);
 
 // Initialises the networks, trains them on data.train and leaves each with its best parameters by validation

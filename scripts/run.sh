@@ -16,6 +16,7 @@ from_caller() {
 }
 
 data=
+config=
 arguments=()
 while (($# > 0)); do
   argument=$1
@@ -32,12 +33,16 @@ while (($# > 0)); do
   esac
   case $argument in
     --data=*) data=${argument#*=} ;;
+    --config=*)
+      config=1  # names the data, unless --data does
+      arguments+=("$argument")
+      ;;
     *) arguments+=("$argument") ;;
   esac
   shift
 done
 
-if [[ -z $data && -n ${MNIST_DIR-} ]]; then
+if [[ -z $data && -z $config && -n ${MNIST_DIR-} ]]; then
   data=$(from_caller "$MNIST_DIR")
   for name in {train,t10k}-images?idx3-ubyte {train,t10k}-labels?idx1-ubyte; do
     # Any of the usual names: with a dot for the dash, with and without .gz.
@@ -56,7 +61,7 @@ fi
 say "building"
 quietly cmake --build --preset release --target handgrad || fail "cannot build handgrad"
 
-if [[ -z $data ]]; then
+if [[ -z $data && -z $config ]]; then
   data=data/mnist
   if ! scripts/fetch_mnist.sh; then
     data=synthetic
@@ -70,4 +75,7 @@ END
   fi
 fi
 
-exec build/handgrad train --data "$data" "${arguments[@]}"
+if [[ -n $data ]]; then
+  arguments=(--data "$data" "${arguments[@]}")
+fi
+exec build/handgrad train "${arguments[@]}"

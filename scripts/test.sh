@@ -21,7 +21,7 @@ stage() {
 
 build() {
   # run.sh configures without the tests.
-  quietly cmake --preset "$1" -DHANDGRAD_TESTS=ON && quietly cmake --build --preset "$1"
+  quietly cmake --preset "$1" -DHANDGRAD_TESTS=ON -DHANDGRAD_WERROR=ON && quietly cmake --build --preset "$1"
 }
 
 stage "setup" scripts/setup.sh --tests

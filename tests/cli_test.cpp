@@ -36,7 +36,7 @@ std::string contents(const fs::path& path) {
 // Runs `handgrad ARGUMENTS` in `directory`, without the environment's data.
 Outcome run(const TemporaryDirectory& directory, const std::string& arguments,
             const std::string& before = "") {
-  const std::string command = "cd '" + directory.path().string() + "'; unset MNIST_DIR; { " + before + " '" +
+  const std::string command = "cd '" + directory.path().string() + "' || exit 99; unset MNIST_DIR; { " + before + " '" +
                               HANDGRAD_PROGRAM + "' " + arguments + "; } >out.txt 2>error.txt";
   const int status = std::system(command.c_str());  // NOLINT(cert-env33-c)
   Outcome outcome;
@@ -84,7 +84,7 @@ TEST_CASE("wrong flags are refused by name, before anything is read or written")
       {"--epochs 3x", "--epochs: got 3x; must be a whole number"},
       {"--epochs -1", "--epochs: got -1"},
       {"--epochs=", "--epochs: got nothing"},
-      {"--batch-size 0", "--batch-size: got 0; must be a whole number of at least 1"},
+      {"--batch-size 0", "--batch-size: got 0; must be a whole number from 1 to"},
       {"--learning-rate nan", "--learning-rate: got nan; must be a number above 0"},
       {"--learning-rate 0.1x", "--learning-rate: got 0.1x"},
       {"--learning-rate inf", "--learning-rate: got inf"},
@@ -102,9 +102,14 @@ TEST_CASE("wrong flags are refused by name, before anything is read or written")
       {"--replicas 0", "--replicas: got 0"},
       {"--seed 1.5", "--seed: got 1.5"},
       {"--classes 1", "--classes: got 1"},
-      {"--device tpu", "--device: got tpu; must be auto, cpu, cuda or cuda:INDEX"},
+      {"--device tpu", "device: got tpu; must be auto, cpu, cuda or cuda:INDEX"},
       {"--compat bn-no-bakward --batch-norm", "--compat: got bn-no-bakward"},
       {"--compat bn-no-backward", "needs --batch-norm"},
+      {"--learning-rate 1e39", "--learning-rate: got 1e39"},
+      {"--evaluate-every 4611686018427387904ep", "--evaluate-every: got 4611686018427387904ep"},
+      {"--seed 9223372036854775807 --replicas 2", "--seed: got 9223372036854775807"},
+      {"--out=", "--out: got nothing"},
+      {"--compat bn-no-backward --batch-norm --weight-decay 0.1", "--compat: bn-no-backward keeps"},
       {"--batch-norm=maybe", "--batch-norm: got maybe; must be true or false"},
   }));
   CAPTURE(arguments);
@@ -181,7 +186,7 @@ TEST_CASE("data that cannot be used is refused, and no run is begun") {
   }
   SECTION("no GPU") {
     const Outcome outcome = run(directory, train + "--device cuda", "CUDA_VISIBLE_DEVICES=");
-    check_refused(outcome, 1, "--device: cuda is not there");
+    check_refused(outcome, 1, "device: cuda is not there");
   }
 }
 
@@ -202,6 +207,10 @@ TEST_CASE("where a run cannot go, nothing is changed") {
   check_refused(run(directory, "train --data missing --out run --overwrite"), 1, "missing");
   CHECK(contents(directory.path() / "run/model.pt") == model);
   CHECK(contents(directory.path() / "run/summary.json") == summary);
+  write_text(directory.path() / "run/model-notes.pt", "precious");
+  check_refused(run(directory, train + "--out run --overwrite"), 1, "model-notes.pt");
+  CHECK(contents(directory.path() / "run/model.pt") == model);
+  fs::remove(directory.path() / "run/model-notes.pt");
   CHECK(run(directory, train + "--out run --overwrite --seed 2").exit_code == 0);
   CHECK(contents(directory.path() / "run/model.pt") != model);
 }
@@ -254,7 +263,7 @@ TEST_CASE("a run: files, their keys, and the same again from its config.json") {
   CHECK(contents(runs / "003/metrics.jsonl") != contents(runs / "001/metrics.jsonl"));
 
   write_text(directory.path() / "typo.json", R"({"epohcs": 3})");
-  check_refused(run(directory, "train --data . --config typo.json"), 2, "epohcs");
+  check_refused(run(directory, "train --data . --config typo.json"), 1, "epohcs");
   write_text(directory.path() / "broken.json", "{");
   check_refused(run(directory, "train --data . --config broken.json"), 1, "broken.json");
 }
@@ -312,6 +321,62 @@ TEST_CASE("an interrupted run is saved and says so in its exit code") {
   const json summary = json::parse(contents(directory.path() / "run/summary.json"));
   CHECK(summary["stopped"] == "interrupted");
   CHECK(fs::exists(directory.path() / "run/model.pt"));
+}
+
+TEST_CASE("gradcheck proves the gradients, and finds the notebook's fault") {
+  const TemporaryDirectory directory;
+  write_small_dataset(directory.path());
+  const Outcome good = run(directory, "gradcheck --batch-norm --replicas 2 --json checks.json");
+  CAPTURE(good.out, good.error);
+  CHECK(good.exit_code == 0);
+  const json report = json::parse(contents(directory.path() / "checks.json"));
+  CHECK(report["passed"] == true);
+  CHECK(report["checks"].size() > 50);
+  CHECK(run(directory, "gradcheck --data . --batch-size 4 --hidden 6,5").exit_code == 0);
+  CHECK(run(directory, "gradcheck --dtype float32").exit_code == 0);
+  const Outcome faulty = run(directory, "gradcheck --batch-norm --compat bn-no-backward");
+  CHECK(faulty.exit_code == 1);
+  CHECK_THAT(faulty.out, Catch::Contains("FAILED"));
+  CHECK_THAT(faulty.error, Catch::Contains("gradients are wrong") && Catch::Contains("batch norm, layer 1"));
+  check_refused(run(directory, "gradcheck --batch-norm --batch-size 1"), 2, "batch size: got 1; must be at least 2");
+}
+
+TEST_CASE("a damaged run is refused") {
+  const TemporaryDirectory directory;
+  write_small_dataset(directory.path());
+  REQUIRE(run(directory, "train --data . --batch-size 4 --epochs 1 --out run").exit_code == 0);
+  const fs::path config = directory.path() / "run/config.json";
+  json broken = json::parse(contents(config));
+  broken["validation_fraction"] = 5000;
+  write_text(config, broken.dump());
+  check_refused(run(directory, "evaluate run"), 1, "config.json: is not the configuration of a run");
+  broken["validation_fraction"] = 0.2;
+  broken["data_seed"] = -1;
+  write_text(config, broken.dump());
+  check_refused(run(directory, "evaluate run"), 1, "config.json: is not the configuration of a run");
+  write_text(config, "{");
+  check_refused(run(directory, "evaluate run"), 1, "config.json");
+}
+
+TEST_CASE("a run finds its data from anywhere, and only the data that it was trained on") {
+  const TemporaryDirectory directory;
+  fs::create_directory(directory.path() / "data");
+  write_small_dataset(directory.path() / "data");
+  REQUIRE(run(directory, "train --data data --batch-size 4 --epochs 1 --out run").exit_code == 0);
+  CHECK(run(directory, "evaluate ../run", "mkdir -p deeper && cd deeper &&").exit_code == 0);
+  write_text(directory.path() / "data/t10k-labels-idx1-ubyte", idx({6}, std::string(6, '\1')));
+  check_refused(run(directory, "evaluate run"), 1, "not the data that the run was trained on");
+  CHECK(run(directory, "evaluate run --data data").exit_code == 0);
+}
+
+TEST_CASE("output that cannot be written is a failure, progress that cannot be shown is none") {
+  const TemporaryDirectory directory;
+  write_small_dataset(directory.path());
+  REQUIRE(run(directory, "train --data . --batch-size 4 --epochs 2 --out run 2>/dev/full").exit_code == 0);
+  CHECK(run(directory, "trian 2>/dev/full").exit_code == 2);
+  CHECK(run(directory, "evaluate run >/dev/full").exit_code == 1);
+  REQUIRE(run(directory, "train --data . --batch-size 4 --epochs 2 --out closed >&-").exit_code == 0);
+  CHECK_THAT(contents(directory.path() / "closed/metrics.jsonl"), Catch::StartsWith("{"));
 }
 
 TEST_CASE("training that leaves the finite numbers is a failure that names step and layer") {

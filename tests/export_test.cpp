@@ -3,7 +3,6 @@
 
 #include "errors.h"
 #include "file.h"
-#include "reference.h"
 #include "temporary_directory.h"
 #include "test.h"
 

@@ -1,5 +1,6 @@
 // Every hand-written gradient against autograd: each pair with a random upstream gradient, and the whole
 // network.
+#include "network.h"
 #include "reference.h"
 #include "test.h"
 
@@ -206,11 +207,10 @@ TEST_CASE("whole network: gradients equal autograd over an independent forward",
 
   for (int64_t r = 0; r < replicas; ++r) {
     CAPTURE(r);
-    const torch::AutoGradMode with_grad(true);
-    const reference::Network copy = reference::copy_of(network.parameters, r);
+    const ReferenceNetwork copy(network.parameters, r);
     const double l2_of_r = l2_each[static_cast<size_t>(r)];
-    const auto expected = reference::gradients(copy, x, labels, l2_of_r);
-    const auto uncancelled = reference::gradients(copy, x, labels, l2_of_r, reference::Statistics::constant);
+    const auto expected = copy.gradients(x, labels, l2_of_r);
+    const auto uncancelled = copy.gradients(x, labels, l2_of_r, ReferenceNetwork::Statistics::constant);
     const auto actual = network.gradients.views();
     REQUIRE(actual.size() == expected.size());
     for (size_t i = 0; i < expected.size(); ++i) {
@@ -224,7 +224,7 @@ TEST_CASE("whole network: gradients equal autograd over an independent forward",
       const double difference = (actual[i][r] - expected[i]).norm().item<double>();
       CHECK(difference <= (batch_norm ? 1e-10 : 1e-12) * scale);
     }
-    const torch::Tensor expected_loss = F::cross_entropy(reference::logits(copy, x), labels);
+    const torch::Tensor expected_loss = copy.loss(x, labels, 0.0);
     CHECK(loss[r].item<double>() == Approx(expected_loss.item<double>()).epsilon(1e-12));
   }
 }
@@ -238,7 +238,7 @@ TEST_CASE("bn-no-backward: the notebook's gradient differs from autograd's", "[g
   Workspace workspace(network, 32, Workspace::Use::training);
   network.forward_backward(workspace, x, one_hot_rows(labels, 10), l2);
 
-  const auto expected = reference::gradients(reference::copy_of(network.parameters, 0), x, labels, 0.0);
+  const auto expected = ReferenceNetwork(network.parameters, 0).gradients(x, labels, 0.0);
   CHECK(relative_error(network.gradients.weight[0][0], expected[0]) > 0.1);
   CHECK(relative_error(network.gradients.weight[2][0], expected[2]) <= 1e-10);
   CHECK(network.gradients.gamma[0].norm().item<double>() == 0);

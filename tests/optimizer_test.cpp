@@ -1,7 +1,6 @@
 // The optimizers against torch::optim, over 50 steps of the same gradients.
 #include "optimizer.h"
 
-#include "errors.h"
 #include "test.h"
 
 using namespace handgrad;
@@ -35,9 +34,13 @@ std::unique_ptr<torch::optim::Optimizer> reference_optimizer(const OptimizerOpti
 
 }  // namespace
 
+TEST_CASE("every kind of optimizer has a name", "[optimizer]") {
+  CHECK(optimizer_names().size() == 5);
+}
+
 TEST_CASE("each optimizer equals torch::optim", "[optimizer]") {
   OptimizerOptions options;
-  options.kind = optimizer_kind(GENERATE(from_range(optimizer_names())));
+  options.kind = static_cast<OptimizerOptions::Kind>(GENERATE(range(0, 5)));
   options.weight_decay = GENERATE(0.0, 0.1);
   const std::vector<double> rates =
       GENERATE(std::vector<double>{0.05, 0.05}, std::vector<double>{0.05, 0.002});
@@ -74,10 +77,4 @@ TEST_CASE("each optimizer equals torch::optim", "[optimizer]") {
     const torch::Tensor& expected = copies[static_cast<size_t>(r)];
     CHECK(((torch::cat(parts) - expected).norm() / expected.norm()).item<double>() <= 1e-12);
   }
-}
-
-TEST_CASE("an unknown optimizer is refused with the known names", "[optimizer]") {
-  CHECK_THROWS_MATCHES(
-      optimizer_kind("sdg"), ArgumentError,
-      Catch::Matchers::Message("--optimizer: got sdg; must be one of sgd, momentum, nesterov, adam, adamw"));
 }

@@ -255,7 +255,7 @@ TEST_CASE("a loss that is no number ends training and names step and layer", "[t
     Network network(small_architecture(), 1, at::kFloat);
     CHECK_THROWS_WITH(
         train(network, splits, options, records),
-        Contains("step 2: the output of layer 2 (8 → 6) is no longer finite") && Contains("--learning-rate"));
+        Contains("step 2: the output of layer 2 (8 → 6) is no longer finite") && Contains("learning rate"));
   }
   SECTION("of one network, which leaves the other as it would have been alone") {
     options.learning_rate = {1e30, 0.05};
@@ -273,6 +273,47 @@ TEST_CASE("a loss that is no number ends training and names step and layer", "[t
   }
 }
 
+TEST_CASE("a last update that leaves the finite numbers is found, whoever looks last", "[training]") {
+  const double fraction = GENERATE(0.0, 0.2);
+  const Splits splits = split(small_dataset(100, 20), {SplitOptions::Kind::official, fraction, 1}, at::kFloat);
+  TrainingOptions options = small_options();
+  options.batch_size = splits.train.count();
+  options.epochs = 1;
+  options.learning_rate = {1e38};
+  Network network(small_architecture(), 1, at::kFloat);
+  Records records;
+  CHECK_THROWS_WITH(train(network, splits, options, records), Contains("step 1") && Contains("no longer finite"));
+}
+
+TEST_CASE("a best that was found before the numbers got lost is kept", "[training]") {
+  const Splits splits = split(small_dataset(100, 20), {}, at::kFloat);
+  TrainingOptions options = small_options();
+  options.epochs = 200;
+  options.patience = 1000;
+  options.evaluate_every = {1, Interval::Unit::steps};
+  options.learning_rate = {0.1};
+  options.l2 = {404};  // shrinks the weights by −4 times a step: they explode
+  Network network({30, {}, 3, false}, 1, at::kFloat);
+  Records records;
+  const TrainingResult result = train(network, splits, options, records);
+  CHECK(result.stopped == StopReason::non_finite);
+  CHECK(result.replicas[0].stopped == StopReason::non_finite);
+  CHECK_FALSE(result.replicas[0].fault.empty());
+  CHECK(std::isfinite(result.replicas[0].test.loss));
+  CHECK(result.replicas[0].best_step < 10);
+}
+
+TEST_CASE("bn-no-backward leaves γ and β as they are", "[training]") {
+  const Splits splits = split(small_dataset(100, 20), {}, at::kDouble);
+  TrainingOptions options = small_options();
+  options.optimizer.kind = OptimizerOptions::Kind::adam;
+  Network network(small_architecture(true), 1, at::kDouble, {true});
+  Records records;
+  train(network, splits, options, records);
+  CHECK(torch::equal(network.parameters.gamma[0], torch::ones({1, 8}, at::kDouble)));
+  CHECK(torch::equal(network.parameters.beta[1], torch::zeros({1, 6}, at::kDouble)));
+}
+
 TEST_CASE("options out of range and batches that do not fit are refused", "[training]") {
   const Architecture architecture = small_architecture(true);
   const TrainingOptions good = small_options();
@@ -287,13 +328,13 @@ TEST_CASE("options out of range and batches that do not fit are refused", "[trai
   CHECK(refusal(good).empty());
   TrainingOptions bad = good;
   bad.learning_rate = {std::nan("")};
-  CHECK_THAT(refusal(bad), Contains("--learning-rate: got nan"));
+  CHECK_THAT(refusal(bad), Contains("learning rate: got nan"));
   bad = good;
   bad.l2 = {-1};
-  CHECK_THAT(refusal(bad), Contains("--l2"));
+  CHECK_THAT(refusal(bad), Contains("L2 penalty: got -1"));
   bad = good;
   bad.batch_size = 0;
-  CHECK_THAT(refusal(bad), Contains("--batch-size: got 0; must be at least 1"));
+  CHECK_THAT(refusal(bad), Contains("batch size: got 0; must be from 1"));
   CHECK_THAT(refusal(good, 7), Contains("only 7 images"));
   CHECK_THAT(refusal(good, 81), Contains("single image"));
   bad = good;

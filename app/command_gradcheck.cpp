@@ -1,0 +1,131 @@
+// `handgrad gradcheck`: proves the gradients of a network, on the user's own setting.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "commands.h"
+#include "errors.h"
+#include "file.h"
+#include "gradcheck.h"
+#include "settings.h"
+#include "system.h"
+
+namespace handgrad::app {
+
+namespace {
+
+const std::vector<std::string> dtype_names = {"float64", "float32"};
+
+// The first batch of the first epoch, as training would take it.
+void take_first_batch(GradcheckOptions& options, const Settings& settings) {
+  const Dataset dataset = load_dataset(settings.data.source, settings.data.classes);
+  const Splits splits = split(dataset, settings.data.split, at::kDouble);
+  options.architecture = settings.architecture(dataset);
+  validate(settings.training, options.architecture, settings.replicas, splits.train.count());
+  const Tensor chosen =
+      epoch_order(splits.train.count(), settings.training.data_seed, 0).narrow(0, 0, options.batch_size);
+  options.images = splits.train.images.index_select(0, chosen);
+  options.labels = splits.train.targets.index_select(0, chosen).argmax(1);
+}
+
+std::string scientific(const std::optional<double>& value) {
+  return value ? fmt::format("{:.1e}", *value) : "-";
+}
+
+void print(const GradientReport& report) {
+  fmt::print("{:<22}{:<19}{:<14}{:>9}{:>13}{:>14}  verdict\n", "pair", "tensor", "shape", "autograd",
+             "differences", "1 - cosine");
+  for (const GradientCheck& check : report.checks) {
+    const std::optional<double> angle = check.cosine ? std::optional(1 - *check.cosine) : std::nullopt;
+    fmt::print("{:<22}{:<19}{:<14}{:>9}{:>13}{:>14}  {}\n", check.pair, check.tensor,
+               fmt::format("{}", fmt::join(check.shape, "×")), scientific(check.autograd_error),
+               scientific(check.finite_difference_error), scientific(angle),
+               check.passed() ? "ok" : "FAILED");
+  }
+  fmt::print("finite differences: {} points, {} skipped because a ReLU would have crossed its kink{}\n",
+             report.points(), report.skipped(), report.too_many_skipped() ? ": MORE THAN 1 %" : "");
+}
+
+Json to_json(const GradientReport& report, const Options& options) {
+  const auto number = [](const std::optional<double>& value) { return value ? Json(*value) : Json(); };
+  Json checks = Json::array();
+  for (const GradientCheck& check : report.checks) {
+    checks.push_back({{"pair", check.pair},
+                      {"tensor", check.tensor},
+                      {"shape", check.shape},
+                      {"autograd_error", number(check.autograd_error)},
+                      {"autograd_tolerance", check.autograd_tolerance},
+                      {"finite_difference_error", number(check.finite_difference_error)},
+                      {"finite_difference_tolerance", check.finite_difference_tolerance},
+                      {"cosine", number(check.cosine)},
+                      {"passed", check.passed()}});
+  }
+  return {{"version", version()},           {"libtorch", libtorch_version()},
+          {"dtype", options.text("dtype")}, {"device", options.text("device")},
+          {"points", report.points()},      {"skipped", report.skipped()},
+          {"passed", report.passed()},      {"checks", checks}};
+}
+
+// The pairs and networks with a failed check, each once.
+std::string failed_pairs(const GradientReport& report) {
+  std::vector<std::string> names;
+  for (const GradientCheck& check : report.checks) {
+    if (!check.passed() && (names.empty() || names.back() != check.pair)) names.push_back(check.pair);
+  }
+  if (report.too_many_skipped()) names.emplace_back("too many skipped points");
+  return fmt::format("{}", fmt::join(names, "; "));
+}
+
+}  // namespace
+
+int gradcheck_command(const Arguments& arguments) {
+  Options options(
+      "gradcheck",
+      "checks every hand-written gradient of a network against autograd over an independent forward pass "
+      "and against finite differences. Exit code 1 when one fails",
+      "");
+  add_data_flags(options);
+  add_network_flags(options);
+  add_training_flags(options);
+  add_machine_flags(options);
+  options.value("dtype", dtype_names.front(), "NAME", "float64 or float32, of the gradients that are checked")
+      .value("json", "", "FILE", "write the table as JSON too");
+  if (!options.parse(arguments)) {
+    fmt::print("{}", options.help());
+    return 0;
+  }
+  const bool real_data = options.given("data");
+  const Settings settings = read_settings(options, real_data);
+  GradcheckOptions checked;
+  checked.replicas = settings.replicas;
+  checked.batch_size = settings.training.batch_size;
+  checked.l2 = settings.training.l2.front();
+  checked.compat = settings.compat;
+  checked.seed = settings.training.seeds.front();
+  checked.dtype = options.choice("dtype", dtype_names) == 0 ? at::kDouble : at::kFloat;
+  checked.device = use_machine(options);
+  if (real_data) {
+    take_first_batch(checked, settings);
+  } else {
+    checked.architecture.hidden = settings.hidden;
+    checked.architecture.batch_norm = settings.batch_norm;
+    if (settings.data.classes > 0) checked.architecture.classes = settings.data.classes;
+  }
+
+  const GradientReport report = gradcheck(checked);
+  fmt::print("{}, {} network(s), {} images ({}), {}\n\n", checked.architecture.description(),
+             checked.replicas, checked.batch_size, real_data ? settings.data.source : "random",
+             options.text("dtype"));
+  print(report);
+  if (!options.text("json").empty())
+    write_file(options.text("json"), to_text(to_json(report, options), 2) + "\n");
+  if (!report.passed()) {
+    const char* reason = settings.compat.bn_no_backward
+                             ? "; --compat bn-no-backward leaves batch norm out of the backward pass"
+                             : "";
+    throw Error(fmt::format("gradients are wrong: {}{}", failed_pairs(report), reason));
+  }
+  fmt::print("all {} checks passed\n", report.checks.size());
+  return 0;
+}
+
+}  // namespace handgrad::app
