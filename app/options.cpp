@@ -141,8 +141,8 @@ const std::string& Options::text(const std::string& name) const {
 
 UsageError Options::wrong(const std::string& name, const std::string& allowed) const {
   const std::string& value = text(name);
-  return UsageError(
-      fmt::format("--{}: got {}; must be {}", name, value.empty() ? "nothing" : value, allowed));
+  return UsageError{
+      fmt::format("--{}: got {}; must be {}", name, value.empty() ? "nothing" : value, allowed)};
 }
 
 std::int64_t Options::integer(const std::string& name, std::int64_t least, std::int64_t most) const {

@@ -29,7 +29,7 @@ stage "release build" build release
 if [[ ${1-} != --quick ]]; then
   stage "lint" scripts/lint.sh
   stage "sanitize build" build sanitize
-  stage "sanitize tests" ctest --preset sanitize --output-on-failure --no-tests=error
+  stage "sanitize tests" ctest --preset sanitize --parallel "$(nproc)" --output-on-failure --no-tests=error
 fi
 # Last, so that CTest's own summary ends the output.
-exec ctest --preset release --output-on-failure --no-tests=error
+exec ctest --preset release --parallel "$(nproc)" --output-on-failure --no-tests=error

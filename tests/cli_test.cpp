@@ -36,8 +36,9 @@ std::string contents(const fs::path& path) {
 // Runs `handgrad ARGUMENTS` in `directory`, without the environment's data.
 Outcome run(const TemporaryDirectory& directory, const std::string& arguments,
             const std::string& before = "") {
-  const std::string command = "cd '" + directory.path().string() + "' || exit 99; unset MNIST_DIR; { " + before + " '" +
-                              HANDGRAD_PROGRAM + "' " + arguments + "; } >out.txt 2>error.txt";
+  const std::string command = "cd '" + directory.path().string() + "' || exit 99; unset MNIST_DIR; { " +
+                              before + " '" + HANDGRAD_PROGRAM + "' " + arguments +
+                              "; } >out.txt 2>error.txt";
   const int status = std::system(command.c_str());  // NOLINT(cert-env33-c)
   Outcome outcome;
   outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
@@ -132,7 +133,7 @@ TEST_CASE("data that cannot be used is refused, and no run is begun") {
   const std::string good_images = contents(images);
 
   check_refused(run(directory, "train --epochs 1"), 2, "--data: not given");
-  check_refused(run(directory, "train --data missing"), 1, "missing is not a directory");
+  check_refused(run(directory, "train --data missing"), 1, "missing: is not a directory");
   SECTION("cut short") {
     write_text(images, good_images.substr(0, good_images.size() - 7));
     refused("", "train-images-idx3-ubyte");
@@ -338,7 +339,8 @@ TEST_CASE("gradcheck proves the gradients, and finds the notebook's fault") {
   CHECK(faulty.exit_code == 1);
   CHECK_THAT(faulty.out, Catch::Contains("FAILED"));
   CHECK_THAT(faulty.error, Catch::Contains("gradients are wrong") && Catch::Contains("batch norm, layer 1"));
-  check_refused(run(directory, "gradcheck --batch-norm --batch-size 1"), 2, "batch size: got 1; must be at least 2");
+  check_refused(run(directory, "gradcheck --batch-norm --batch-size 1"), 2,
+                "batch size: got 1; must be at least 2");
 }
 
 TEST_CASE("a damaged run is refused") {
