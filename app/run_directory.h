@@ -13,8 +13,8 @@ using Json = nlohmann::ordered_json;
 
 class RunDirectory {
  public:
-  // Begins a run with this config.json. `out` empty: the next free runs/NNN. Throws FileError when the directory
-  // cannot be made, or holds anything; with `overwrite` a run in it is removed first.
+  // Begins a run with this config.json. `out` empty: the next free runs/NNN. Throws FileError when the
+  // directory cannot be made, or holds anything; with `overwrite` a run in it is removed first.
   RunDirectory(const std::string& out, bool overwrite, const Json& config);
 
   const std::filesystem::path& path() const { return path_; }

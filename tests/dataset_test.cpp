@@ -120,8 +120,8 @@ TEST_CASE("data sets that do not fit together are refused", "[dataset]") {
   }
   SECTION("a label outside the classes") {
     dataset.test_labels.values[1] = 10;
-    CHECK_THAT(message_of(),
-               Contains("t10k-labels-idx1-ubyte: label 10 of image 1 is outside") && Contains("must be given"));
+    CHECK_THAT(message_of(), Contains("t10k-labels-idx1-ubyte: label 10 of image 1 is outside") &&
+                                 Contains("must be given"));
   }
   SECTION("image sizes") {
     dataset.test_images.shape = {3, 5, 6};
@@ -167,7 +167,8 @@ TEST_CASE("MNIST itself has the published checksum", "[dataset]") {
 
 TEST_CASE("a validation fraction that is none is refused, a NaN too", "[dataset]") {
   for (const double fraction : {-0.1, 1.0, 5000.0, std::nan("")}) {
-    CHECK_THROWS_AS(split_indices(10, 4, split_options(SplitOptions::Kind::official, fraction)), ArgumentError);
+    CHECK_THROWS_AS(split_indices(10, 4, split_options(SplitOptions::Kind::official, fraction)),
+                    ArgumentError);
   }
   CHECK_THROWS_WITH(split_indices(1, 1, split_options(SplitOptions::Kind::pooled, 0)), Contains("too few"));
 }

@@ -275,14 +275,16 @@ TEST_CASE("a loss that is no number ends training and names step and layer", "[t
 
 TEST_CASE("a last update that leaves the finite numbers is found, whoever looks last", "[training]") {
   const double fraction = GENERATE(0.0, 0.2);
-  const Splits splits = split(small_dataset(100, 20), {SplitOptions::Kind::official, fraction, 1}, at::kFloat);
+  const Splits splits =
+      split(small_dataset(100, 20), {SplitOptions::Kind::official, fraction, 1}, at::kFloat);
   TrainingOptions options = small_options();
   options.batch_size = splits.train.count();
   options.epochs = 1;
   options.learning_rate = {1e38};
   Network network(small_architecture(), 1, at::kFloat);
   Records records;
-  CHECK_THROWS_WITH(train(network, splits, options, records), Contains("step 1") && Contains("no longer finite"));
+  CHECK_THROWS_WITH(train(network, splits, options, records),
+                    Contains("step 1") && Contains("no longer finite"));
 }
 
 TEST_CASE("a best that was found before the numbers got lost is kept", "[training]") {
