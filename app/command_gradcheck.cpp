@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "batches.h"
 #include "commands.h"
 #include "errors.h"
 #include "file.h"
@@ -21,10 +22,10 @@ void take_first_batch(GradcheckOptions& options, const Settings& settings) {
   const Splits splits = split(dataset, settings.data.split, at::kDouble);
   options.architecture = settings.architecture(dataset);
   validate(settings.training, options.architecture, settings.replicas, splits.train.count());
-  const Tensor chosen =
-      epoch_order(splits.train.count(), settings.training.data_seed, 0).narrow(0, 0, options.batch_size);
-  options.images = splits.train.images.index_select(0, chosen);
-  options.labels = splits.train.targets.index_select(0, chosen).argmax(1);
+  Batches batches(splits.train, options.batch_size, settings.training.data_seed, false);
+  const Batch& first = batches.at(0);
+  options.images = first.images;
+  options.labels = first.targets.squeeze(1).argmax(1);
 }
 
 std::string scientific(const std::optional<double>& value) {
@@ -102,7 +103,8 @@ int gradcheck_command(const Arguments& arguments) {
   checked.compat = settings.compat;
   checked.seed = settings.training.seeds.front();
   checked.dtype = options.choice("dtype", dtype_names) == 0 ? at::kDouble : at::kFloat;
-  checked.device = use_machine(options);
+  set_threads(read_threads(options, 1));
+  checked.device = choose_device(options.text("device"));
   if (real_data) {
     take_first_batch(checked, settings);
   } else {

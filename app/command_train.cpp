@@ -71,7 +71,7 @@ Json to_json(const LossAndAccuracy& metrics) {
 }
 
 Json summary_json(const TrainingResult& result, const Architecture& architecture, const Dataset& dataset,
-                  at::Device device) {
+                  at::Device device, int threads) {
   Json replicas = Json::array();
   for (const ReplicaResult& replica : result.replicas) {
     Json entry = {{"seed", replica.seed},
@@ -94,6 +94,7 @@ Json summary_json(const TrainingResult& result, const Architecture& architecture
           {"architecture", architecture.description()},
           {"parameters", architecture.parameter_count()},
           {"device", device.str()},
+          {"threads", threads},
           {"blas", blas_library().name},
           {"libtorch", libtorch_version()},
           {"version", version()},
@@ -164,14 +165,19 @@ int train_command(const Arguments& arguments) {
     const std::string& file = options.text("config");
     options.apply_config(read_json(file), file, config_keys());
   }
-  const Settings settings = read_settings(options);
-  const at::Device device = use_machine(options);
+  Settings settings = read_settings(options);
+  const at::Device device = choose_device(options.text("device"));
 
   const Dataset dataset = load_dataset(settings.data.source, settings.data.classes);
   const Splits splits = split(dataset, settings.data.split, at::TensorOptions(device).dtype(at::kFloat));
   const Architecture architecture = settings.architecture(dataset);
   validate(settings.training, architecture, settings.replicas, splits.train.count());
-  Network network(architecture, settings.replicas, splits.train.images.options(), settings.compat);
+  const int threads = read_threads(
+      options,
+      useful_threads(largest_product_flops(architecture, settings.replicas, settings.training.batch_size)));
+  set_threads(threads);
+  settings.training.prefetch = options.text("threads") == "auto" ? processor_cores() > 1 : threads > 1;
+  Network network(architecture, settings.replicas, splits.train.targets.options(), settings.compat);
 
   RunDirectory run(options.text("out"), options.on("overwrite"), config_json(options, settings));
   const BlasLibrary blas = blas_library();
@@ -197,7 +203,7 @@ int train_command(const Arguments& arguments) {
   }
   const ImageShape shape{dataset.rows(), dataset.columns()};
   for (std::int64_t r = 0; r < settings.replicas; ++r) save_torchscript(run.model_path(r), network, r, shape);
-  run.write_json("summary.json", summary_json(result, architecture, dataset, device));
+  run.write_json("summary.json", summary_json(result, architecture, dataset, device, threads));
   print_result(result, settings, run);
 
   if (const int signal = caught_signal.load()) return 128 + signal;

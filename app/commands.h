@@ -12,6 +12,7 @@ int train_command(const Arguments& arguments);
 int evaluate_command(const Arguments& arguments);
 int predict_command(const Arguments& arguments);
 int gradcheck_command(const Arguments& arguments);
+int bench_command(const Arguments& arguments);
 int doctor_command(const Arguments& arguments);
 
 }  // namespace handgrad::app

@@ -29,6 +29,7 @@ constexpr Command commands[] = {
     {"evaluate", app::evaluate_command, "measure a saved model on labelled images"},
     {"predict", app::predict_command, "classify images from IDX or PNG files"},
     {"gradcheck", app::gradcheck_command, "prove the gradients of a network against autograd"},
+    {"bench", app::bench_command, "time a training step beside what bounds it and its peers"},
     {"doctor", app::doctor_command, "show what this program runs on, and what to mend"},
 };
 

@@ -135,14 +135,19 @@ void add_training_flags(Options& options) {
 
 void add_machine_flags(Options& options) {
   options.value("device", "auto", "NAME", "auto, cpu, cuda or cuda:INDEX")
-      .value("threads", "1", "N", "CPU threads; small networks are fastest with 1");
+      .value("threads", "auto", "N", "CPU threads; auto: 1 for small networks, more for wide layers");
 }
 
-std::string data_source(const Options& options) {
+std::string data_source_or_synthetic(const Options& options) {
   if (!options.text("data").empty()) return options.text("data");
   const char* environment = std::getenv("MNIST_DIR");
   if (environment != nullptr && *environment != '\0') return environment;
-  if (std::filesystem::is_directory(default_data_directory)) return default_data_directory;
+  return std::filesystem::is_directory(default_data_directory) ? default_data_directory : synthetic_name;
+}
+
+std::string data_source(const Options& options) {
+  const std::string source = data_source_or_synthetic(options);
+  if (source != synthetic_name || options.text("data") == source) return source;
   throw UsageError(
       fmt::format("--data: not given, MNIST_DIR is not set and there is no {}; name a directory, run "
                   "scripts/fetch_mnist.sh, or use `--data synthetic`",
@@ -206,9 +211,14 @@ Settings read_settings(const Options& options, bool needs_data) {
   return settings;
 }
 
-at::Device use_machine(const Options& options) {
-  set_threads(static_cast<int>(options.integer("threads", 1, 1024)));
-  return choose_device(options.text("device"));
+int read_threads(const Options& options, int automatic) {
+  if (options.text("threads") == "auto") return automatic;
+  try {
+    const std::int64_t threads = parse_integer(options.text("threads"));
+    if (threads >= 1 && threads <= 1024) return static_cast<int>(threads);
+  } catch (const std::invalid_argument&) {
+  }
+  throw options.wrong("threads", "auto, or a whole number from 1 to 1024");
 }
 
 Json config_json(const Options& options, const Settings& settings) {
@@ -238,7 +248,7 @@ Json config_json(const Options& options, const Settings& settings) {
           {"patience", training.patience},
           {"min_delta", training.min_delta},
           {"device", options.text("device")},
-          {"threads", options.integer("threads", 1)}};
+          {"threads", options.text("threads")}};
 }
 
 const std::vector<std::string>& config_keys() {

@@ -38,13 +38,16 @@ void add_machine_flags(Options& options);
 // --data, else MNIST_DIR, else data/mnist where that exists. Throws UsageError where there is none of them.
 std::string data_source(const Options& options);
 
+// The same, and `synthetic` where there is none of them.
+std::string data_source_or_synthetic(const Options& options);
+
 // Throw UsageError, naming the flag.
 // needs_data: whether no data at all is an error.
 DataSettings read_data_settings(const Options& options, bool needs_data);
 Settings read_settings(const Options& options, bool needs_data = true);
 
-// Sets the threads and returns the device that --threads and --device ask for.
-at::Device use_machine(const Options& options);
+// The value of --threads: a number, or "auto", for which `automatic` stands in.
+int read_threads(const Options& options, int automatic);
 
 // What config.json holds: every setting under the name of its flag, with _ for -.
 Json config_json(const Options& options, const Settings& settings);

@@ -186,10 +186,6 @@ Tensor as_tensor(const IdxArray& array) {
   return at::from_blob(values, array.shape, at::kByte);
 }
 
-Tensor scaled_images(const IdxArray& images, const at::TensorOptions& options) {
-  return as_tensor(images).flatten(1).to(options).div_(255);
-}
-
 Tensor one_hot(const IdxArray& labels, std::int64_t classes, const at::TensorOptions& options) {
   const Tensor indices = as_tensor(labels).to(options.device(), at::kLong).unsqueeze(1);
   return at::zeros({labels.shape[0], classes}, options).scatter_(1, indices, 1);
@@ -197,13 +193,14 @@ Tensor one_hot(const IdxArray& labels, std::int64_t classes, const at::TensorOpt
 
 Splits split(const Dataset& dataset, const SplitOptions& options, const at::TensorOptions& tensor_options) {
   const SplitIndices indices = split_indices(dataset.train_count(), dataset.test_count(), options);
-  const Tensor images = at::cat({scaled_images(dataset.train_images, tensor_options),
-                                 scaled_images(dataset.test_images, tensor_options)});
+  const Tensor pixels =
+      at::cat({as_tensor(dataset.train_images).flatten(1), as_tensor(dataset.test_images).flatten(1)})
+          .to(tensor_options.device());
   const Tensor targets = at::cat({one_hot(dataset.train_labels, dataset.classes, tensor_options),
                                   one_hot(dataset.test_labels, dataset.classes, tensor_options)});
   const auto pick = [&](const std::vector<std::int64_t>& chosen) {
     const Tensor index = at::tensor(chosen, at::kLong).to(tensor_options.device());
-    return Examples{images.index_select(0, index), targets.index_select(0, index)};
+    return Examples{pixels.index_select(0, index), targets.index_select(0, index)};
   };
   return {pick(indices.train), pick(indices.validation), pick(indices.test)};
 }

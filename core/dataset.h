@@ -56,25 +56,23 @@ struct SplitIndices {
 // Throws DataError when no image is left to train on.
 SplitIndices split_indices(std::int64_t train_count, std::int64_t test_count, const SplitOptions& options);
 
-// A set ready for the network.
+// A set ready for training. Pixels stay bytes until their batch comes: a gathered byte costs a quarter.
 struct Examples {
-  Tensor images;   // [N, rows·columns] in [0, 1]
-  Tensor targets;  // [N, classes], one-hot
+  Tensor pixels;   // [N, rows·columns], uint8
+  Tensor targets;  // [N, classes], one-hot, floating
 
-  std::int64_t count() const { return images.size(0); }
+  std::int64_t count() const { return pixels.size(0); }
 };
 
 struct Splits {
   Examples train, validation, test;  // validation may be empty
 };
 
+// tensor_options: the device of both, the dtype of the targets.
 Splits split(const Dataset& dataset, const SplitOptions& options, const at::TensorOptions& tensor_options);
 
 // The array as a uint8 tensor on the same memory, for reading only, as long as the array lives.
 Tensor as_tensor(const IdxArray& array);
-
-// Pixels [N, rows, columns] as [N, rows·columns] in [0, 1]: x / 255.
-Tensor scaled_images(const IdxArray& images, const at::TensorOptions& options);
 
 // Labels [N] as one-hot rows [N, classes].
 Tensor one_hot(const IdxArray& labels, std::int64_t classes, const at::TensorOptions& options);

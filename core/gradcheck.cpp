@@ -214,11 +214,13 @@ class Checker {
     Tensor dx = output(x);
     Tensor dweight = output(weight);
     Tensor dbias = output(bias);
-    subject_.linear_backward(&dx, dweight, dbias, checked(dy), checked(x), checked(weight));
+    subject_.linear_backward(&dx, &dweight, checked(dy), checked(x), checked(weight));
+    subject_.bias_backward(dbias, checked(dy));
 
     const auto y = [&] {
       Tensor value = at::empty_like(dy);
-      linear_forward(value, x, weight, bias);
+      linear_forward(value, x, weight);
+      bias_forward(value, bias);
       return value;
     };
     for (const Claim& claim : {Claim{"dx", x, dx, expected[0], norm_of(expected[0])},
@@ -320,10 +322,10 @@ class Checker {
       }
       return at::stack(losses);
     });
-    Tensor log_probabilities = output(logits);
+    Tensor probabilities = output(logits);
     Tensor dlogits = output(logits);
-    softmax_cross_entropy_forward(nullptr, log_probabilities, checked(logits), checked(targets));
-    subject_.softmax_cross_entropy_backward(dlogits, log_probabilities, checked(targets));
+    softmax_cross_entropy_forward(nullptr, probabilities, checked(logits), checked(targets));
+    subject_.softmax_cross_entropy_backward(dlogits, probabilities, checked(targets));
     const Claim claim{"dlogits", logits, dlogits, expected[0], norm_of(expected[0])};
     const auto loss = [&] {
       Tensor value = at::empty_like(dloss);

@@ -19,6 +19,7 @@ struct GradcheckSubject {
       std::function<void(Network&, Workspace&, const Tensor& x, const Tensor& targets, const L2&)>;
 
   decltype(&handgrad::linear_backward) linear_backward = &handgrad::linear_backward;
+  decltype(&handgrad::bias_backward) bias_backward = &handgrad::bias_backward;
   decltype(&handgrad::relu_backward) relu_backward = &handgrad::relu_backward;
   decltype(&handgrad::batch_norm_backward) batch_norm_backward = &handgrad::batch_norm_backward;
   decltype(&handgrad::softmax_cross_entropy_backward) softmax_cross_entropy_backward =

@@ -1,6 +1,7 @@
 // R equal networks side by side: forward and backward.
 #include "network.h"
 
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 
 #include "errors.h"
 #include "init.h"
+#include "system.h"
 
 namespace handgrad {
 
@@ -17,7 +19,29 @@ bool all_finite(const Tensor& tensor) {
   return at::isfinite(tensor).all().item<bool>();
 }
 
+// Small products that are worth waking a thread for.
+constexpr int64_t least_small_products = 16;
+
+// Runs `work` for all items, spread over LibTorch's threads in runs of at least `grain`.
+template <typename Item, typename Work>
+void for_each(std::vector<Item>& items, int64_t grain, const Work& work) {
+  at::parallel_for(0, static_cast<int64_t>(items.size()), grain, [&](int64_t begin, int64_t end) {
+    const at::AutoDispatchBelowADInplaceOrView no_autograd;  // a setting of each thread
+    for (int64_t i = begin; i < end; ++i) work(items[static_cast<size_t>(i)]);
+  });
+}
+
 }  // namespace
+
+double largest_product_flops(const Architecture& architecture, int64_t replicas, int64_t batch_size) {
+  double largest = 0;
+  for (int64_t l = 0; l < architecture.layers(); ++l) {
+    const int64_t networks = l == 0 ? replicas : 1;  // see Workspace::slice
+    const auto weights = static_cast<double>(networks * architecture.fan_in(l) * architecture.fan_out(l));
+    largest = std::max(largest, 2 * static_cast<double>(batch_size) * weights);
+  }
+  return largest;
+}
 
 L2::L2(std::vector<double> values, const Parameters& parameters) : per_replica(std::move(values)) {
   const auto differs = [&](double value) { return value != per_replica.front(); };
@@ -37,12 +61,17 @@ Workspace::Workspace(Network& network, int64_t batch_size, Use use) : batch_size
     return at::empty({replicas, features}, network.options());
   };
 
+  if (training) doutputs_ = at::empty({batch_size, network.parameters.biases.numel()}, network.options());
+  int64_t column = 0;
   for (int64_t l = 0; l < architecture.layers(); ++l) {
     const int64_t features = architecture.fan_out(l);
     const bool batch_norm = architecture.batch_norm && l + 1 < architecture.layers();
     Layer layer;
     layer.output = activations(features);
-    if (training) layer.doutput = activations(features);
+    if (training) {
+      layer.doutput = doutputs_.narrow(1, column, replicas * features).unflatten(1, {replicas, features});
+      column += replicas * features;
+    }
     if (batch_norm) {
       layer.normalised = activations(features);
       if (training) {
@@ -55,58 +84,79 @@ Workspace::Workspace(Network& network, int64_t batch_size, Use use) : batch_size
     }
     layers_.push_back(layer);
   }
-  log_probabilities_ = activations(architecture.classes);
-  for (size_t l = 0; l < layers_.size(); ++l) layers_[l].products = slice(network, l);
+  probabilities_ = activations(architecture.classes);
+  for (size_t l = 0; l < layers_.size(); ++l) slice(network, l);
 }
 
-std::vector<Workspace::Product> Workspace::slice(Network& network, size_t l) const {
+void Workspace::slice(Network& network, size_t l) {
+  Layer& layer = layers_[l];
   const Tensor& weight = network.parameters.weight[l];
-  const Tensor& bias = network.parameters.bias[l];
   const Tensor& dweight = network.gradients.weight[l];
-  const Tensor& dbias = network.gradients.bias[l];
-  const Tensor& y = layers_[l].output;
-  const Tensor& dy = layers_[l].doutput;
+  const Tensor& y = layer.output;
+  const Tensor& dy = layer.doutput;
   const bool training = dy.defined();
-
-  if (l == 0) {
-    // All networks read the same input: one product, as wide as all of them. x comes with each batch.
-    Product product;
-    product.y = y.flatten(1);
-    product.weight = weight.flatten(0, 1);
-    product.bias = bias.flatten();
-    if (training) {
-      product.dy = dy.flatten(1);
-      product.dweight = dweight.flatten(0, 1);
-      product.dbias = dbias.flatten();
-    }
-    return {product};
+  const bool first = l == 0;
+  Tensor x, dx;
+  if (!first) {
+    const Layer& below = layers_[l - 1];
+    const bool batch_norm = below.normalised.defined();
+    x = batch_norm ? below.normalised : below.output;
+    dx = batch_norm ? below.dnormalised : below.doutput;
   }
 
-  const Layer& below = layers_[l - 1];
-  const bool batch_norm = below.normalised.defined();
-  const Tensor& x = batch_norm ? below.normalised : below.output;
-  const Tensor& dx = batch_norm ? below.dnormalised : below.doutput;
-  if (y.is_cuda()) {
+  if (!first && y.is_cuda()) {
     // One batched product over a leading replica axis.
-    Product product{y.transpose(0, 1), x.transpose(0, 1), weight, bias, {}, {}, dweight, dbias};
+    layer.forward = {{y.transpose(0, 1), {}, {}, x.transpose(0, 1), weight, {}}};
     if (training) {
-      product.dy = dy.transpose(0, 1);
-      product.dx = dx.transpose(0, 1);
+      layer.backward = {
+          {{}, dx.transpose(0, 1), dweight, x.transpose(0, 1), weight, Matrix(dy.transpose(0, 1))}};
     }
-    return {product};
+    return;
   }
-  // On a CPU one product per network is faster than a batched one.
-  std::vector<Product> products;
-  for (int64_t r = 0; r < network.replicas(); ++r) {
-    Product product{y.select(1, r),       x.select(1, r),    weight.select(0, r), bias.select(0, r), {}, {},
-                    dweight.select(0, r), dbias.select(0, r)};
-    if (training) {
-      product.dy = dy.select(1, r);
-      product.dx = dx.select(1, r);
+  if (!first && network.replicas() > 1) {
+    // On a CPU one product per network is faster than a batched one.
+    layer.grain = least_small_products;
+    for (int64_t r = 0; r < network.replicas(); ++r) {
+      const Matrix of_network = weight.select(0, r);
+      layer.forward.push_back({y.select(1, r), {}, {}, x.select(1, r), of_network, {}});
+      if (!training) continue;
+      layer.backward.push_back(
+          {{}, dx.select(1, r), dweight.select(0, r), x.select(1, r), of_network, Matrix(dy.select(1, r))});
     }
-    products.push_back(product);
+    return;
   }
-  return products;
+
+  // One product: of the only network, or of all that read the same input, which are one wide layer. Where it
+  // is large enough, threads share the outputs, and of dx the images. x of the first layer comes with each
+  // batch.
+  const Tensor y_wide = y.flatten(1);
+  const Tensor weight_wide = weight.flatten(0, 1);
+  if (!first) x = x.flatten(1);
+  const double flops = 2.0 * static_cast<double>(batch_size_ * weight.numel());
+  const int64_t parts = std::min<int64_t>(at::get_num_threads(), useful_threads(flops));
+  const std::vector<Tensor> y_parts = y_wide.chunk(parts, 1);
+  const std::vector<Tensor> weight_parts = weight_wide.chunk(parts, 0);
+  for (size_t i = 0; i < y_parts.size(); ++i) {
+    layer.forward.push_back({y_parts[i], {}, {}, x, weight_parts[i], {}});
+  }
+  if (!training) return;
+  const Tensor dy_wide = dy.flatten(1);
+  const Tensor dx_wide = first ? Tensor() : dx.flatten(1);
+  if (y_parts.size() == 1) {
+    layer.backward = {{{}, dx_wide, dweight.flatten(0, 1), x, weight_wide, dy_wide}};
+    return;
+  }
+  const std::vector<Tensor> dweight_parts = dweight.flatten(0, 1).chunk(parts, 0);
+  const std::vector<Tensor> dy_parts = dy_wide.chunk(parts, 1);
+  for (size_t i = 0; i < dy_parts.size(); ++i) {
+    layer.backward.push_back({{}, {}, dweight_parts[i], x, {}, dy_parts[i]});
+  }
+  if (first) return;
+  const std::vector<Tensor> dx_rows = dx_wide.chunk(parts, 0);
+  const std::vector<Tensor> dy_rows = dy_wide.chunk(parts, 0);
+  for (size_t i = 0; i < dx_rows.size(); ++i) {
+    layer.backward.push_back({{}, dx_rows[i], {}, {}, weight_wide, dy_rows[i]});
+  }
 }
 
 Network::Network(const Architecture& architecture, int64_t replicas, const at::TensorOptions& options,
@@ -119,6 +169,10 @@ Network::Network(const Architecture& architecture, int64_t replicas, const at::T
       running(architecture, replicas, options) {}
 
 void Network::initialise(const std::vector<std::uint64_t>& seeds) {
+  if (static_cast<int64_t>(seeds.size()) != replicas_) {
+    throw ArgumentError(
+        fmt::format("{} seeds for {} networks; each network needs its own", seeds.size(), replicas_));
+  }
   parameters.flat.zero_();
   for (size_t l = 0; l < parameters.weight.size(); ++l) he_normal(parameters.weight[l], seeds, l);
   for (const Tensor& gamma : parameters.gamma) gamma.fill_(1);
@@ -127,10 +181,12 @@ void Network::initialise(const std::vector<std::uint64_t>& seeds) {
 }
 
 void Network::forward(Workspace& workspace, const Tensor& x, Workspace::Use use) {
-  workspace.layers_.front().products.front().x = x;
+  for (Workspace::Product& p : workspace.layers_.front().forward) p.x = x;
+  for (Workspace::Product& p : workspace.layers_.front().backward) p.x = x;
   for (size_t l = 0; l < workspace.layers_.size(); ++l) {
     Workspace::Layer& layer = workspace.layers_[l];
-    for (Workspace::Product& p : layer.products) linear_forward(p.y, p.x, p.weight, p.bias);
+    for_each(layer.forward, layer.grain, [](Workspace::Product& p) { linear_forward(p.y, p.x, p.weight); });
+    bias_forward(layer.output, parameters.bias[l]);
     if (l + 1 == workspace.layers_.size()) break;
     relu_forward(layer.output, layer.output);
     if (!architecture_.batch_norm) continue;
@@ -147,7 +203,7 @@ void Network::forward(Workspace& workspace, const Tensor& x, Workspace::Use use)
 }
 
 void Network::backward(Workspace& workspace, const Tensor& targets) {
-  softmax_cross_entropy_backward(workspace.layers_.back().doutput, workspace.log_probabilities_, targets);
+  softmax_cross_entropy_backward(workspace.layers_.back().doutput, workspace.probabilities_, targets);
   for (size_t l = workspace.layers_.size(); l-- > 0;) {
     Workspace::Layer& layer = workspace.layers_[l];
     if (l + 1 < workspace.layers_.size()) {
@@ -161,16 +217,18 @@ void Network::backward(Workspace& workspace, const Tensor& targets) {
       }
       relu_backward(layer.doutput, layer.doutput, layer.output);
     }
-    for (Workspace::Product& p : layer.products) {
-      linear_backward(l == 0 ? nullptr : &p.dx, p.dweight, p.dbias, p.dy, p.x, p.weight);
-    }
+    for_each(layer.backward, layer.grain, [](Workspace::Product& p) {
+      linear_backward(p.dx.defined() ? &p.dx : nullptr, p.dweight.defined() ? &p.dweight : nullptr, p.dy, p.x,
+                      p.weight);
+    });
   }
+  bias_backward(gradients.biases, workspace.doutputs_);
 }
 
 void Network::forward_backward(Workspace& workspace, const Tensor& x, const Tensor& targets, const L2& l2,
                                Tensor* loss) {
   forward(workspace, x, Workspace::Use::training);
-  softmax_cross_entropy_forward(loss, workspace.log_probabilities_, workspace.logits(), targets);
+  softmax_cross_entropy_forward(loss, workspace.probabilities_, workspace.logits(), targets);
   backward(workspace, targets);
   if (l2.spread_over_weights.defined()) {
     l2_penalty_backward(gradients.weights, parameters.weights, l2.spread_over_weights,
@@ -182,7 +240,7 @@ void Network::forward_backward(Workspace& workspace, const Tensor& x, const Tens
 }
 
 void Network::loss(Workspace& workspace, const Tensor& targets, Tensor& loss) {
-  softmax_cross_entropy_forward(&loss, workspace.log_probabilities_, workspace.logits(), targets);
+  softmax_cross_entropy_forward(&loss, workspace.probabilities_, workspace.logits(), targets);
 }
 
 std::string Network::layer_name(size_t layer) const {

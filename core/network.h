@@ -17,6 +17,9 @@ struct Compat {
   bool bn_no_backward = false;  // batch norm is left out of the backward pass; the gradients of γ and β are 0
 };
 
+// Floating-point operations of the largest matrix product of a training step on the CPU.
+double largest_product_flops(const Architecture& architecture, int64_t replicas, int64_t batch_size);
+
 // λ of the L2 penalty: a number when all networks share it, else one per weight of the flat buffer.
 struct L2 {
   L2(std::vector<double> values, const Parameters& parameters);
@@ -42,24 +45,28 @@ class Workspace {
  private:
   friend class Network;
 
-  // The operands of one matrix product: of one network, or of all where the layer reads the shared input.
+  // The operands of the matrix products of one network, of all where the layer reads the shared input, or of
+  // a thread's part of these. A product whose result is undefined is not taken.
   struct Product {
-    Tensor y, x, weight, bias;
-    Tensor dy, dx, dweight, dbias;
+    Tensor y, dx, dweight;
+    Tensor x;
+    Matrix weight, dy;
   };
 
   struct Layer {
-    std::vector<Product> products;
+    std::vector<Product> forward, backward;
+    int64_t grain = 1;                      // products that a thread takes at least
     Tensor output, doutput;                 // [N,R,F]; what linear writes, then ReLU in place
     Tensor normalised, dnormalised, x_hat;  // [N,R,F], with batch norm
     Tensor mean, variance, inverse_std;     // [R,F], with batch norm
   };
 
-  std::vector<Product> slice(Network& network, size_t layer) const;
+  void slice(Network& network, size_t layer);
 
   int64_t batch_size_;
   std::vector<Layer> layers_;
-  Tensor log_probabilities_;
+  Tensor doutputs_;  // [N, R·F₁ + R·F₂ + …]: every layer's doutput, side by side as the biases are
+  Tensor probabilities_;
 };
 
 class Network {
@@ -71,6 +78,7 @@ class Network {
   Network& operator=(const Network&) = delete;
 
   // He-normal weights, zero biases, γ = 1, β = 0. Network r depends on seeds[r] alone.
+  // Throws ArgumentError where there are not as many seeds as networks.
   void initialise(const std::vector<std::uint64_t>& seeds);
 
   // x [N,inputs] → workspace.logits(). In training, batch norm uses the batch and updates the running

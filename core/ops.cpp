@@ -3,29 +3,49 @@
 
 #include <ATen/TensorOperators.h>
 
+#include <map>
+#include <utility>
+
 #include "errors.h"
 
 namespace handgrad {
 
-void linear_forward(Tensor& y, const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  if (x.dim() == 2) {
-    at::addmm_out(y, bias, x, weight.t());
-  } else {
-    at::baddbmm_out(y, bias.unsqueeze(1), x, weight.transpose(1, 2));
-  }
+namespace {
+
+// A factor as a tensor, made once in each thread: an operation that is given a number allocates a tensor for
+// it in every call.
+const Tensor& constant(double value, const Tensor& like) {
+  thread_local std::map<std::pair<double, at::ScalarType>, Tensor> constants;
+  Tensor& tensor = constants[{value, like.scalar_type()}];
+  if (!tensor.defined()) tensor = at::full({}, value, at::TensorOptions(at::kCPU).dtype(like.scalar_type()));
+  return tensor;
 }
 
-void linear_backward(Tensor* dx, Tensor& dweight, Tensor& dbias, const Tensor& dy, const Tensor& x,
-                     const Tensor& weight) {
-  if (x.dim() == 2) {
-    at::mm_out(dweight, dy.t(), x);
-    at::sum_out(dbias, dy, 0);
-    if (dx != nullptr) at::mm_out(*dx, dy, weight);
-  } else {
-    at::bmm_out(dweight, dy.transpose(1, 2), x);
-    at::sum_out(dbias, dy, 1);
-    if (dx != nullptr) at::bmm_out(*dx, dy, weight);
-  }
+Tensor& product_out(Tensor& y, const Tensor& a, const Tensor& b) {
+  return a.dim() == 2 ? at::mm_out(y, a, b) : at::bmm_out(y, a, b);
+}
+
+}  // namespace
+
+void scale_pixels(Tensor& images, const Tensor& pixels) {
+  images.copy_(pixels).mul_(constant(1.0 / 255, images));
+}
+
+void linear_forward(Tensor& y, const Tensor& x, const Matrix& weight) {
+  product_out(y, x, weight.t);
+}
+
+void linear_backward(Tensor* dx, Tensor* dweight, const Matrix& dy, const Tensor& x, const Matrix& weight) {
+  if (dweight != nullptr) product_out(*dweight, dy.t, x);
+  if (dx != nullptr) product_out(*dx, dy.m, weight.m);
+}
+
+void bias_forward(Tensor& y, const Tensor& bias) {
+  y.add_(bias);
+}
+
+void bias_backward(Tensor& dbias, const Tensor& dy) {
+  at::sum_out(dbias, dy, 0);
 }
 
 void relu_forward(Tensor& y, const Tensor& x) {
@@ -44,11 +64,12 @@ void batch_norm_forward(Tensor& y, Tensor& x_hat, Tensor& mean, Tensor& variance
         "by; "
         "choose another batch size");
   }
-  at::mean_out(mean, x, 0);
+  const Tensor& inverse_n = constant(1.0 / static_cast<double>(x.size(0)), x);
+  at::sum_out(mean, x, 0).mul_(inverse_n);
   at::sub_out(x_hat, x, mean);
   at::mul_out(y, x_hat, x_hat);
-  at::mean_out(variance, y, 0);
-  at::add_out(inverse_std, variance, eps).rsqrt_();
+  at::sum_out(variance, y, 0).mul_(inverse_n);
+  at::add_out(inverse_std, variance, constant(eps, x)).rsqrt_();
   x_hat.mul_(inverse_std);
   at::addcmul_out(y, beta, x_hat, gamma);
 }
@@ -66,8 +87,9 @@ void batch_norm_backward(Tensor& dx, Tensor& dgamma, Tensor& dbeta, const Tensor
 void batch_norm_update_running(Tensor& running_mean, Tensor& running_var, const Tensor& mean,
                                const Tensor& variance, int64_t batch_size, double momentum) {
   const auto n = static_cast<double>(batch_size);
-  running_mean.mul_(1 - momentum).add_(mean, momentum);
-  running_var.mul_(1 - momentum).add_(variance, momentum * n / (n - 1));
+  const Tensor& kept = constant(1 - momentum, running_mean);
+  running_mean.mul_(kept).add_(mean, momentum);
+  running_var.mul_(kept).add_(variance, momentum * n / (n - 1));
 }
 
 void batch_norm_evaluate(Tensor& y, const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
@@ -76,19 +98,21 @@ void batch_norm_evaluate(Tensor& y, const Tensor& x, const Tensor& running_mean,
   at::sub_out(y, x, running_mean).mul_(scale).add_(beta);
 }
 
-void softmax_cross_entropy_forward(Tensor* loss, Tensor& log_probabilities, const Tensor& logits,
+void softmax_cross_entropy_forward(Tensor* loss, Tensor& probabilities, const Tensor& logits,
                                    const Tensor& targets) {
+  Tensor& log_probabilities = probabilities;  // until they are exponentiated, at the end
   at::_log_softmax_out(log_probabilities, logits, -1, false);
   if (loss != nullptr) {
     // A one-hot sum picks one term; where() keeps 0 · (−∞) out of it.
     const Tensor picked = at::where(targets > 0, targets * log_probabilities, 0.0);
     at::sum_out(*loss, picked, at::IntArrayRef{0, 2}).mul_(-1.0 / static_cast<double>(logits.size(0)));
   }
+  log_probabilities.exp_();
 }
 
-void softmax_cross_entropy_backward(Tensor& dlogits, const Tensor& log_probabilities, const Tensor& targets) {
-  at::exp_out(dlogits, log_probabilities);
-  dlogits.sub_(targets).mul_(1.0 / static_cast<double>(log_probabilities.size(0)));
+void softmax_cross_entropy_backward(Tensor& dlogits, const Tensor& probabilities, const Tensor& targets) {
+  const double inverse_n = 1.0 / static_cast<double>(dlogits.size(0));
+  at::sub_out(dlogits, probabilities, targets).mul_(constant(inverse_n, dlogits));
 }
 
 void l2_penalty_forward(Tensor& penalty, at::TensorList weights, const Tensor& l2, int64_t batch_size) {

@@ -3,7 +3,7 @@
 //
 // Shapes: N images in the batch, R networks side by side, F features of a layer, C classes. Only `linear`
 // mixes axes; all else treats the R networks as so many independent columns. Every output is allocated by the
-// caller with its final shape, so that a training step allocates nothing. Any floating dtype, any device.
+// caller with its final shape, so that a training step allocates no tensor. Any floating dtype, any device.
 // Derivations stand in GRADIENTS.md.
 #pragma once
 
@@ -13,14 +13,31 @@ namespace handgrad {
 
 using at::Tensor;
 
-// y = x Wᵀ + b                               (torch.nn.Linear)
-// x [N,in], weight [out,in], bias [out], y [N,out]; or all with a leading axis [R] for R products at once.
-// Networks that share x are one wide layer: weight [R·out,in], bias [R·out], y [N,R·out].
-void linear_forward(Tensor& y, const Tensor& x, const Tensor& weight, const Tensor& bias);
+// images = pixels / 255, the input of a network: 0 … 255 as uint8 to 0 … 1, of one shape.
+void scale_pixels(Tensor& images, const Tensor& pixels);
 
-// dW = dyᵀ x,  db = Σ_n dy_n,  dx = dy W      (dx = nullptr where nobody asks: the first layer)
-void linear_backward(Tensor* dx, Tensor& dweight, Tensor& dbias, const Tensor& dy, const Tensor& x,
-                     const Tensor& weight);
+// A matrix and its transpose, a view that is made once: making one costs a third of a small product.
+struct Matrix {
+  Matrix() = default;
+  Matrix(const Tensor& matrix) : m(matrix), t(matrix.transpose(-2, -1)) {}  // NOLINT: meant to convert
+
+  Tensor m, t;
+};
+
+// y = x Wᵀ                                    (torch.nn.Linear without its bias)
+// x [N,in], weight [out,in], y [N,out]; or all with a leading axis [R] for R products at once.
+// Networks that share x are one wide layer: weight [R·out,in], y [N,R·out].
+void linear_forward(Tensor& y, const Tensor& x, const Matrix& weight);
+
+// dW = dyᵀ x,  dx = dy W                      (either is nullptr where nobody asks: dx of the first layer)
+void linear_backward(Tensor* dx, Tensor* dweight, const Matrix& dy, const Tensor& x, const Matrix& weight);
+
+// y_n += b, for every image n                 (torch.nn.Linear's bias)
+// y [N,…], bias […], of the same trailing shape: one network, or all at once.
+void bias_forward(Tensor& y, const Tensor& bias);
+
+// db = Σ_n dy_n
+void bias_backward(Tensor& dbias, const Tensor& dy);
 
 // y = max(x, 0)                               (torch.nn.ReLU; NaN stays NaN)
 // Elementwise; y may be x.
@@ -56,13 +73,13 @@ void batch_norm_evaluate(Tensor& y, const Tensor& x, const Tensor& running_mean,
 
 // Cross entropy of a softmax, by log-sum-exp on the logits (torch.nn.CrossEntropyLoss):
 //   log p = logits − log Σ_c exp(logits_c),   loss = −(1/N) Σ_n Σ_c targets_nc log p_nc
-// logits, log_probabilities [N,R,C]; targets [N,1,C], one-hot; loss [R] (nullptr where nobody asks).
-// log_probabilities must not be logits.
-void softmax_cross_entropy_forward(Tensor* loss, Tensor& log_probabilities, const Tensor& logits,
+// logits, probabilities p [N,R,C]; targets [N,1,C], one-hot; loss [R] (nullptr where nobody asks).
+// probabilities must not be logits.
+void softmax_cross_entropy_forward(Tensor* loss, Tensor& probabilities, const Tensor& logits,
                                    const Tensor& targets);
 
-// dlogits = (p − targets) / N: the only place where 1/N appears. dlogits must not be log_probabilities.
-void softmax_cross_entropy_backward(Tensor& dlogits, const Tensor& log_probabilities, const Tensor& targets);
+// dlogits = (p − targets) / N: the only place where 1/N appears.
+void softmax_cross_entropy_backward(Tensor& dlogits, const Tensor& probabilities, const Tensor& targets);
 
 // penalty = (λ / 2m) Σ W², m the batch size, over the weights of each network, not the biases.
 // weights: the [R,out,in] weights of all layers; penalty [R]; l2 holds λ, one value per network [R].

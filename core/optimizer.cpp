@@ -46,16 +46,17 @@ Optimizer::Optimizer(const OptimizerOptions& options, const Parameters& paramete
     case Kind::adamw:
       state_.buffers = {at::zeros_like(parameters_), at::zeros_like(parameters_)};
       denominator_ = at::empty_like(parameters_);
+      eps_ = at::empty({}, parameters_.options());
       break;
   }
 }
 
-// θ ← θ − learning_rate · direction
-void Optimizer::descend(const Tensor& direction) {
+// θ ← θ − scale · learning_rate · direction
+void Optimizer::descend(const Tensor& direction, double scale) {
   if (learning_rates_.defined()) {
-    parameters_.addcmul_(direction, learning_rates_, -1);
+    parameters_.addcmul_(direction, learning_rates_, -scale);
   } else {
-    parameters_.add_(direction, -learning_rate_);
+    parameters_.add_(direction, -scale * learning_rate_);
   }
 }
 
@@ -67,7 +68,7 @@ void Optimizer::step() {
     } else if (learning_rates_.defined()) {
       parameters_.addcmul_(parameters_, learning_rates_, -options_.weight_decay);
     } else {
-      parameters_.mul_(1 - learning_rate_ * options_.weight_decay);
+      parameters_.add_(parameters_, -learning_rate_ * options_.weight_decay);
     }
   }
   switch (options_.kind) {
@@ -76,12 +77,12 @@ void Optimizer::step() {
       break;
     case Kind::momentum: {  // b ← μ b + g,  θ ← θ − η b
       Tensor& buffer = state_.buffers[0];
-      descend(buffer.mul_(options_.momentum).add_(gradients_));
+      descend(at::add_out(buffer, gradients_, buffer, options_.momentum));
       break;
     }
     case Kind::nesterov: {  // b ← μ b + g,  θ ← θ − η (g + μ b)
       Tensor& buffer = state_.buffers[0];
-      buffer.mul_(options_.momentum).add_(gradients_);
+      at::add_out(buffer, gradients_, buffer, options_.momentum);
       descend(gradients_.add_(buffer, options_.momentum));
       break;
     }
@@ -91,11 +92,13 @@ void Optimizer::step() {
       Tensor& second_moment = state_.buffers[1];
       const auto t = static_cast<double>(state_.steps);
       const double correction1 = 1 - std::pow(options_.beta1, t);
-      const double correction2 = 1 - std::pow(options_.beta2, t);
-      first_moment.mul_(options_.beta1).add_(gradients_, 1 - options_.beta1);
-      second_moment.mul_(options_.beta2).addcmul_(gradients_, gradients_, 1 - options_.beta2);
-      at::sqrt_out(denominator_, second_moment).div_(std::sqrt(correction2)).add_(options_.eps);
-      descend(at::div_out(gradients_, first_moment, denominator_).div_(correction1));
+      const double correction2 = std::sqrt(1 - std::pow(options_.beta2, t));
+      // θ ← θ − η m̂ / (√v̂ + ε) with both corrections taken out of the fraction.
+      first_moment.lerp_(gradients_, 1 - options_.beta1);
+      at::mul_out(denominator_, gradients_, gradients_);
+      second_moment.lerp_(denominator_, 1 - options_.beta2);
+      at::sqrt_out(denominator_, second_moment).add_(eps_.fill_(options_.eps * correction2));
+      descend(at::div_out(gradients_, first_moment, denominator_), correction2 / correction1);
       break;
     }
   }

@@ -45,14 +45,14 @@ class Optimizer {
   void set_state(const OptimizerState& state) { state_.copy_from(state); }
 
  private:
-  void descend(const Tensor& direction);
+  void descend(const Tensor& direction, double scale = 1);
 
   OptimizerOptions options_;
   Tensor parameters_, gradients_;
   double learning_rate_;
   Tensor learning_rates_;  // over the flat buffer; undefined where all networks share one rate
   OptimizerState state_;   // buffers: momentum and nesterov 1, adam and adamw the first and the second moment
-  Tensor denominator_;     // adam, adamw
+  Tensor denominator_, eps_;  // adam, adamw
 };
 
 }  // namespace handgrad

@@ -40,6 +40,11 @@ int64_t hidden_features(const Architecture& architecture) {
   return sum;
 }
 
+// Of all layers: as many as there are biases.
+int64_t unit_count(const Architecture& architecture) {
+  return hidden_features(architecture) + architecture.classes;
+}
+
 int64_t weight_count(const Architecture& architecture) {
   int64_t sum = 0;
   for (int64_t l = 0; l < architecture.layers(); ++l) sum += architecture.fan_in(l) * architecture.fan_out(l);
@@ -72,7 +77,8 @@ void validate(const Architecture& architecture, int64_t replicas) {
 
 Parameters::Parameters(const Architecture& architecture, int64_t replicas, const at::TensorOptions& options)
     : flat(at::zeros({replicas * architecture.parameter_count()}, options)),
-      weights(flat.narrow(0, 0, replicas * weight_count(architecture))) {
+      weights(flat.narrow(0, 0, replicas * weight_count(architecture))),
+      biases(flat.narrow(0, weights.numel(), replicas * unit_count(architecture))) {
   Cutter cutter(flat);
   for (int64_t l = 0; l < architecture.layers(); ++l) {
     weight.push_back(cutter.cut({replicas, architecture.fan_out(l), architecture.fan_in(l)}));

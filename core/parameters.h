@@ -36,12 +36,13 @@ constexpr int64_t widest_layer = 65536;
 // Throws ArgumentError for a width outside 1 to widest_layer, no inputs, or less than one replica.
 void validate(const Architecture& architecture, int64_t replicas);
 
-// Views into `flat`: [all weights | all biases | all γ | all β], layer by layer. `weights` is the first part.
+// Views into `flat`: [all weights | all biases | all γ | all β], layer by layer. `weights` is the first part,
+// `biases` the second: [R·F₁ + R·F₂ + …].
 struct Parameters {
   Parameters(const Architecture& architecture, int64_t replicas, const at::TensorOptions& options);
 
   Tensor flat;
-  Tensor weights;
+  Tensor weights, biases;
   std::vector<Tensor> weight;  // a layer each: [R,out,in]
   std::vector<Tensor> bias;    // a layer each: [R,out]
   std::vector<Tensor> gamma;   // a hidden layer each: [R,F]; empty without batch norm

@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <fstream>
+#include <thread>
 
 #include "errors.h"
 
@@ -49,13 +51,35 @@ at::Device choose_device(const std::string& name) {
 
 void set_threads(int threads) {
   at::set_num_threads(threads);
-  // LibTorch does not tell a BLAS with threads of its own.
+  // The threads share out products among themselves: a BLAS with threads of its own would oversubscribe them.
   if (void* symbol = dlsym(RTLD_DEFAULT, "openblas_set_num_threads")) {
-    reinterpret_cast<void (*)(int)>(symbol)(threads);
+    reinterpret_cast<void (*)(int)>(symbol)(1);
   }
   if (void* symbol = dlsym(RTLD_DEFAULT, "bli_thread_set_num_threads")) {
-    reinterpret_cast<void (*)(std::int64_t)>(symbol)(threads);
+    reinterpret_cast<void (*)(std::int64_t)>(symbol)(1);
   }
+}
+
+int useful_threads(double largest_product_flops) {
+  constexpr double flops_per_thread = 8e6;
+  const double most = processor_cores();
+  return static_cast<int>(std::clamp(largest_product_flops / flops_per_thread, 1.0, most));
+}
+
+int processor_cores() {
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+std::string processor_name() {
+  std::string name = "unknown processor";
+  std::ifstream description("/proc/cpuinfo");
+  for (std::string line; std::getline(description, line);) {
+    if (line.rfind("model name", 0) == 0 && line.find(": ") != std::string::npos) {
+      name = line.substr(line.find(": ") + 2);
+      break;
+    }
+  }
+  return fmt::format("{}, {} cores", name, processor_cores());
 }
 
 BlasLibrary blas_library() {

@@ -16,8 +16,19 @@ std::string libtorch_version();
 // DeviceError for a GPU that is not there.
 at::Device choose_device(const std::string& name);
 
-// Threads of LibTorch and of the BLAS together; at least 1.
+// The threads that the calling thread computes with, itself included; at least 1. A network that is made
+// afterwards shares its large products among them; the BLAS stays at 1.
 void set_threads(int threads);
+
+// Threads that gain time: as many as can have 8 million floating-point operations each of the largest matrix
+// product, at most as many as the machine has cores; at least 1.
+int useful_threads(double largest_product_flops);
+
+// At least 1.
+int processor_cores();
+
+// Such as "AMD EPYC 7763 64-Core Processor, 2 cores".
+std::string processor_name();
 
 struct BlasLibrary {
   std::string path;  // the file that answers matrix products

@@ -7,11 +7,9 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
-#include <memory>
-#include <numeric>
 
 #include "errors.h"
-#include "random.h"
+#include "stepper.h"
 
 namespace handgrad {
 
@@ -25,20 +23,10 @@ std::vector<double> to_vector(const Tensor& tensor) {
   return {first, first + values.numel()};
 }
 
-std::vector<double> one_each(const std::vector<double>& values, std::int64_t replicas) {
-  std::vector<double> each = values;
-  each.resize(static_cast<std::size_t>(replicas), values.front());
-  return each;
-}
-
 std::vector<double> losses_of(const std::vector<LossAndAccuracy>& metrics) {
   std::vector<double> losses;
   for (const LossAndAccuracy& of_network : metrics) losses.push_back(of_network.loss);
   return losses;
-}
-
-void require(bool good, const std::string& message) {
-  if (!good) throw ArgumentError(message);
 }
 
 // What a step changes, so that it can be set back.
@@ -66,19 +54,6 @@ struct State {
   std::int64_t step = 0;
 };
 
-// The buffers of one batch size.
-struct Batch {
-  Batch(Network& network, const Examples& data, std::int64_t size)
-      : images(at::empty({size, data.images.size(1)}, data.images.options())),
-        targets(at::empty({size, data.targets.size(1)}, data.targets.options())),
-        targets_per_network(targets.unsqueeze(1)),
-        workspace(network, size, Workspace::Use::training) {}
-
-  Tensor images, targets;
-  Tensor targets_per_network;  // [N,1,C], the same memory
-  Workspace workspace;
-};
-
 class Training {
  public:
   Training(Network& network, const Splits& data, const TrainingOptions& options, TrainingObserver& observer)
@@ -86,30 +61,20 @@ class Training {
         data_(data),
         options_(options),
         observer_(observer),
-        l2_(one_each(options.l2, network.replicas()), network.parameters),
-        optimizer_(options.optimizer, network.parameters, network.gradients,
-                   one_each(options.learning_rate, network.replicas())),
-        batch_(network, data.train, options.batch_size),
-        images_(data.train.count()),
-        steps_per_epoch_((images_ + options.batch_size - 1) / options.batch_size),
-        last_batch_size_(images_ - (steps_per_epoch_ - 1) * options.batch_size),
+        stepper_(network, data.train, options),
         loss_(at::zeros({network.replicas()}, network.options())),
         best_parameters_(network.architecture(), network.replicas(), network.options()),
         best_running_(network.architecture(), network.replicas(), network.options()),
-        replicas_(static_cast<std::size_t>(network.replicas())) {
-    if (last_batch_size_ != options.batch_size) {
-      last_batch_ = std::make_unique<Batch>(network, data.train, last_batch_size_);
-    }
-  }
+        replicas_(static_cast<std::size_t>(network.replicas())) {}
 
   TrainingResult run() {
     const Clock::time_point begin = Clock::now();
     network_.initialise(options_.seeds);
-    State checked(network_, optimizer_);
-    const std::int64_t total = options_.epochs * steps_per_epoch_;
+    State checked(network_, stepper_.optimizer());
+    const std::int64_t total = options_.epochs * stepper_.steps_per_epoch();
     const std::int64_t evaluation_steps =
         options_.evaluate_every.count *
-        (options_.evaluate_every.unit == Interval::Unit::epochs ? steps_per_epoch_ : 1);
+        (options_.evaluate_every.unit == Interval::Unit::epochs ? stepper_.steps_per_epoch() : 1);
 
     Clock::duration training_time{};
     Clock::time_point resumed = Clock::now();
@@ -118,7 +83,7 @@ class Training {
       take_step(record);
       if (record) {
         stop_non_finite(checked, to_vector(loss_));
-        checked.save(network_, optimizer_, steps_);
+        checked.save(network_, stepper_.optimizer(), steps_);
       }
       observer_.on_step(steps_, total);
       interrupted_ = observer_.stop_requested();
@@ -153,33 +118,18 @@ class Training {
     return std::any_of(replicas_.begin(), replicas_.end(), [](const Replica& r) { return !r.stopped; });
   }
 
-  std::int64_t epoch_number() const { return (steps_ + steps_per_epoch_ - 1) / steps_per_epoch_; }
-
-  Batch& next_batch() {
-    const std::int64_t epoch = steps_ / steps_per_epoch_;
-    const std::int64_t position = steps_ % steps_per_epoch_;
-    if (epoch != order_epoch_) {
-      order_ = epoch_order(images_, options_.data_seed, epoch).to(data_.train.images.device());
-      order_epoch_ = epoch;
-    }
-    const bool last = position + 1 == steps_per_epoch_;
-    Batch& batch = last && last_batch_ ? *last_batch_ : batch_;
-    const Tensor chosen = order_.narrow(0, position * options_.batch_size, batch.workspace.batch_size());
-    at::index_select_out(batch.images, data_.train.images, 0, chosen);
-    at::index_select_out(batch.targets, data_.train.targets, 0, chosen);
-    return batch;
+  std::int64_t epoch_number() const {
+    return (steps_ + stepper_.steps_per_epoch() - 1) / stepper_.steps_per_epoch();
   }
 
   void take_step(bool record) {
-    Batch& batch = next_batch();
-    network_.forward_backward(batch.workspace, batch.images, batch.targets_per_network, l2_,
-                              record ? &loss_ : nullptr);
-    const Tensor penalty = record ? network_.l2_penalty(l2_, options_.batch_size) : Tensor();
-    optimizer_.step();
+    stepper_.differentiate(steps_, record ? &loss_ : nullptr);
+    const Tensor penalty = record ? network_.l2_penalty(stepper_.l2(), options_.batch_size) : Tensor();
+    stepper_.update();
     ++steps_;
     if (record) {
-      observer_.on_train({steps_, epoch_number(), to_vector(loss_), to_vector(penalty),
-                          one_each(options_.learning_rate, network_.replicas())});
+      observer_.on_train(
+          {steps_, epoch_number(), to_vector(loss_), to_vector(penalty), stepper_.learning_rate()});
     }
   }
 
@@ -205,12 +155,11 @@ class Training {
         }
       }
     };
-    checked.restore(network_, optimizer_);
+    checked.restore(network_, stepper_.optimizer());
     for (steps_ = checked.step; steps_ < seen_at; ++steps_) {
-      Batch& batch = next_batch();
-      network_.forward_backward(batch.workspace, batch.images, batch.targets_per_network, l2_);
-      look([&](std::int64_t r) { return network_.fault_in_pass(batch.workspace, r); });
-      optimizer_.step();
+      const Workspace& workspace = stepper_.differentiate(steps_);
+      look([&](std::int64_t r) { return network_.fault_in_pass(workspace, r); });
+      stepper_.update();
       look([&](std::int64_t r) { return network_.fault_in_parameters(r); });
     }
     for (const std::size_t r : failed) {
@@ -276,7 +225,7 @@ class Training {
     const std::vector<LossAndAccuracy> test_metrics = evaluate(network_, data_.test);
     std::vector<LossAndAccuracy> validation_metrics;
     if (data_.validation.count() > 0) validation_metrics = evaluate(network_, data_.validation);
-    const std::vector<double> penalty = to_vector(network_.l2_penalty(l2_, options_.batch_size));
+    const std::vector<double> penalty = to_vector(network_.l2_penalty(stepper_.l2(), options_.batch_size));
     for (std::size_t r = 0; r < replicas_.size(); ++r) {
       ReplicaResult replica;
       replica.seed = options_.seeds[r];
@@ -296,17 +245,11 @@ class Training {
   const Splits& data_;
   const TrainingOptions& options_;
   TrainingObserver& observer_;
-  L2 l2_;
-  Optimizer optimizer_;
-  Batch batch_;
-  std::unique_ptr<Batch> last_batch_;  // where the last batch of an epoch is smaller
-  std::int64_t images_, steps_per_epoch_, last_batch_size_;
+  Stepper stepper_;
   Tensor loss_;  // [R], of the last recorded step
   Parameters best_parameters_;
   RunningStatistics best_running_;
   std::vector<Replica> replicas_;
-  Tensor order_;
-  std::int64_t order_epoch_ = -1;
   std::int64_t steps_ = 0;
   bool interrupted_ = false;
 };
@@ -327,61 +270,6 @@ const char* to_string(StopReason reason) {
   return "";
 }
 
-void validate(const TrainingOptions& options, const Architecture& architecture, std::int64_t replica_count,
-              std::int64_t train_images) {
-  validate(architecture, replica_count);
-  const auto replicas = static_cast<std::size_t>(replica_count);
-  require(
-      options.seeds.size() == replicas,
-      fmt::format("{} seeds for {} networks; each network needs its own", options.seeds.size(), replicas));
-  for (const auto* values : {&options.learning_rate, &options.l2}) {
-    require(values->size() == 1 || values->size() == replicas,
-            fmt::format("{} values for {} networks; give one for all or one each", values->size(), replicas));
-  }
-  const auto require_range = [](const char* name, double value, double least, double most) {
-    require(value >= least && value <= most,
-            fmt::format("{}: got {}; must be from {} to {}", name, value, least, most));
-  };
-  for (const double rate : options.learning_rate) {
-    require_range("learning rate", rate, std::numeric_limits<float>::min(), largest_factor);
-  }
-  for (const double l2 : options.l2) require_range("L2 penalty", l2, 0, largest_factor);
-  require_range("weight decay", options.optimizer.weight_decay, 0, largest_factor);
-  require_range("momentum", options.optimizer.momentum, 0, 1);
-  require_range("beta1", options.optimizer.beta1, 0, std::nextafter(1.0, 0.0));
-  require_range("beta2", options.optimizer.beta2, 0, std::nextafter(1.0, 0.0));
-  require_range("Adam's eps", options.optimizer.eps, std::numeric_limits<float>::min(), 1);
-  require_range("min delta", options.min_delta, 0, largest_factor);
-  const auto require_count = [](const char* name, std::int64_t value, std::int64_t least) {
-    require(value >= least && value <= largest_count,
-            fmt::format("{}: got {}; must be from {} to {}", name, value, least, largest_count));
-  };
-  require_count("batch size", options.batch_size, 1);
-  require_count("epochs", options.epochs, 0);
-  require_count("patience", options.patience, 1);
-  require_count("evaluation interval", options.evaluate_every.count, 1);
-
-  if (options.batch_size > train_images) {
-    throw DataError(
-        fmt::format("batch size: got {}, but only {} images are there to train on; choose at most that",
-                    options.batch_size, train_images));
-  }
-  const bool single = options.batch_size == 1 || train_images % options.batch_size == 1;
-  if (architecture.batch_norm && !architecture.hidden.empty() && options.epochs > 0 && single) {
-    throw DataError(
-        fmt::format("batch size: {} leaves a batch of a single image out of {}, which batch norm cannot "
-                    "normalise; choose another size",
-                    options.batch_size, train_images));
-  }
-}
-
-Tensor epoch_order(std::int64_t count, std::uint64_t data_seed, std::int64_t epoch) {
-  std::vector<std::int64_t> order(static_cast<std::size_t>(count));
-  std::iota(order.begin(), order.end(), 0);
-  Random(data_seed, Stream::batch_order, static_cast<std::uint64_t>(epoch)).shuffle(order);
-  return at::tensor(order, at::kLong);
-}
-
 std::vector<LossAndAccuracy> evaluate(Network& network, const Examples& examples) {
   const at::AutoDispatchBelowADInplaceOrView no_autograd;
   const std::int64_t count = examples.count();
@@ -391,12 +279,16 @@ std::vector<LossAndAccuracy> evaluate(Network& network, const Examples& examples
   Tensor right_sum = at::zeros({replicas}, sums);
   Tensor loss = at::empty({replicas}, network.options());
   std::optional<Workspace> workspace;
+  Tensor images;
   for (std::int64_t begin = 0; begin < count; begin += evaluation_batch_size) {
     const std::int64_t size = std::min(evaluation_batch_size, count - begin);
-    if (!workspace || workspace->batch_size() != size)
+    if (!workspace || workspace->batch_size() != size) {
       workspace.emplace(network, size, Workspace::Use::evaluation);
+      images = at::empty({size, examples.pixels.size(1)}, network.options());
+    }
+    scale_pixels(images, examples.pixels.narrow(0, begin, size));
     const Tensor targets = examples.targets.narrow(0, begin, size).unsqueeze(1);
-    network.forward(*workspace, examples.images.narrow(0, begin, size), Workspace::Use::evaluation);
+    network.forward(*workspace, images, Workspace::Use::evaluation);
     network.loss(*workspace, targets, loss);
     loss_sum.add_(loss, static_cast<double>(size));
     right_sum.add_(workspace->logits().argmax(-1).eq(targets.argmax(-1)).sum(0));

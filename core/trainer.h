@@ -9,42 +9,15 @@
 #include "dataset.h"
 #include "metrics.h"
 #include "network.h"
-#include "optimizer.h"
+#include "training_options.h"
 
 namespace handgrad {
-
-// A number of steps or of epochs.
-struct Interval {
-  enum class Unit { steps, epochs };
-
-  std::int64_t count = 1;
-  Unit unit = Unit::epochs;
-};
-
-struct TrainingOptions {
-  std::int64_t batch_size = 32;
-  std::int64_t epochs = 100;
-  OptimizerOptions optimizer;
-  std::vector<double> learning_rate = {0.009};  // one for all networks, or one each
-  std::vector<double> l2 = {0.01};         // λ of (λ / 2m) Σ‖W‖²; one for all networks, or one each
-  std::vector<std::uint64_t> seeds = {1};  // of the initial weights, one per network
-  std::uint64_t data_seed = 1;             // of the batch order
-  Interval evaluate_every;
-  std::int64_t patience =
-      10;  // evaluations without an improvement of the validation loss by more than min_delta
-  double min_delta = 1e-5;
-};
 
 // Every so many steps the training loss is recorded, and looked at: a loss that is no number ends training.
 constexpr std::int64_t steps_per_record = 100;
 
 // Images that are evaluated at once.
 constexpr std::int64_t evaluation_batch_size = 1000;
-
-// The largest counts, and the largest learning rates, penalties and decays: what float32 and int64 arithmetic
-// hold.
-constexpr std::int64_t largest_count = 1000000000;
-constexpr double largest_factor = 1e38;
 
 struct TrainRecord {
   std::int64_t step = 0;                                // steps done
@@ -98,21 +71,12 @@ struct TrainingResult {
   std::vector<ReplicaResult> replicas;
 };
 
-// Throws ArgumentError for options out of range, DataError when batches of that size do not fit so many
-// images.
-void validate(const TrainingOptions& options, const Architecture& architecture, std::int64_t replica_count,
-              std::int64_t train_images);
-
 // Initialises the networks, trains them on data.train and leaves each with its best parameters by validation
 // loss (the last ones where there is no validation set). Deterministic: the same bits for the same arguments,
 // device, thread count and build. Throws what validate throws, and NumericError when no network keeps a
 // finite loss.
 TrainingResult train(Network& network, const Splits& data, const TrainingOptions& options,
                      TrainingObserver& observer);
-
-// The images of an epoch (from 0) in the order in which they are trained on, [count] int64 on the CPU: a
-// permutation that is a function of the seed and the epoch alone.
-Tensor epoch_order(std::int64_t count, std::uint64_t data_seed, std::int64_t epoch);
 
 // Loss and accuracy of each network on a set, with the running statistics where there is batch norm.
 std::vector<LossAndAccuracy> evaluate(Network& network, const Examples& examples);

@@ -213,53 +213,47 @@ TEST_CASE("gradcheck finds a fault in linear_backward", "[gradcheck]") {
   const Rows dweight = {"linear 4 → 4: dweight", "linear 4 → 3: dweight"};
   const Rows dbias = {"linear 4 → 4: dbias", "linear 4 → 3: dbias"};
   auto& backward = options.subject.linear_backward;
-  SECTION("a sign") {
-    backward = [](Tensor* dx, Tensor& dweight, Tensor& dbias, const Tensor& dy, const Tensor& x,
-                  const Tensor& weight) {
-      linear_backward(dx, dweight, dbias, dy, x, weight);
+  SECTION("a sign of the bias") {
+    options.subject.bias_backward = [](Tensor& dbias, const Tensor& dy) {
+      bias_backward(dbias, dy);
       dbias.neg_();
     };
     check_found(options, dbias);
   }
   SECTION("the weight transposed") {
-    backward = [](Tensor* dx, Tensor& dweight, Tensor& dbias, const Tensor& dy, const Tensor& x,
-                  const Tensor& weight) {
-      linear_backward(dx, dweight, dbias, dy, x, weight);
-      if (weight.size(0) == weight.size(1)) dx->copy_(dy.mm(weight.t()));
+    backward = [](Tensor* dx, Tensor* dweight, const Matrix& dy, const Tensor& x, const Matrix& weight) {
+      linear_backward(dx, dweight, dy, x, weight);
+      if (weight.m.size(0) == weight.m.size(1)) dx->copy_(dy.m.mm(weight.t));
     };
     check_found(options, {"linear 4 → 4: dx"});
   }
   SECTION("the gradient of the weight transposed") {
-    backward = [](Tensor* dx, Tensor& dweight, Tensor& dbias, const Tensor& dy, const Tensor& x,
-                  const Tensor& weight) {
-      linear_backward(dx, dweight, dbias, dy, x, weight);
-      if (weight.size(0) == weight.size(1)) dweight.copy_(dweight.t().clone());
+    backward = [](Tensor* dx, Tensor* dweight, const Matrix& dy, const Tensor& x, const Matrix& weight) {
+      linear_backward(dx, dweight, dy, x, weight);
+      if (weight.m.size(0) == weight.m.size(1)) dweight->copy_(dweight->t().clone());
     };
     check_found(options, {"linear 4 → 4: dweight"});
   }
   SECTION("0.1 % too large, also in float32") {
     options.dtype = GENERATE(at::kDouble, at::kFloat);
-    backward = [](Tensor* dx, Tensor& dweight, Tensor& dbias, const Tensor& dy, const Tensor& x,
-                  const Tensor& weight) {
-      linear_backward(dx, dweight, dbias, dy, x, weight);
-      dweight.mul_(1.001);
+    backward = [](Tensor* dx, Tensor* dweight, const Matrix& dy, const Tensor& x, const Matrix& weight) {
+      linear_backward(dx, dweight, dy, x, weight);
+      dweight->mul_(1.001);
     };
     check_found(options, dweight);
   }
   SECTION("an output that is not written") {
-    backward = [](Tensor* dx, Tensor& dweight, Tensor& dbias, const Tensor& dy, const Tensor& x,
-                  const Tensor& weight) {
+    options.subject.bias_backward = [](Tensor& dbias, const Tensor& dy) {
       Tensor elsewhere = at::empty_like(dbias);
-      linear_backward(dx, dweight, elsewhere, dy, x, weight);
+      bias_backward(elsewhere, dy);
     };
     check_found(options, dbias);
   }
   SECTION("an output that is added to") {
-    backward = [](Tensor* dx, Tensor& dweight, Tensor& dbias, const Tensor& dy, const Tensor& x,
-                  const Tensor& weight) {
-      const Tensor before = dweight.clone();
-      linear_backward(dx, dweight, dbias, dy, x, weight);
-      dweight.add_(before);
+    backward = [](Tensor* dx, Tensor* dweight, const Matrix& dy, const Tensor& x, const Matrix& weight) {
+      const Tensor before = dweight->clone();
+      linear_backward(dx, dweight, dy, x, weight);
+      dweight->add_(before);
     };
     check_found(options, dweight);
   }
@@ -322,16 +316,16 @@ TEST_CASE("gradcheck finds a fault in batch_norm_backward", "[gradcheck]") {
 TEST_CASE("gradcheck finds 1/N missing or taken twice", "[gradcheck]") {
   GradcheckOptions options = square_layers(false);
   SECTION("missing in softmax cross entropy") {
-    options.subject.softmax_cross_entropy_backward = [](Tensor& dlogits, const Tensor& log_probabilities,
+    options.subject.softmax_cross_entropy_backward = [](Tensor& dlogits, const Tensor& probabilities,
                                                         const Tensor& targets) {
-      dlogits.copy_(log_probabilities.exp() - targets);
+      dlogits.copy_(probabilities - targets);
     };
     check_found(options, {"softmax cross entropy: dlogits"});
   }
   SECTION("twice in softmax cross entropy") {
-    options.subject.softmax_cross_entropy_backward = [](Tensor& dlogits, const Tensor& log_probabilities,
+    options.subject.softmax_cross_entropy_backward = [](Tensor& dlogits, const Tensor& probabilities,
                                                         const Tensor& targets) {
-      softmax_cross_entropy_backward(dlogits, log_probabilities, targets);
+      softmax_cross_entropy_backward(dlogits, probabilities, targets);
       dlogits.div_(dlogits.size(0));
     };
     check_found(options, {"softmax cross entropy: dlogits"});

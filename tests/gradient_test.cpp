@@ -61,8 +61,12 @@ TEST_CASE("linear: gradients of y = x Wᵀ + b", "[gradient]") {
   torch::Tensor dweight = same_shape(weight);
   torch::Tensor dbias = same_shape(bias);
   const torch::NoGradGuard no_grad;
-  linear_forward(y, x, weight, bias);
-  linear_backward(&dx, dweight, dbias, dy, x, weight);
+  linear_forward(y, x, weight);
+  linear_backward(&dx, &dweight, dy, x, weight);
+  // The bias is added image by image: the axis of the images comes first.
+  torch::Tensor by_image = batched ? y.transpose(0, 1) : y;
+  bias_forward(by_image, bias);
+  bias_backward(dbias, batched ? dy.transpose(0, 1) : dy);
   check_close(y, expected_y, 1e-12);
   check_close(dx, expected[0], 1e-12);
   check_close(dweight, expected[1], 1e-12);
@@ -143,11 +147,11 @@ TEST_CASE("softmax cross entropy: loss and gradient, also for extreme logits", "
 
   const torch::NoGradGuard no_grad;
   torch::Tensor loss = torch::empty({3}, float64);
-  torch::Tensor log_probabilities = same_shape(logits);
+  torch::Tensor probabilities = same_shape(logits);
   torch::Tensor dlogits = same_shape(logits);
   const torch::Tensor targets = one_hot_rows(labels, 10);
-  softmax_cross_entropy_forward(&loss, log_probabilities, logits, targets);
-  softmax_cross_entropy_backward(dlogits, log_probabilities, targets);
+  softmax_cross_entropy_forward(&loss, probabilities, logits, targets);
+  softmax_cross_entropy_backward(dlogits, probabilities, targets);
   check_close(loss, expected_loss, 1e-12);
   check_close(dlogits, expected[0], 1e-12);
 }

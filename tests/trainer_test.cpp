@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include <fmt/format.h>
+
+#include "batches.h"
 #include "errors.h"
 #include "small_data.h"
 #include "synthetic.h"
@@ -37,6 +40,11 @@ TrainingOptions small_options() {
   options.epochs = 4;
   options.learning_rate = {0.05};
   return options;
+}
+
+// Division where the library multiplies by 1/255: they differ in the last bit only.
+Tensor scaled(const Tensor& pixels) {
+  return pixels.to(at::kDouble).div(255);
 }
 
 Tensor flat_of(const Network& network, int64_t replica) {
@@ -73,11 +81,11 @@ TEST_CASE("training learns, and nothing requires a gradient", "[training]") {
 }
 
 TEST_CASE("the epoch order is a permutation, a function of seed and epoch", "[training]") {
-  const Tensor order = epoch_order(1000, 3, 5);
-  CHECK(torch::equal(std::get<0>(order.sort()), torch::arange(1000)));
-  CHECK(torch::equal(order, epoch_order(1000, 3, 5)));
-  CHECK_FALSE(torch::equal(order, epoch_order(1000, 3, 6)));
-  CHECK_FALSE(torch::equal(order, epoch_order(1000, 4, 5)));
+  const std::vector<std::int64_t> order = epoch_order(1000, 3, 5);
+  CHECK(torch::equal(std::get<0>(torch::tensor(order).sort()), torch::arange(1000)));
+  CHECK(order == epoch_order(1000, 3, 5));
+  CHECK(order != epoch_order(1000, 3, 6));
+  CHECK(order != epoch_order(1000, 4, 5));
 }
 
 TEST_CASE("the initial weights have the variance of He et al. and the biases are zero", "[training]") {
@@ -110,7 +118,7 @@ TEST_CASE("a network of an ensemble equals the solo run", "[training]") {
   options.data_seed = 9;
   // With batch norm, training at the usual rate is chaotic: the last bits of a product, which depend on its
   // shape, grow ten thousandfold every 50 steps, with any code. A small rate keeps them small.
-  const double rate = batch_norm ? 0.0003 : 0.009;
+  const double rate = batch_norm ? 0.0002 : 0.009;
   options.learning_rate = {rate};
   if (own_values) {
     options.l2 = {0.0, 0.1, 0.4};
@@ -129,7 +137,9 @@ TEST_CASE("a network of an ensemble equals the solo run", "[training]") {
     const TrainingResult alone = train(solo, splits, solo_options, records);
     const Tensor expected = flat_of(solo, 0);
     const Tensor difference = flat_of(ensemble, static_cast<int64_t>(r)) - expected;
-    CHECK((difference.norm() / expected.norm()).item<double>() <= 1e-12);
+    const double relative = (difference.norm() / expected.norm()).item<double>();
+    CAPTURE(fmt::format("{:.1e}", relative));
+    CHECK(relative <= 1e-12);
     CHECK(together.replicas[r].best_step == alone.replicas[0].best_step);
     CHECK(together.replicas[r].l2_penalty == Approx(alone.replicas[0].l2_penalty));
   }
@@ -166,11 +176,11 @@ TEST_CASE("a last, smaller batch counts with its own size", "[training]") {
   Network by_hand(small_architecture(), 1, at::kDouble);
   by_hand.initialise({1});
   const L2 l2({0.3}, by_hand.parameters);
-  const Tensor order = epoch_order(11, 1, 0);
+  const Tensor order = torch::tensor(epoch_order(11, 1, 0));
   for (const auto& [begin, end] : {std::pair<int64_t, int64_t>{0, 8}, {8, 11}}) {
     const Tensor chosen = order.slice(0, begin, end);
     Workspace workspace(by_hand, end - begin, Workspace::Use::training);
-    by_hand.forward_backward(workspace, splits.train.images.index_select(0, chosen),
+    by_hand.forward_backward(workspace, scaled(splits.train.pixels.index_select(0, chosen)),
                              splits.train.targets.index_select(0, chosen).unsqueeze(1), l2);
     by_hand.parameters.flat.sub_(by_hand.gradients.flat, 0.05);
   }
@@ -351,7 +361,7 @@ TEST_CASE("evaluation in parts equals evaluation at once", "[training]") {
   network.running.flat.uniform_(0.5, 1.5);
   const std::vector<LossAndAccuracy> in_parts = evaluate(network, splits.train);
   Workspace workspace(network, 2503, Workspace::Use::evaluation);
-  network.forward(workspace, splits.train.images, Workspace::Use::evaluation);
+  network.forward(workspace, scaled(splits.train.pixels), Workspace::Use::evaluation);
   const Tensor labels = splits.train.targets.argmax(1);
   for (int64_t r = 0; r < 2; ++r) {
     const Tensor logits = workspace.logits().select(1, r);

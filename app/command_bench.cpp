@@ -1,0 +1,146 @@
+// `handgrad bench`: how long a training step takes on this machine, beside what bounds it and its peers.
+#include <fmt/format.h>
+
+#include "benchmark.h"
+#include "commands.h"
+#include "errors.h"
+#include "file.h"
+#include "settings.h"
+#include "system.h"
+
+namespace handgrad::app {
+
+namespace {
+
+constexpr std::int64_t scaling_width_batch = 128;
+
+std::string row(const std::string& name, const Timing& timing, const StepBenchmark& of) {
+  return fmt::format("  {:<34}{:>10.1f}{:>10.2f}   {:.1f} to {:.1f}\n", name, timing.median,
+                     timing.median / of.floor.median, timing.fastest, timing.slowest);
+}
+
+void print(const StepBenchmark& result) {
+  fmt::print("\n{}, batch {}: {:.2f} MFLOP a step\n  {:<34}{:>10}{:>10}   range\n",
+             result.architecture.description(), result.batch_size,
+             step_flops(result.architecture, result.batch_size) / 1e6, "", "µs/step", "× floor");
+  fmt::print("{}{}{}", row("arithmetic floor", result.floor, result),
+             row("its matrix products alone", result.products, result), row("handgrad", result.step, result));
+  fmt::print("{}", row("handgrad, gathering in line", result.step_alone, result));
+  for (const auto& [replicas, timing] : result.replica) {
+    fmt::print("{}", row(fmt::format("handgrad, each of {} networks", replicas), timing, result));
+  }
+  fmt::print("{}  handgrad / autograd: {:.3f}\n", row("LibTorch autograd + SGD", result.autograd, result),
+             result.step.median / result.autograd.median);
+  std::fflush(stdout);
+}
+
+Json to_json(const StepBenchmark& result) {
+  Json replica_us = Json::object();
+  for (const auto& [replicas, timing] : result.replica) replica_us[std::to_string(replicas)] = timing.median;
+  return {{"architecture", result.architecture.description()},
+          {"batch_size", result.batch_size},
+          {"step_us", result.step.median},
+          {"step_us_range", {result.step.fastest, result.step.slowest}},
+          {"step_alone_us", result.step_alone.median},
+          {"autograd_us", result.autograd.median},
+          {"products_us", result.products.median},
+          {"floor_us", result.floor.median},
+          {"replica_us", replica_us}};
+}
+
+// A row of a scaling table, printed and returned.
+Json scaling_row(const Examples& examples, const Architecture& architecture, std::int64_t batch_size,
+                 int rounds) {
+  const StepBenchmark result = benchmark_step(examples, architecture, batch_size, {}, false, rounds);
+  const double speed = result.gflops(result.step.median);
+  const double peak = result.gflops(result.floor.median);
+  fmt::print("  {:<22}{:>7}{:>14.1f}{:>12.3f}{:>11.1f}{:>9.0f} %\n", architecture.description(), batch_size,
+             result.step.median, result.step.median / static_cast<double>(batch_size), speed,
+             100 * speed / peak);
+  std::fflush(stdout);
+  return {{"architecture", architecture.description()},
+          {"batch_size", batch_size},
+          {"step_us", result.step.median},
+          {"gflops", speed},
+          {"peak_gflops", peak}};
+}
+
+Json measure_scaling(const Examples& examples, const Architecture& architecture, int rounds) {
+  fmt::print("\n  {:<22}{:>7}{:>14}{:>12}{:>11}{:>11}\n", "", "batch", "µs/step", "µs/image", "GFLOP/s",
+             "of peak");
+  Json rows = Json::array();
+  for (std::int64_t batch_size = 32; batch_size <= 4096; batch_size *= 2) {
+    if (batch_size <= examples.count())
+      rows.push_back(scaling_row(examples, architecture, batch_size, rounds));
+  }
+  for (const std::int64_t width : {20, 64, 128, 256, 512, 1024, 2048}) {
+    Architecture wide = architecture;
+    wide.hidden = {width, width};
+    rows.push_back(scaling_row(examples, wide, scaling_width_batch, rounds));
+  }
+  return rows;
+}
+
+Json measure_workers(const Examples& examples, const Architecture& architecture, int rounds) {
+  const WorkersBenchmark result = benchmark_workers(examples, architecture, 32, 16, rounds);
+  const double ratio = result.two_workers.median / result.one_worker.median;
+  fmt::print(
+      "\ntwo groups of {} networks, batch 32, a step of both: {:.0f} µs on one core, {:.0f} µs on two: "
+      "{:.2f} of the "
+      "time\n",
+      result.replicas, result.one_worker.median, result.two_workers.median, ratio);
+  return {{"replicas", result.replicas},
+          {"one_worker_us", result.one_worker.median},
+          {"two_workers_us", result.two_workers.median},
+          {"ratio", ratio}};
+}
+
+}  // namespace
+
+int bench_command(const Arguments& arguments) {
+  Options options("bench", "times a training step beside what bounds it and its peers, on one core", "");
+  options
+      .value("data", "", "DIR",
+             "the four IDX files or `synthetic` [MNIST_DIR, else data/mnist, else synthetic]")
+      .value("rounds", "15", "N", "how often each contender runs, all in turn; the tables show medians")
+      .toggle("scaling", "the cost over batch sizes and layer widths instead")
+      .value("json", "", "FILE", "where to write the figures as well");
+  if (!options.parse(arguments)) {
+    fmt::print("{}", options.help());
+    return 0;
+  }
+  const int rounds = static_cast<int>(options.integer("rounds", 1, 1000));
+  set_threads(1);
+  const std::string source = data_source_or_synthetic(options);
+  const Dataset dataset = load_dataset(source);
+  const Splits splits = split(dataset, {}, at::kFloat);
+  const Examples& examples = splits.train;
+  const Architecture architecture{dataset.rows() * dataset.columns(), Architecture().hidden, dataset.classes,
+                                  false};
+  Architecture wide = architecture;
+  wide.hidden = {512, 512};
+
+  const BlasLibrary blas = blas_library();
+  fmt::print("handgrad {}, LibTorch {}, {}, one thread; {}; {} training images\n", version(),
+             libtorch_version(), blas.name, processor_name(), examples.count());
+  Json json = {{"version", version()},          {"libtorch", libtorch_version()}, {"blas", blas.name},
+               {"processor", processor_name()}, {"data", dataset.name},           {"rounds", rounds}};
+  if (options.on("scaling")) {
+    json["scaling"] = measure_scaling(examples, architecture, rounds);
+  } else {
+    for (const std::int64_t batch_size : {32, 64, 128}) {
+      const StepBenchmark result =
+          benchmark_step(examples, architecture, batch_size, {4, 16, 64}, true, rounds);
+      print(result);
+      json[fmt::format("batch_{}", batch_size)] = to_json(result);
+    }
+    const StepBenchmark result = benchmark_step(examples, wide, 128, {}, true, rounds);
+    print(result);
+    json["wide"] = to_json(result);
+    json["two_groups"] = measure_workers(examples, architecture, rounds);
+  }
+  if (!options.text("json").empty()) write_file(options.text("json"), to_text(json, 2) + "\n");
+  return 0;
+}
+
+}  // namespace handgrad::app

@@ -1,0 +1,262 @@
+// Timings, interleaved: a machine that slows down slows all contenders of a round.
+#include "benchmark.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <numeric>
+#include <optional>
+
+#include "stepper.h"
+#include "workers.h"
+
+namespace handgrad {
+
+namespace {
+
+constexpr double round_us = 30000;
+constexpr std::int64_t peak_size = 512;
+
+double microseconds(const std::function<void()>& work) {
+  const auto begin = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count();
+}
+
+// Something that takes steps, and the time of one step in each round.
+class Contender {
+ public:
+  explicit Contender(std::function<void()> step) : step_(std::move(step)) {
+    step_();  // first uses allocate
+    const double once = std::min(microseconds(step_), microseconds(step_));
+    steps_per_round_ = std::max<std::int64_t>(1, static_cast<std::int64_t>(round_us / once));
+  }
+
+  void take_round() {
+    const double all = microseconds([&] {
+      for (std::int64_t i = 0; i < steps_per_round_; ++i) step_();
+    });
+    times_.push_back(all / static_cast<double>(steps_per_round_));
+  }
+
+  // Of `1 / divisor` of a step.
+  Timing timing(double divisor = 1) const {
+    std::vector<double> sorted = times_;
+    std::sort(sorted.begin(), sorted.end());
+    const std::size_t half = sorted.size() / 2;
+    const double median = sorted.size() % 2 == 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+    return {median / divisor, sorted.front() / divisor, sorted.back() / divisor};
+  }
+
+ private:
+  std::function<void()> step_;
+  std::int64_t steps_per_round_;
+  std::vector<double> times_;
+};
+
+std::vector<std::uint64_t> seeds_of(std::int64_t replicas) {
+  std::vector<std::uint64_t> seeds(static_cast<std::size_t>(replicas));
+  std::iota(seeds.begin(), seeds.end(), 1);
+  return seeds;
+}
+
+// Takes the steps of `train`.
+class OurTraining {
+ public:
+  OurTraining(const Examples& examples, const Architecture& architecture, std::int64_t batch_size,
+              std::int64_t replicas, bool prefetch)
+      : network_(architecture, replicas, examples.targets.options()),
+        stepper_(network_, examples, options_of(batch_size, prefetch)) {
+    network_.initialise(seeds_of(replicas));
+  }
+
+  void step() {
+    const at::AutoDispatchBelowADInplaceOrView no_autograd;
+    stepper_.differentiate(steps_++);
+    stepper_.update();
+  }
+
+ private:
+  static TrainingOptions options_of(std::int64_t batch_size, bool prefetch) {
+    TrainingOptions options;
+    options.prefetch = prefetch;
+    options.batch_size = batch_size;
+    return options;
+  }
+
+  Network network_;
+  Stepper stepper_;
+  std::int64_t steps_ = 0;
+};
+
+// The same network as a user of LibTorch writes it, its data shuffled by index_select.
+class AutogradTraining {
+ public:
+  AutogradTraining(const Examples& examples, const Architecture& architecture, std::int64_t batch_size)
+      : images_(examples.pixels.to(at::kFloat).div(255)),
+        labels_(examples.targets.argmax(1)),
+        batch_size_(batch_size) {
+    for (std::int64_t l = 0; l < architecture.layers(); ++l) {
+      model_->push_back(torch::nn::Linear(architecture.fan_in(l), architecture.fan_out(l)));
+      if (l + 1 < architecture.layers()) model_->push_back(torch::nn::ReLU());
+    }
+    const TrainingOptions training;
+    optimizer_ = std::make_unique<torch::optim::SGD>(
+        model_->parameters(), torch::optim::SGDOptions(training.learning_rate.front())
+                                  .weight_decay(training.l2.front() / static_cast<double>(batch_size)));
+  }
+
+  void step() {
+    if (!order_.defined() || position_ + batch_size_ > order_.size(0)) {
+      order_ = torch::randperm(images_.size(0));
+      position_ = 0;
+    }
+    const Tensor chosen = order_.narrow(0, position_, batch_size_);
+    position_ += batch_size_;
+    optimizer_->zero_grad();
+    const Tensor logits = model_->forward(images_.index_select(0, chosen));
+    torch::nn::functional::cross_entropy(logits, labels_.index_select(0, chosen)).backward();
+    optimizer_->step();
+  }
+
+ private:
+  Tensor images_, labels_, order_;
+  std::int64_t batch_size_;
+  std::int64_t position_ = 0;
+  torch::nn::Sequential model_;
+  std::unique_ptr<torch::optim::SGD> optimizer_;
+};
+
+// The products of a step, on tensors of their own.
+class Products {
+ public:
+  Products(const Architecture& architecture, std::int64_t batch_size) {
+    for (std::int64_t l = 0; l < architecture.layers(); ++l) {
+      const std::int64_t in = architecture.fan_in(l);
+      const std::int64_t out = architecture.fan_out(l);
+      layers_.push_back({at::rand({batch_size, in}), at::rand({out, in}), at::rand({batch_size, out}),
+                         at::empty({batch_size, out}), at::empty({out, in}), at::empty({batch_size, in})});
+    }
+  }
+
+  void step() {
+    const at::AutoDispatchBelowADInplaceOrView no_autograd;
+    for (std::size_t l = 0; l < layers_.size(); ++l) {
+      Layer& layer = layers_[l];
+      linear_forward(layer.y, layer.x, layer.weight);
+      linear_backward(l == 0 ? nullptr : &layer.dx, &layer.dweight, layer.dy, layer.x, layer.weight);
+    }
+  }
+
+ private:
+  struct Layer {
+    Tensor x;
+    Matrix weight, dy;
+    Tensor y, dweight, dx;
+  };
+  std::vector<Layer> layers_;
+};
+
+// A product of two square matrices: the speed that the machine reaches when nothing else is in the way.
+class Peak {
+ public:
+  void step() {
+    const at::AutoDispatchBelowADInplaceOrView no_autograd;
+    at::mm_out(c_, a_, b_);
+  }
+
+  static constexpr double flops = 2.0 * peak_size * peak_size * peak_size;
+
+ private:
+  Tensor a_ = at::rand({peak_size, peak_size});
+  Tensor b_ = at::rand({peak_size, peak_size});
+  Tensor c_ = at::empty({peak_size, peak_size});
+};
+
+void take_rounds(const std::vector<Contender*>& contenders, int rounds) {
+  for (int round = 0; round < rounds; ++round) {
+    for (Contender* contender : contenders) contender->take_round();
+  }
+}
+
+}  // namespace
+
+double step_flops(const Architecture& architecture, std::int64_t batch_size) {
+  double flops = 0;
+  for (std::int64_t l = 0; l < architecture.layers(); ++l) {
+    const auto weights = static_cast<double>(architecture.fan_in(l) * architecture.fan_out(l));
+    flops += 2.0 * (l == 0 ? 2 : 3) * static_cast<double>(batch_size) * weights;
+  }
+  return flops;
+}
+
+double StepBenchmark::gflops(double step_us) const {
+  return step_flops(architecture, batch_size) / step_us / 1e3;
+}
+
+StepBenchmark benchmark_step(const Examples& examples, const Architecture& architecture,
+                             std::int64_t batch_size, const std::vector<std::int64_t>& replicas, bool peers,
+                             int rounds) {
+  StepBenchmark result;
+  result.architecture = architecture;
+  result.batch_size = batch_size;
+  Peak peak;
+  Contender floor([&] { peak.step(); });
+  OurTraining ours(examples, architecture, batch_size, 1, true);
+  Contender step([&] { ours.step(); });
+  OurTraining alone(examples, architecture, batch_size, 1, false);
+  Contender step_alone([&] { alone.step(); });
+  std::vector<Contender*> contenders = {&floor, &step, &step_alone};
+
+  Products bare(architecture, batch_size);
+  std::optional<AutogradTraining> theirs;
+  std::optional<Contender> products, autograd;
+  if (peers) {
+    theirs.emplace(examples, architecture, batch_size);
+    contenders.push_back(&products.emplace([&] { bare.step(); }));
+    contenders.push_back(&autograd.emplace([&] { theirs->step(); }));
+  }
+
+  std::deque<OurTraining> ensembles;
+  std::deque<Contender> ensemble_contenders;  // neither moves what it holds
+  for (const std::int64_t count : replicas) {
+    OurTraining& training = ensembles.emplace_back(examples, architecture, batch_size, count, false);
+    contenders.push_back(&ensemble_contenders.emplace_back([&training] { training.step(); }));
+  }
+  take_rounds(contenders, rounds);
+
+  result.floor = floor.timing(Peak::flops / step_flops(architecture, batch_size));
+  result.step = step.timing();
+  result.step_alone = step_alone.timing();
+  if (peers) {
+    result.products = products->timing();
+    result.autograd = autograd->timing();
+  }
+  for (std::size_t i = 0; i < replicas.size(); ++i) {
+    result.replica.emplace_back(replicas[i], ensemble_contenders[i].timing(static_cast<double>(replicas[i])));
+  }
+  return result;
+}
+
+WorkersBenchmark benchmark_workers(const Examples& examples, const Architecture& architecture,
+                                   std::int64_t batch_size, std::int64_t replicas, int rounds) {
+  constexpr int steps = 50;
+  OurTraining first(examples, architecture, batch_size, replicas, false);
+  OurTraining second(examples, architecture, batch_size, replicas, false);
+  const auto job = [](OurTraining& training) {
+    return [&training] {
+      for (int i = 0; i < steps; ++i) training.step();
+    };
+  };
+  const std::vector<std::function<void()>> jobs = {job(first), job(second)};
+  Contender one_worker([&] { run_jobs(jobs, 1); });
+  Contender two_workers([&] { run_jobs(jobs, 2); });
+  take_rounds({&one_worker, &two_workers}, rounds);
+  return {replicas, one_worker.timing(steps), two_workers.timing(steps)};
+}
+
+}  // namespace handgrad

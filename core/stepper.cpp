@@ -1,0 +1,35 @@
+// Steps of training.
+#include "stepper.h"
+
+namespace handgrad {
+
+namespace {
+
+std::vector<double> one_each(std::vector<double> values, std::int64_t replicas) {
+  values.resize(static_cast<std::size_t>(replicas), values.front());
+  return values;
+}
+
+}  // namespace
+
+Stepper::Stepper(Network& network, const Examples& examples, const TrainingOptions& options)
+    : network_(network),
+      learning_rate_(one_each(options.learning_rate, network.replicas())),
+      l2_(one_each(options.l2, network.replicas()), network.parameters),
+      optimizer_(options.optimizer, network.parameters, network.gradients, learning_rate_),
+      batches_(examples, options.batch_size, options.data_seed, options.prefetch),
+      workspace_(network, options.batch_size, Workspace::Use::training) {
+  if (batches_.last_size() != options.batch_size) {
+    last_workspace_.emplace(network, batches_.last_size(), Workspace::Use::training);
+  }
+}
+
+const Workspace& Stepper::differentiate(std::int64_t step, Tensor* loss) {
+  const Batch& batch = batches_.at(step);
+  const bool ragged = batch.images.size(0) != workspace_.batch_size();
+  Workspace& workspace = ragged ? *last_workspace_ : workspace_;
+  network_.forward_backward(workspace, batch.images, batch.targets, l2_, loss);
+  return workspace;
+}
+
+}  // namespace handgrad

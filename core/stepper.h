@@ -1,0 +1,43 @@
+// One step of training after the other: the batch, its gradients, the update.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "batches.h"
+#include "network.h"
+#include "optimizer.h"
+#include "training_options.h"
+
+namespace handgrad {
+
+// Allocates all that steps need: a step allocates no tensor.
+class Stepper {
+ public:
+  // Network and examples must outlive the stepper. Options as validate has passed them.
+  Stepper(Network& network, const Examples& examples, const TrainingOptions& options);
+
+  // Leaves the gradients of a step (from 0, through all epochs) in the network; loss [R], where asked for:
+  // the data loss of its batch. The workspace is that of the pass.
+  const Workspace& differentiate(std::int64_t step, Tensor* loss = nullptr);
+
+  // Updates the parameters from the gradients.
+  void update() { optimizer_.step(); }
+
+  std::int64_t steps_per_epoch() const { return batches_.per_epoch(); }
+  const L2& l2() const { return l2_; }
+  // One per network.
+  const std::vector<double>& learning_rate() const { return learning_rate_; }
+  Optimizer& optimizer() { return optimizer_; }
+
+ private:
+  Network& network_;
+  std::vector<double> learning_rate_;
+  L2 l2_;
+  Optimizer optimizer_;
+  Batches batches_;
+  Workspace workspace_;
+  std::optional<Workspace> last_workspace_;  // where the last batch of an epoch is smaller
+};
+
+}  // namespace handgrad
