@@ -1,6 +1,8 @@
 // `handgrad bench`: how long a training step takes on this machine, beside what bounds it and its peers.
 #include <fmt/format.h>
 
+#include <filesystem>
+
 #include "benchmark.h"
 #include "commands.h"
 #include "errors.h"
@@ -103,6 +105,7 @@ int bench_command(const Arguments& arguments) {
       .value("data", "", "DIR",
              "the four IDX files or `synthetic` [MNIST_DIR, else data/mnist, else synthetic]")
       .value("rounds", "15", "N", "how often each contender runs, all in turn; the tables show medians")
+      .toggle("brief", "batch 32 only")
       .toggle("scaling", "the cost over batch sizes and layer widths instead")
       .value("json", "", "FILE", "where to write the figures as well");
   if (!options.parse(arguments)) {
@@ -110,6 +113,10 @@ int bench_command(const Arguments& arguments) {
     return 0;
   }
   const int rounds = static_cast<int>(options.integer("rounds", 1, 1000));
+  const std::filesystem::path file = options.text("json");
+  if (!file.empty() && !std::filesystem::is_directory(std::filesystem::absolute(file).parent_path())) {
+    throw options.wrong("json", "a file in a directory that is there");
+  }
   set_threads(1);
   const std::string source = data_source_or_synthetic(options);
   const Dataset dataset = load_dataset(source);
@@ -128,18 +135,21 @@ int bench_command(const Arguments& arguments) {
   if (options.on("scaling")) {
     json["scaling"] = measure_scaling(examples, architecture, rounds);
   } else {
-    for (const std::int64_t batch_size : {32, 64, 128}) {
-      const StepBenchmark result =
-          benchmark_step(examples, architecture, batch_size, {4, 16, 64}, true, rounds);
+    const auto measure = [&](const char* key, const Architecture& network, std::int64_t batch_size,
+                             const std::vector<std::int64_t>& replicas) {
+      const StepBenchmark result = benchmark_step(examples, network, batch_size, replicas, true, rounds);
       print(result);
-      json[fmt::format("batch_{}", batch_size)] = to_json(result);
+      json[key] = to_json(result);
+    };
+    measure("batch_32", architecture, 32, {4, 16, 64});
+    if (!options.on("brief")) {
+      measure("batch_64", architecture, 64, {4, 16, 64});
+      measure("batch_128", architecture, 128, {4, 16, 64});
+      measure("wide", wide, 128, {});
+      json["two_groups"] = measure_workers(examples, architecture, rounds);
     }
-    const StepBenchmark result = benchmark_step(examples, wide, 128, {}, true, rounds);
-    print(result);
-    json["wide"] = to_json(result);
-    json["two_groups"] = measure_workers(examples, architecture, rounds);
   }
-  if (!options.text("json").empty()) write_file(options.text("json"), to_text(json, 2) + "\n");
+  if (!file.empty()) write_file(file, to_text(json, 2) + "\n");
   return 0;
 }
 

@@ -1,8 +1,6 @@
 // `handgrad doctor`: what the program runs on, and what to do about each problem.
 #include <fmt/format.h>
 
-#include <thread>
-
 #include "commands.h"
 #include "errors.h"
 #include "settings.h"
@@ -85,8 +83,9 @@ int doctor_command(const Arguments& arguments) {
   diagnosis.good("handgrad", version());
   diagnosis.good("LibTorch", libtorch_version());
   examine_blas(diagnosis);
-  diagnosis.good("threads", fmt::format("1 in use unless --threads says otherwise; this machine has {}",
-                                        std::thread::hardware_concurrency()));
+  diagnosis.good("threads",
+                 fmt::format("1 for small networks, up to {} for wide layers; a second gathers the batches",
+                             processor_cores()));
   if (at::hasCUDA()) {
     diagnosis.good("CUDA", fmt::format("{} GPU(s)", at::detail::getCUDAHooks().getNumGPUs()));
   } else {

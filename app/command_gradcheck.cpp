@@ -103,7 +103,7 @@ int gradcheck_command(const Arguments& arguments) {
   checked.compat = settings.compat;
   checked.seed = settings.training.seeds.front();
   checked.dtype = options.choice("dtype", dtype_names) == 0 ? at::kDouble : at::kFloat;
-  set_threads(read_threads(options, 1));
+  set_threads(read_threads(options).value_or(1));
   checked.device = choose_device(options.text("device"));
   if (real_data) {
     take_first_batch(checked, settings);

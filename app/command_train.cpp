@@ -166,17 +166,18 @@ int train_command(const Arguments& arguments) {
     options.apply_config(read_json(file), file, config_keys());
   }
   Settings settings = read_settings(options);
+  const std::optional<int> threads_asked = read_threads(options);
   const at::Device device = choose_device(options.text("device"));
 
   const Dataset dataset = load_dataset(settings.data.source, settings.data.classes);
   const Splits splits = split(dataset, settings.data.split, at::TensorOptions(device).dtype(at::kFloat));
   const Architecture architecture = settings.architecture(dataset);
   validate(settings.training, architecture, settings.replicas, splits.train.count());
-  const int threads = read_threads(
-      options,
-      useful_threads(largest_product_flops(architecture, settings.replicas, settings.training.batch_size)));
+  const double largest_product =
+      largest_product_flops(architecture, settings.replicas, settings.training.batch_size);
+  const int threads = threads_asked.value_or(useful_threads(largest_product));
   set_threads(threads);
-  settings.training.prefetch = options.text("threads") == "auto" ? processor_cores() > 1 : threads > 1;
+  settings.training.prefetch = threads_asked.value_or(processor_cores()) > 1;
   Network network(architecture, settings.replicas, splits.train.targets.options(), settings.compat);
 
   RunDirectory run(options.text("out"), options.on("overwrite"), config_json(options, settings));

@@ -146,7 +146,8 @@ std::string data_source_or_synthetic(const Options& options) {
 }
 
 std::string data_source(const Options& options) {
-  const std::string source = data_source_or_synthetic(options);
+  std::string source = data_source_or_synthetic(options);
+  if (source != synthetic_name || options.text("data") == source) return source;
   if (source != synthetic_name || options.text("data") == source) return source;
   throw UsageError(
       fmt::format("--data: not given, MNIST_DIR is not set and there is no {}; name a directory, run "
@@ -211,8 +212,8 @@ Settings read_settings(const Options& options, bool needs_data) {
   return settings;
 }
 
-int read_threads(const Options& options, int automatic) {
-  if (options.text("threads") == "auto") return automatic;
+std::optional<int> read_threads(const Options& options) {
+  if (options.text("threads") == "auto") return std::nullopt;
   try {
     const std::int64_t threads = parse_integer(options.text("threads"));
     if (threads >= 1 && threads <= 1024) return static_cast<int>(threads);

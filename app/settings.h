@@ -2,6 +2,7 @@
 // the library's options, written to config.json.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,8 +47,8 @@ std::string data_source_or_synthetic(const Options& options);
 DataSettings read_data_settings(const Options& options, bool needs_data);
 Settings read_settings(const Options& options, bool needs_data = true);
 
-// The value of --threads: a number, or "auto", for which `automatic` stands in.
-int read_threads(const Options& options, int automatic);
+// The number that --threads gives; none for "auto".
+std::optional<int> read_threads(const Options& options);
 
 // What config.json holds: every setting under the name of its flag, with _ for -.
 Json config_json(const Options& options, const Settings& settings);

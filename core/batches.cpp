@@ -15,7 +15,7 @@ namespace {
 
 // In line, little is kept so that it is still in the core's cache when it is used. A second thread is woken
 // for a whole block, which costs a few microseconds.
-constexpr std::int64_t images_in_line = 64;
+constexpr std::int64_t images_in_line = 128;
 constexpr std::int64_t images_ahead = 512;
 
 void shuffle_epoch(std::vector<std::int64_t>& order, std::uint64_t data_seed, std::int64_t epoch) {

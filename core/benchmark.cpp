@@ -214,7 +214,8 @@ StepBenchmark benchmark_step(const Examples& examples, const Architecture& archi
 
   Products bare(architecture, batch_size);
   std::optional<AutogradTraining> theirs;
-  std::optional<Contender> products, autograd;
+  std::optional<Contender> products;
+  std::optional<Contender> autograd;
   if (peers) {
     theirs.emplace(examples, architecture, batch_size);
     contenders.push_back(&products.emplace([&] { bare.step(); }));

@@ -25,8 +25,8 @@ struct StepBenchmark {
   Timing products;  // the matrix products of the step alone
   Timing floor;     // its arithmetic at the speed of a product of 512 × 512 matrices
 
-  // Of the matrix products of one network's step.
-  double gflops(double microseconds) const;
+  // GFLOP/s of one network's step that takes so long.
+  double gflops(double step_us) const;
 };
 
 // Floating-point operations of the matrix products of one step: of each layer two per weight and image for y,

@@ -96,7 +96,8 @@ void Workspace::slice(Network& network, size_t l) {
   const Tensor& dy = layer.doutput;
   const bool training = dy.defined();
   const bool first = l == 0;
-  Tensor x, dx;
+  Tensor x;
+  Tensor dx;
   if (!first) {
     const Layer& below = layers_[l - 1];
     const bool batch_norm = below.normalised.defined();
@@ -133,7 +134,7 @@ void Workspace::slice(Network& network, size_t l) {
   const Tensor weight_wide = weight.flatten(0, 1);
   if (!first) x = x.flatten(1);
   const double flops = 2.0 * static_cast<double>(batch_size_ * weight.numel());
-  const int64_t parts = std::min<int64_t>(at::get_num_threads(), useful_threads(flops));
+  const int64_t parts = y.is_cuda() ? 1 : std::min(at::get_num_threads(), useful_threads(flops));
   const std::vector<Tensor> y_parts = y_wide.chunk(parts, 1);
   const std::vector<Tensor> weight_parts = weight_wide.chunk(parts, 0);
   for (size_t i = 0; i < y_parts.size(); ++i) {

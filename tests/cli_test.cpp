@@ -111,6 +111,8 @@ TEST_CASE("wrong flags are refused by name, before anything is read or written")
       {"--seed 9223372036854775807 --replicas 2", "--seed: got 9223372036854775807"},
       {"--out=", "--out: got nothing"},
       {"--compat bn-no-backward --batch-norm --weight-decay 0.1", "--compat: bn-no-backward keeps"},
+      {"--threads 0", "--threads: got 0; must be auto, or a whole number"},
+      {"--threads all", "--threads: got all"},
       {"--batch-norm=maybe", "--batch-norm: got maybe; must be true or false"},
   }));
   CAPTURE(arguments);
@@ -240,6 +242,7 @@ TEST_CASE("a run: files, their keys, and the same again from its config.json") {
   CHECK(summary["stopped"] == "max_epochs");
   CHECK(summary["data_sha256"].get<std::string>().size() == 64);
   CHECK(summary["microseconds_per_step"].get<double>() > 0);
+  CHECK(summary["threads"] == 1);
   REQUIRE(summary["replicas"].size() == 2);
   CHECK(summary["replicas"][1]["seed"] == 6);
   for (const char* set : {"train", "validation", "test"}) {
@@ -388,6 +391,26 @@ TEST_CASE("training that leaves the finite numbers is a failure that names step 
   CHECK(outcome.exit_code == 1);
   CHECK_THAT(outcome.error,
              Catch::Contains("no longer finite") && Catch::Contains("step 2: the output of layer 2"));
+}
+
+TEST_CASE("bench writes the figures that it prints") {
+  const TemporaryDirectory directory;
+  const Outcome outcome = run(directory, "bench --data synthetic --brief --rounds 1 --json bench.json");
+  CAPTURE(outcome.out, outcome.error);
+  REQUIRE(outcome.exit_code == 0);
+  const json figures = json::parse(contents(directory.path() / "bench.json"));
+  const json& batch_32 = figures["batch_32"];
+  for (const char* key : {"step_us", "step_alone_us", "autograd_us", "products_us", "floor_us"}) {
+    CAPTURE(key);
+    CHECK(batch_32[key].get<double>() > 0);
+  }
+  for (const char* replicas : {"4", "16", "64"}) CHECK(batch_32["replica_us"][replicas].get<double>() > 0);
+  CHECK(batch_32["floor_us"].get<double>() < batch_32["autograd_us"].get<double>());
+  CHECK_THAT(outcome.out, Catch::Contains("784-20-7-5-10, batch 32: 2.05 MFLOP a step") &&
+                              Catch::Contains("each of 64 networks") && Catch::Contains("autograd"));
+
+  check_refused(run(directory, "bench --rounds 0"), 2, "--rounds: got 0");
+  check_refused(run(directory, "bench --json nowhere/bench.json"), 2, "--json: got nowhere/bench.json");
 }
 
 TEST_CASE("doctor tells what the program runs on") {

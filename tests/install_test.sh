@@ -11,3 +11,13 @@ cmake -S "$source_directory" -B "$scratch/build" -G Ninja -DCMAKE_BUILD_TYPE=Rel
 cmake --build "$scratch/build"
 "$scratch/build/consumer"
 "$scratch/installed/bin/handgrad" --version
+
+# Where there would be nothing but the reference BLAS, the build refuses and says what to install.
+source_directory=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+if readelf --dynamic /usr/lib/*/libtorch_cpu.so 2>/dev/null | grep -q 'libblas\.so'; then
+  if cmake -S "$source_directory" -B "$scratch/slow" -G Ninja -DHANDGRAD_BLAS= >"$scratch/log" 2>&1; then
+    echo "FAILED: configured without a fast BLAS"
+    exit 1
+  fi
+  tr -s ' \n' ' ' <"$scratch/log" | grep -q 'apt-get install libblis4-serial' || { cat "$scratch/log"; exit 1; }
+fi
