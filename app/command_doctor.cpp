@@ -83,9 +83,7 @@ int doctor_command(const Arguments& arguments) {
   diagnosis.good("handgrad", version());
   diagnosis.good("LibTorch", libtorch_version());
   examine_blas(diagnosis);
-  diagnosis.good("threads",
-                 fmt::format("1 for small networks, up to {} for wide layers; a second gathers the batches",
-                             processor_cores()));
+  diagnosis.good("threads", fmt::format("1 for small networks, up to {} for wide layers", processor_cores()));
   if (at::hasCUDA()) {
     diagnosis.good("CUDA", fmt::format("{} GPU(s)", at::detail::getCUDAHooks().getNumGPUs()));
   } else {

@@ -173,11 +173,11 @@ int train_command(const Arguments& arguments) {
   const Splits splits = split(dataset, settings.data.split, at::TensorOptions(device).dtype(at::kFloat));
   const Architecture architecture = settings.architecture(dataset);
   validate(settings.training, architecture, settings.replicas, splits.train.count());
-  const double largest_product =
-      largest_product_flops(architecture, settings.replicas, settings.training.batch_size);
-  const int threads = threads_asked.value_or(useful_threads(largest_product));
+  const double largest_layer =
+      largest_layer_flops(architecture, settings.replicas, settings.training.batch_size);
+  const int threads = threads_asked.value_or(useful_threads(largest_layer));
   set_threads(threads);
-  settings.training.prefetch = threads_asked.value_or(processor_cores()) > 1;
+  settings.training.prefetch = threads_asked != 1 && threads < processor_cores();
   Network network(architecture, settings.replicas, splits.train.targets.options(), settings.compat);
 
   RunDirectory run(options.text("out"), options.on("overwrite"), config_json(options, settings));

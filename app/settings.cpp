@@ -61,6 +61,14 @@ Compat read_compat(const Options& options) {
   return compat;
 }
 
+std::optional<std::string> find_data_source(const Options& options) {
+  if (!options.text("data").empty()) return options.text("data");
+  const char* environment = std::getenv("MNIST_DIR");
+  if (environment != nullptr && *environment != '\0') return environment;
+  if (std::filesystem::is_directory(default_data_directory)) return default_data_directory;
+  return std::nullopt;
+}
+
 double above_zero(const Options& options, const std::string& name) {
   try {
     const double value = parse_number(options.text(name));
@@ -135,24 +143,20 @@ void add_training_flags(Options& options) {
 
 void add_machine_flags(Options& options) {
   options.value("device", "auto", "NAME", "auto, cpu, cuda or cuda:INDEX")
-      .value("threads", "auto", "N", "CPU threads; auto: 1 for small networks, more for wide layers");
-}
-
-std::string data_source_or_synthetic(const Options& options) {
-  if (!options.text("data").empty()) return options.text("data");
-  const char* environment = std::getenv("MNIST_DIR");
-  if (environment != nullptr && *environment != '\0') return environment;
-  return std::filesystem::is_directory(default_data_directory) ? default_data_directory : synthetic_name;
+      .value("threads", "auto", "N",
+             "CPU threads; auto: as many as the widest layer can use, and one to gather batches");
 }
 
 std::string data_source(const Options& options) {
-  std::string source = data_source_or_synthetic(options);
-  if (source != synthetic_name || options.text("data") == source) return source;
-  if (source != synthetic_name || options.text("data") == source) return source;
+  if (const auto source = find_data_source(options)) return *source;
   throw UsageError(
       fmt::format("--data: not given, MNIST_DIR is not set and there is no {}; name a directory, run "
                   "scripts/fetch_mnist.sh, or use `--data synthetic`",
                   default_data_directory));
+}
+
+std::string data_source_or_synthetic(const Options& options) {
+  return find_data_source(options).value_or(synthetic_name);
 }
 
 DataSettings read_data_settings(const Options& options, bool needs_data) {

@@ -1,13 +1,12 @@
 // Batches in a seeded order.
 #include "batches.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <numeric>
 #include <utility>
 
 #include "random.h"
+#include "system.h"
 
 namespace handgrad {
 
@@ -77,6 +76,7 @@ Batches::Block Batches::make_block() const {
 }
 
 void Batches::fill(Block& block, std::int64_t number) {
+  block.number = -1;  // until it is filled
   const std::int64_t epoch = number / blocks_per_epoch_;
   if (epoch != epoch_) {
     shuffle_epoch(order_, data_seed_, epoch);
@@ -110,7 +110,6 @@ void Batches::load(std::int64_t number) {
   {
     std::unique_lock<std::mutex> lock(mutex_);
     changed_.wait(lock, [this] { return wanted_ < 0; });
-    if (failure_) std::rethrow_exception(failure_);
     if (next_.number != number) fill(next_, number);
     std::swap(current_, next_);
     wanted_ = number + 1;
@@ -120,21 +119,18 @@ void Batches::load(std::int64_t number) {
 
 void Batches::fill_on_request() {
   const at::AutoDispatchBelowADInplaceOrView no_autograd;
-  at::set_num_threads(1);
+  set_threads(1);
   std::unique_lock<std::mutex> lock(mutex_);
   while (true) {
     changed_.wait(lock, [this] { return stopping_ || wanted_ >= 0; });
     if (stopping_) return;
     const std::int64_t number = wanted_;
     lock.unlock();
-    std::exception_ptr failure;
     try {
       fill(next_, number);
-    } catch (...) {
-      failure = std::current_exception();
+    } catch (...) {  // NOLINT(bugprone-empty-catch): load() fills the block itself, and meets the failure
     }
     lock.lock();
-    failure_ = failure;
     wanted_ = -1;
     changed_.notify_all();
   }

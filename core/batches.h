@@ -3,7 +3,6 @@
 
 #include <condition_variable>
 #include <cstdint>
-#include <exception>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -69,7 +68,6 @@ class Batches {
   std::condition_variable changed_;
   std::int64_t wanted_ = -1;  // the number of the block that next_ shall hold; -1: nothing to do
   bool stopping_ = false;
-  std::exception_ptr failure_;
 };
 
 }  // namespace handgrad

@@ -64,6 +64,15 @@ std::vector<std::uint64_t> seeds_of(std::int64_t replicas) {
   return seeds;
 }
 
+// Without the images that make no whole batch. Throws where there is none.
+Examples whole_batches(const Examples& examples, const Architecture& architecture, std::int64_t batch_size) {
+  TrainingOptions options;
+  options.batch_size = batch_size;
+  validate(options, architecture, 1, examples.count());
+  const std::int64_t count = examples.count() - examples.count() % batch_size;
+  return {examples.pixels.narrow(0, 0, count), examples.targets.narrow(0, 0, count)};
+}
+
 // Takes the steps of `train`.
 class OurTraining {
  public:
@@ -198,9 +207,10 @@ double StepBenchmark::gflops(double step_us) const {
   return step_flops(architecture, batch_size) / step_us / 1e3;
 }
 
-StepBenchmark benchmark_step(const Examples& examples, const Architecture& architecture,
+StepBenchmark benchmark_step(const Examples& all_examples, const Architecture& architecture,
                              std::int64_t batch_size, const std::vector<std::int64_t>& replicas, bool peers,
                              int rounds) {
+  const Examples examples = whole_batches(all_examples, architecture, batch_size);
   StepBenchmark result;
   result.architecture = architecture;
   result.batch_size = batch_size;
@@ -243,9 +253,10 @@ StepBenchmark benchmark_step(const Examples& examples, const Architecture& archi
   return result;
 }
 
-WorkersBenchmark benchmark_workers(const Examples& examples, const Architecture& architecture,
+WorkersBenchmark benchmark_workers(const Examples& all_examples, const Architecture& architecture,
                                    std::int64_t batch_size, std::int64_t replicas, int rounds) {
   constexpr int steps = 50;
+  const Examples examples = whole_batches(all_examples, architecture, batch_size);
   OurTraining first(examples, architecture, batch_size, replicas, false);
   OurTraining second(examples, architecture, batch_size, replicas, false);
   const auto job = [](OurTraining& training) {

@@ -19,10 +19,10 @@ bool all_finite(const Tensor& tensor) {
   return at::isfinite(tensor).all().item<bool>();
 }
 
-// Small products that are worth waking a thread for.
-constexpr int64_t least_small_products = 16;
+// The smallest products cost their call, not their arithmetic: so many are worth waking a thread for.
+constexpr double most_products_per_thread = 16;
 
-// Runs `work` for all items, spread over LibTorch's threads in runs of at least `grain`.
+// Runs `work` for all items, spread over LibTorch's threads where there are more than `grain`.
 template <typename Item, typename Work>
 void for_each(std::vector<Item>& items, int64_t grain, const Work& work) {
   at::parallel_for(0, static_cast<int64_t>(items.size()), grain, [&](int64_t begin, int64_t end) {
@@ -33,11 +33,10 @@ void for_each(std::vector<Item>& items, int64_t grain, const Work& work) {
 
 }  // namespace
 
-double largest_product_flops(const Architecture& architecture, int64_t replicas, int64_t batch_size) {
+double largest_layer_flops(const Architecture& architecture, int64_t replicas, int64_t batch_size) {
   double largest = 0;
   for (int64_t l = 0; l < architecture.layers(); ++l) {
-    const int64_t networks = l == 0 ? replicas : 1;  // see Workspace::slice
-    const auto weights = static_cast<double>(networks * architecture.fan_in(l) * architecture.fan_out(l));
+    const auto weights = static_cast<double>(replicas * architecture.fan_in(l) * architecture.fan_out(l));
     largest = std::max(largest, 2 * static_cast<double>(batch_size) * weights);
   }
   return largest;
@@ -96,6 +95,7 @@ void Workspace::slice(Network& network, size_t l) {
   const Tensor& dy = layer.doutput;
   const bool training = dy.defined();
   const bool first = l == 0;
+  const double flops = 2.0 * static_cast<double>(batch_size_ * weight.numel());  // of all networks
   Tensor x;
   Tensor dx;
   if (!first) {
@@ -116,7 +116,8 @@ void Workspace::slice(Network& network, size_t l) {
   }
   if (!first && network.replicas() > 1) {
     // On a CPU one product per network is faster than a batched one.
-    layer.grain = least_small_products;
+    const double products_per_thread = flops_per_thread / (flops / static_cast<double>(network.replicas()));
+    layer.grain = static_cast<int64_t>(std::clamp(products_per_thread, 1.0, most_products_per_thread));
     for (int64_t r = 0; r < network.replicas(); ++r) {
       const Matrix of_network = weight.select(0, r);
       layer.forward.push_back({y.select(1, r), {}, {}, x.select(1, r), of_network, {}});
@@ -133,7 +134,6 @@ void Workspace::slice(Network& network, size_t l) {
   const Tensor y_wide = y.flatten(1);
   const Tensor weight_wide = weight.flatten(0, 1);
   if (!first) x = x.flatten(1);
-  const double flops = 2.0 * static_cast<double>(batch_size_ * weight.numel());
   const int64_t parts = y.is_cuda() ? 1 : std::min(at::get_num_threads(), useful_threads(flops));
   const std::vector<Tensor> y_parts = y_wide.chunk(parts, 1);
   const std::vector<Tensor> weight_parts = weight_wide.chunk(parts, 0);

@@ -17,8 +17,8 @@ struct Compat {
   bool bn_no_backward = false;  // batch norm is left out of the backward pass; the gradients of γ and β are 0
 };
 
-// Floating-point operations of the largest matrix product of a training step on the CPU.
-double largest_product_flops(const Architecture& architecture, int64_t replicas, int64_t batch_size);
+// Floating-point operations of the largest layer's product y = x Wᵀ, all networks together.
+double largest_layer_flops(const Architecture& architecture, int64_t replicas, int64_t batch_size);
 
 // λ of the L2 penalty: a number when all networks share it, else one per weight of the flat buffer.
 struct L2 {
@@ -55,7 +55,7 @@ class Workspace {
 
   struct Layer {
     std::vector<Product> forward, backward;
-    int64_t grain = 1;                      // products that a thread takes at least
+    int64_t grain = 1;                      // more products than this are shared among threads
     Tensor output, doutput;                 // [N,R,F]; what linear writes, then ReLU in place
     Tensor normalised, dnormalised, x_hat;  // [N,R,F], with batch norm
     Tensor mean, variance, inverse_std;     // [R,F], with batch norm

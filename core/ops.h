@@ -3,7 +3,7 @@
 //
 // Shapes: N images in the batch, R networks side by side, F features of a layer, C classes. Only `linear`
 // mixes axes; all else treats the R networks as so many independent columns. Every output is allocated by the
-// caller with its final shape, so that a training step allocates no tensor. Any floating dtype, any device.
+// caller with its final shape, so that a training step allocates no storage. Any floating dtype, any device.
 // Derivations stand in GRADIENTS.md.
 #pragma once
 

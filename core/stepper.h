@@ -11,7 +11,7 @@
 
 namespace handgrad {
 
-// Allocates all that steps need: a step allocates no tensor.
+// Allocates all that steps need: a step allocates no tensor storage.
 class Stepper {
  public:
   // Network and examples must outlive the stepper. Options as validate has passed them.

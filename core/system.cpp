@@ -50,6 +50,7 @@ at::Device choose_device(const std::string& name) {
 }
 
 void set_threads(int threads) {
+  at::get_num_threads();  // LibTorch sets a thread's number up at its first use, over what was set before
   at::set_num_threads(threads);
   // The threads share out products among themselves: a BLAS with threads of its own would oversubscribe them.
   if (void* symbol = dlsym(RTLD_DEFAULT, "openblas_set_num_threads")) {
@@ -60,10 +61,9 @@ void set_threads(int threads) {
   }
 }
 
-int useful_threads(double largest_product_flops) {
-  constexpr double flops_per_thread = 8e6;
+int useful_threads(double product_flops) {
   const double most = processor_cores();
-  return static_cast<int>(std::clamp(largest_product_flops / flops_per_thread, 1.0, most));
+  return static_cast<int>(std::clamp(product_flops / flops_per_thread, 1.0, most));
 }
 
 int processor_cores() {

@@ -16,13 +16,17 @@ std::string libtorch_version();
 // DeviceError for a GPU that is not there.
 at::Device choose_device(const std::string& name);
 
-// The threads that the calling thread computes with, itself included; at least 1. A network that is made
-// afterwards shares its large products among them; the BLAS stays at 1.
+// The threads that the calling thread computes with, itself included; at least 1. Workspaces that are made
+// afterwards share their large products among them; the BLAS stays at 1. LibTorch also keeps the number for
+// threads that begin later.
 void set_threads(int threads);
 
-// Threads that gain time: as many as can have 8 million floating-point operations each of the largest matrix
-// product, at most as many as the machine has cores; at least 1.
-int useful_threads(double largest_product_flops);
+// Floating-point operations of a matrix product that are worth a thread of their own: about 0.1 ms.
+constexpr double flops_per_thread = 8e6;
+
+// Threads that gain time for a product: as many as get flops_per_thread each, at most as many as the machine
+// has cores; at least 1.
+int useful_threads(double product_flops);
 
 // At least 1.
 int processor_cores();

@@ -1,9 +1,12 @@
 // Jobs on threads.
 #include "workers.h"
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <system_error>
 #include <thread>
 
 #include "system.h"
@@ -24,10 +27,16 @@ void run_jobs(const std::vector<std::function<void()>>& jobs, int workers) {
     }
   };
 
+  const int threads_of_caller = at::get_num_threads();
   std::vector<std::thread> threads;
   const std::size_t count = std::min(jobs.size(), static_cast<std::size_t>(std::max(workers, 1)));
-  for (std::size_t i = 0; i < count; ++i) threads.emplace_back(work);
+  try {
+    for (std::size_t i = 0; i < count; ++i) threads.emplace_back(work);
+  } catch (const std::system_error&) {
+    if (threads.empty()) throw;  // else those that began do all the jobs
+  }
   for (std::thread& thread : threads) thread.join();
+  set_threads(threads_of_caller);
 
   for (const std::exception_ptr& failure : failures) {
     if (failure) std::rethrow_exception(failure);

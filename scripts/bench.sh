@@ -20,9 +20,12 @@ trap 'rm -rf "$scratch"' EXIT
 for ((round = 1; round <= rounds; ++round)); do
   say "round $round of $rounds"
   quietly "$program" bench --brief --rounds 5 --json "$scratch/bench.json" || fail "the benchmark failed"
-  # figure NAME LABEL: a number of batch_32 as a row.
+  # number NAME: the first of that name in the figures. figure NAME LABEL: the same as a row.
+  number() {
+    awk -v name="\"$1\":" '$1 == name { print $2 + 0; exit }' "$scratch/bench.json"
+  }
   figure() {
-    awk -v name="\"$1\":" -v label="$2" '$1 == name { printf "%s\t%.1f\n", label, $2; exit }' "$scratch/bench.json"
+    printf '%s\t%.1f\n' "$2" "$(number "$1")"
   }
   {
     figure floor_us "arithmetic floor"
@@ -32,12 +35,12 @@ for ((round = 1; round <= rounds; ++round)); do
     figure 16 "handgrad, each of 16 networks, on one core"
     figure autograd_us "LibTorch autograd + torch::optim::SGD"
     if command -v "$python" >/dev/null; then
-      "$python" "$(dirname "${BASH_SOURCE[0]}")/peers.py" || fail "scripts/peers.py failed"
+      "$python" "$(dirname "${BASH_SOURCE[0]}")/peers.py" "$(number images)" || fail "scripts/peers.py failed"
     fi
   } >>"$scratch/rows"
 done
 
-printf 'Machine: %s.\n\n' "$(sed -nE 's/^ *"processor": "(.*)",?$/\1/p' "$scratch/bench.json")"
+printf '%s training images. Machine: %s.\n\n' "$(number images)" "$(sed -nE 's/^ *"processor": "(.*)",?$/\1/p' "$scratch/bench.json")"
 printf '| 784-20-7-5-10, batch 32, shuffled | µs a step, median of %d | range | × handgrad on one core |\n|---|---|---|---|\n' "$rounds"
 cut -f 1 "$scratch/rows" | awk '!seen[$0]++' | while IFS= read -r label; do
   awk -F '\t' -v label="$label" '$1 == label { print $2 }' "$scratch/rows" | sort -n |

@@ -410,6 +410,10 @@ TEST_CASE("bench writes the figures that it prints") {
                               Catch::Contains("each of 64 networks") && Catch::Contains("autograd"));
 
   check_refused(run(directory, "bench --rounds 0"), 2, "--rounds: got 0");
+  check_refused(run(directory, "bench --brief --scaling"), 2, "--brief");
+  check_refused(run(directory, "bench --json ."), 2, "--json: got .");
+  write_small_dataset(directory.path());
+  check_refused(run(directory, "bench --data ."), 1, "training images, but bench needs 128");
   check_refused(run(directory, "bench --json nowhere/bench.json"), 2, "--json: got nowhere/bench.json");
 }
 
