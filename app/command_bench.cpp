@@ -25,10 +25,10 @@ void print(const StepBenchmark& result) {
   fmt::print("\n{}, batch {}: {:.2f} MFLOP a step\n  {:<34}{:>10}{:>10}   range\n",
              result.architecture.description(), result.batch_size,
              step_flops(result.architecture, result.batch_size) / 1e6, "", "µs/step", "× floor");
-  fmt::print("{}{}{}", row("arithmetic floor", result.floor, result),
+  fmt::print("{}{}{}{}", row("arithmetic floor", result.floor, result),
              row("its matrix products alone", result.products, result),
-             row("handgrad, a second core gathers", result.step, result));
-  fmt::print("{}", row("handgrad on one core", result.step_alone, result));
+             row("handgrad, a second core gathers", result.step, result),
+             row("handgrad on one core", result.step_alone, result));
   for (const auto& [replicas, timing] : result.replica) {
     fmt::print("{}", row(fmt::format("handgrad, each of {} networks", replicas), timing, result));
   }
@@ -90,8 +90,7 @@ Json measure_workers(const Examples& examples, const Architecture& architecture,
   const double ratio = result.two_workers.median / result.one_worker.median;
   fmt::print(
       "\ntwo groups of {} networks, batch 32, a step of both: {:.0f} µs on one core, {:.0f} µs on two: "
-      "{:.2f} of the "
-      "time\n",
+      "{:.2f} of the time\n",
       result.replicas, result.one_worker.median, result.two_workers.median, ratio);
   return {{"replicas", result.replicas},
           {"one_worker_us", result.one_worker.median},

@@ -9,7 +9,6 @@
 #include <functional>
 #include <memory>
 #include <numeric>
-#include <optional>
 
 #include "stepper.h"
 #include "workers.h"
@@ -186,9 +185,9 @@ class Peak {
   Tensor c_ = at::empty({peak_size, peak_size});
 };
 
-void take_rounds(const std::vector<Contender*>& contenders, int rounds) {
+void take_rounds(std::deque<Contender>& contenders, int rounds) {
   for (int round = 0; round < rounds; ++round) {
-    for (Contender* contender : contenders) contender->take_round();
+    for (Contender& contender : contenders) contender.take_round();
   }
 }
 
@@ -214,41 +213,30 @@ StepBenchmark benchmark_step(const Examples& all_examples, const Architecture& a
   StepBenchmark result;
   result.architecture = architecture;
   result.batch_size = batch_size;
-  Peak peak;
-  Contender floor([&] { peak.step(); });
-  OurTraining ours(examples, architecture, batch_size, 1, true);
-  Contender step([&] { ours.step(); });
-  OurTraining alone(examples, architecture, batch_size, 1, false);
-  Contender step_alone([&] { alone.step(); });
-  std::vector<Contender*> contenders = {&floor, &step, &step_alone};
-
-  Products bare(architecture, batch_size);
-  std::optional<AutogradTraining> theirs;
-  std::optional<Contender> products;
-  std::optional<Contender> autograd;
-  if (peers) {
-    theirs.emplace(examples, architecture, batch_size);
-    contenders.push_back(&products.emplace([&] { bare.step(); }));
-    contenders.push_back(&autograd.emplace([&] { theirs->step(); }));
-  }
-
-  std::deque<OurTraining> ensembles;
-  std::deque<Contender> ensemble_contenders;  // neither moves what it holds
-  for (const std::int64_t count : replicas) {
-    OurTraining& training = ensembles.emplace_back(examples, architecture, batch_size, count, false);
-    contenders.push_back(&ensemble_contenders.emplace_back([&training] { training.step(); }));
-  }
+  std::deque<Contender> contenders;  // does not move what it holds
+  const auto add = [&](const auto& shared) { return &contenders.emplace_back([shared] { shared->step(); }); };
+  const auto ours = [&](std::int64_t count, bool prefetch) {
+    return std::make_shared<OurTraining>(examples, architecture, batch_size, count, prefetch);
+  };
+  const Contender* floor = add(std::make_shared<Peak>());
+  const Contender* step_alone = add(ours(1, false));
+  const Contender* step = peers ? add(ours(1, true)) : nullptr;
+  const Contender* products = peers ? add(std::make_shared<Products>(architecture, batch_size)) : nullptr;
+  const Contender* autograd =
+      peers ? add(std::make_shared<AutogradTraining>(examples, architecture, batch_size)) : nullptr;
+  std::vector<const Contender*> ensembles;
+  for (const std::int64_t count : replicas) ensembles.push_back(add(ours(count, false)));
   take_rounds(contenders, rounds);
 
-  result.floor = floor.timing(Peak::flops / step_flops(architecture, batch_size));
-  result.step = step.timing();
-  result.step_alone = step_alone.timing();
+  result.floor = floor->timing(Peak::flops / step_flops(architecture, batch_size));
+  result.step_alone = step_alone->timing();
   if (peers) {
+    result.step = step->timing();
     result.products = products->timing();
     result.autograd = autograd->timing();
   }
   for (std::size_t i = 0; i < replicas.size(); ++i) {
-    result.replica.emplace_back(replicas[i], ensemble_contenders[i].timing(static_cast<double>(replicas[i])));
+    result.replica.emplace_back(replicas[i], ensembles[i]->timing(static_cast<double>(replicas[i])));
   }
   return result;
 }
@@ -265,10 +253,10 @@ WorkersBenchmark benchmark_workers(const Examples& all_examples, const Architect
     };
   };
   const std::vector<std::function<void()>> jobs = {job(first), job(second)};
-  Contender one_worker([&] { run_jobs(jobs, 1); });
-  Contender two_workers([&] { run_jobs(jobs, 2); });
-  take_rounds({&one_worker, &two_workers}, rounds);
-  return {replicas, one_worker.timing(steps), two_workers.timing(steps)};
+  std::deque<Contender> contenders;
+  for (const int workers : {1, 2}) contenders.emplace_back([&jobs, workers] { run_jobs(jobs, workers); });
+  take_rounds(contenders, rounds);
+  return {replicas, contenders[0].timing(steps), contenders[1].timing(steps)};
 }
 
 }  // namespace handgrad

@@ -34,8 +34,8 @@ struct StepBenchmark {
 double step_flops(const Architecture& architecture, std::int64_t batch_size);
 
 // All contenders in turn, `rounds` times, each time for about 30 ms. `replicas`: the sizes of the ensembles;
-// `peers`: whether autograd and the bare products are among them. Throws DataError for fewer images than a
-// batch.
+// `peers`: whether the step with a gathering core, the bare products and autograd are among them. Throws
+// DataError for fewer images than a batch.
 StepBenchmark benchmark_step(const Examples& examples, const Architecture& architecture,
                              std::int64_t batch_size, const std::vector<std::int64_t>& replicas, bool peers,
                              int rounds);

@@ -1,4 +1,4 @@
-// Training: batches, steps, evaluation, early stopping.
+// Training: epochs of steps, evaluation, early stopping.
 #include "trainer.h"
 
 #include <fmt/format.h>
