@@ -124,6 +124,9 @@ int bench_command(const Arguments& arguments) {
     throw options.wrong("json", "a file in a directory that is there");
   }
   set_threads(1);
+  // One choice for the whole program, so the wide network of the first table runs on the narrow ones'
+  // kernels.
+  choose_blas_kernels(options.on("scaling") ? widest_layer : 0);
   const std::string source = data_source_or_synthetic(options);
   const Dataset dataset = load_dataset(source);
   const Splits splits = split(dataset, {}, at::kFloat);

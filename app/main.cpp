@@ -114,6 +114,7 @@ int run(const app::Arguments& arguments) {
 
 int main(int argc, char** argv) {
   open_standard_streams();
+  handgrad::choose_blas_kernels(0);  // commands that know the network choose again
   const int exit_code = run({argv + 1, argv + argc});
   const bool written = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
   if (!written && exit_code == 0) complain("standard output cannot be written; is the disk full?");

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "errors.h"
 
 namespace handgrad {
@@ -52,6 +54,10 @@ int64_t weight_count(const Architecture& architecture) {
 }
 
 }  // namespace
+
+int64_t Architecture::widest_hidden() const {
+  return hidden.empty() ? 0 : *std::max_element(hidden.begin(), hidden.end());
+}
 
 int64_t Architecture::parameter_count() const {
   const int64_t features = hidden_features(*this);

@@ -24,6 +24,7 @@ struct Architecture {
   int64_t fan_out(int64_t layer) const {
     return layer + 1 == layers() ? classes : hidden[static_cast<size_t>(layer)];
   }
+  int64_t widest_hidden() const;  // 0 where there is no hidden layer
   // Trainable numbers of one network.
   int64_t parameter_count() const;
 

@@ -7,5 +7,6 @@
 
 int main(int argc, char** argv) {
   handgrad::set_threads(1);
+  handgrad::choose_blas_kernels(0);  // those that training uses
   return Catch::Session().run(argc, argv);
 }
