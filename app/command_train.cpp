@@ -1,16 +1,15 @@
 // `handgrad train`: trains networks into a run directory.
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <atomic>
+#include <algorithm>
 #include <cmath>
-#include <csignal>
 #include <cstdio>
 
 #include "commands.h"
 #include "errors.h"
 #include "export.h"
 #include "file.h"
+#include "interruption.h"
 #include "progress.h"
 #include "run_directory.h"
 #include "settings.h"
@@ -19,15 +18,6 @@
 namespace handgrad::app {
 
 namespace {
-
-std::atomic<int> caught_signal{0};
-static_assert(std::atomic<int>::is_always_lock_free, "a signal handler may touch lock-free atomics only");
-
-// The first signal asks training to end and save; a second one ends the program.
-extern "C" void on_signal(int signal) {
-  int none = 0;
-  if (!caught_signal.compare_exchange_strong(none, signal)) _exit(128 + signal);
-}
 
 class Recorder : public TrainingObserver {
  public:
@@ -59,7 +49,7 @@ class Recorder : public TrainingObserver {
     progress_.evaluation(record);
   }
 
-  bool stop_requested() override { return caught_signal.load(std::memory_order_relaxed) != 0; }
+  bool stop_requested() override { return interruption() != 0; }
 
  private:
   RunDirectory& run_;
@@ -80,6 +70,9 @@ Json summary_json(const TrainingResult& result, const Architecture& architecture
                   {"validation", replica.validation ? to_json(*replica.validation) : Json()},
                   {"test", to_json(replica.test)},
                   {"l2_penalty", replica.l2_penalty},
+                  {"train_cost", replica.train_cost},
+                  {"validation_cost", replica.validation_cost ? Json(*replica.validation_cost) : Json()},
+                  {"steps", replica.steps},
                   {"best_step", replica.best_step}};
     if (!replica.fault.empty()) entry["fault"] = replica.fault;
     replicas.push_back(entry);
@@ -177,6 +170,7 @@ int train_command(const Arguments& arguments) {
       largest_layer_flops(architecture, settings.replicas, settings.training.batch_size);
   const int threads = threads_asked.value_or(useful_threads(largest_layer));
   set_threads(threads);
+  choose_blas_kernels(architecture.widest_hidden());
   settings.training.prefetch = threads_asked != 1 && threads < processor_cores();
   Network network(architecture, settings.replicas, splits.train.targets.options(), settings.compat);
 
@@ -193,21 +187,25 @@ int train_command(const Arguments& arguments) {
              splits.test.count(), printable(run.path().string()));
   std::fflush(stdout);
 
-  std::signal(SIGINT, on_signal);
-  std::signal(SIGTERM, on_signal);
-  std::signal(SIGHUP, on_signal);
+  catch_interruptions();
   TrainingResult result;
   {
     Progress progress;
     Recorder recorder(run, progress);
     result = train(network, splits, settings.training, recorder);
   }
+  const std::vector<ReplicaResult>& replicas = result.replicas;
+  if (std::all_of(replicas.begin(), replicas.end(),
+                  [](const ReplicaResult& r) { return r.best_step == 0 && !r.fault.empty(); })) {
+    throw NumericError(fmt::format("training left the finite numbers at {}; try a smaller --learning-rate",
+                                   replicas.front().fault));
+  }
   const ImageShape shape{dataset.rows(), dataset.columns()};
   for (std::int64_t r = 0; r < settings.replicas; ++r) save_torchscript(run.model_path(r), network, r, shape);
   run.write_json("summary.json", summary_json(result, architecture, dataset, device, threads));
   print_result(result, settings, run);
 
-  if (const int signal = caught_signal.load()) return 128 + signal;
+  if (const int signal = interruption()) return 128 + signal;
   for (const ReplicaResult& replica : result.replicas) {
     if (replica.stopped == StopReason::non_finite) {
       throw NumericError(

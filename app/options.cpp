@@ -61,6 +61,13 @@ Options& Options::toggle(const std::string& name, const std::string& help) {
   return *this;
 }
 
+Options& Options::hide(const std::string& name) {
+  flags_.erase(
+      std::remove_if(flags_.begin(), flags_.end(), [&](const Flag& flag) { return flag.name == name; }),
+      flags_.end());
+  return *this;
+}
+
 bool Options::parse(const std::vector<std::string>& arguments) {
   cxxopts::Options parser("handgrad " + command_);
   auto add = parser.add_options();

@@ -28,6 +28,9 @@ class Options {
                  const std::string& help);
   Options& toggle(const std::string& name, const std::string& help);
 
+  // Leaves a flag at its default, and out of the command line and --help.
+  Options& hide(const std::string& name);
+
   // Parses the arguments after the command's name. Returns false where --help was asked for.
   // Throws UsageError for unknown flags and missing values.
   bool parse(const std::vector<std::string>& arguments);

@@ -48,8 +48,12 @@ void Progress::step(std::int64_t step, std::int64_t total_steps) {
 
 void Progress::evaluation(const EvaluationRecord& record) {
   const LossAndAccuracy& first = record.validation.front();
-  validation_ = fmt::format("epoch {}  validation loss {:.4f}  accuracy {:.2f} %{}", record.epoch, first.loss,
-                            100 * first.accuracy, record.validation.size() > 1 ? "  (first network)" : "");
+  note(fmt::format("epoch {}  validation loss {:.4f}  accuracy {:.2f} %{}", record.epoch, first.loss,
+                   100 * first.accuracy, record.validation.size() > 1 ? "  (first network)" : ""));
+}
+
+void Progress::note(const std::string& text) {
+  note_ = text;
   if (step_ == total_) draw();
 }
 
@@ -62,10 +66,10 @@ void Progress::draw() {
     constexpr std::int64_t width = 24;
     const std::int64_t filled = total_ > 0 ? width * step_ / total_ : 0;
     print("\r\033[K[{:=<{}}{:{}}] {:3} %  {:.0f} steps/s  {} left  {}", "", filled, "", width - filled,
-          total_ > 0 ? 100 * step_ / total_ : 0, rate, eta, validation_);
+          total_ > 0 ? 100 * step_ / total_ : 0, rate, eta, note_);
     next_update_ = now + terminal_interval;
   } else {
-    print("step {} of {}  {:.0f} steps/s  {} left  {}\n", step_, total_, rate, eta, validation_);
+    print("step {} of {}  {:.0f} steps/s  {} left  {}\n", step_, total_, rate, eta, note_);
     next_update_ = now + plain_interval;
   }
   std::fflush(stderr);

@@ -18,6 +18,8 @@ class Progress {
 
   void step(std::int64_t step, std::int64_t total_steps);
   void evaluation(const EvaluationRecord& record);
+  // What stands beside the bar from now on.
+  void note(const std::string& text);
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -28,7 +30,7 @@ class Progress {
   Clock::time_point begin_, next_update_;
   std::int64_t step_ = 0;
   std::int64_t total_ = 0;
-  std::string validation_;
+  std::string note_;
 };
 
 }  // namespace handgrad::app

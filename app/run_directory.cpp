@@ -23,6 +23,24 @@ bool is_run_file(const fs::directory_entry& entry) {
   return entry.is_regular_file() && std::regex_match(entry.path().filename().string(), names);
 }
 
+void clear(const fs::path& path, bool overwrite) {
+  const bool is_run = fs::exists(path / config_file);
+  for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
+    if (!is_run || !is_run_file(entry)) {
+      throw FileError(
+          fmt::format("--out: {} holds {}, which is not part of a run; choose an empty or new directory",
+                      path.string(), entry.path().filename().string()));
+    }
+    if (!overwrite) {
+      throw FileError(fmt::format(
+          "--out: {} already holds a run; choose another directory, or give --overwrite", path.string()));
+    }
+  }
+  for (const fs::directory_entry& entry : fs::directory_iterator(path)) fs::remove(entry.path());
+}
+
+}  // namespace
+
 void make_directories(const fs::path& path) {
   std::error_code error;
   fs::create_directories(path, error);
@@ -45,24 +63,6 @@ fs::path next_free_run() {
           fmt::format("--out: cannot make the directory {} ({})", path.string(), error.message()));
   }
 }
-
-void clear(const fs::path& path, bool overwrite) {
-  const bool is_run = fs::exists(path / config_file);
-  for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
-    if (!is_run || !is_run_file(entry)) {
-      throw FileError(
-          fmt::format("--out: {} holds {}, which is not part of a run; choose an empty or new directory",
-                      path.string(), entry.path().filename().string()));
-    }
-    if (!overwrite) {
-      throw FileError(fmt::format(
-          "--out: {} already holds a run; choose another directory, or give --overwrite", path.string()));
-    }
-  }
-  for (const fs::directory_entry& entry : fs::directory_iterator(path)) fs::remove(entry.path());
-}
-
-}  // namespace
 
 RunDirectory::RunDirectory(const std::string& out, bool overwrite, const Json& config) : path_(out) {
   if (out.empty()) {
@@ -103,9 +103,9 @@ std::string to_text(const Json& json, int indent) {
   return json.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
-nlohmann::json read_json(const fs::path& path) {
+Json read_json(const fs::path& path) {
   const Bytes bytes = read_file(path);
-  nlohmann::json json = nlohmann::json::parse(bytes, nullptr, false);
+  Json json = Json::parse(bytes, nullptr, false);
   if (json.is_discarded())
     throw ModelError(fmt::format("{}: is not JSON; the file is damaged", path.string()));
   return json;

@@ -28,6 +28,12 @@ class RunDirectory {
   std::ofstream metrics_;
 };
 
+// Makes a directory and those above it. Throws FileError.
+void make_directories(const std::filesystem::path& path);
+
+// Makes the next free directory runs/NNN. Throws FileError.
+std::filesystem::path next_free_run();
+
 // Where network `replica` of a run is saved: "model.pt" for the first, then "model-1.pt", ….
 std::string model_file_name(std::int64_t replica);
 
@@ -35,6 +41,6 @@ std::string model_file_name(std::int64_t replica);
 std::string to_text(const Json& json, int indent);
 
 // A run's JSON file. Throws FileError or ModelError.
-nlohmann::json read_json(const std::filesystem::path& path);
+Json read_json(const std::filesystem::path& path);
 
 }  // namespace handgrad::app

@@ -46,17 +46,35 @@ Interval read_interval(const Options& options, const std::string& name) {
   throw options.wrong(name, "a number of steps such as 100, or of epochs such as 1ep");
 }
 
+std::string compat_names() {
+  std::vector<std::string> names;
+  for (const CompatSwitch& fault : compat_switches) names.emplace_back(fault.name);
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
 Compat read_compat(const Options& options) {
   Compat compat;
   std::string list = options.text("compat");
   if (list == "none") return compat;
+  const bool all = list == "notebook";
   list += ',';
-  for (std::size_t begin = 0; begin < list.size();) {
+  for (std::size_t begin = 0; begin < list.size() && !all;) {
     const std::size_t comma = list.find(',', begin);
-    if (list.substr(begin, comma - begin) != "bn-no-backward")
-      throw options.wrong("compat", "none or bn-no-backward");
-    compat.bn_no_backward = true;
+    const std::string name = list.substr(begin, comma - begin);
+    const auto* found = std::find_if(compat_switches.begin(), compat_switches.end(),
+                                     [&](const CompatSwitch& fault) { return name == fault.name; });
+    if (found == compat_switches.end()) {
+      throw options.wrong("compat", fmt::format("none, notebook, or a list of {}", compat_names()));
+    }
+    if (found->needs_batch_norm && !options.on("batch-norm")) {
+      throw UsageError(fmt::format(
+          "--compat: {} needs --batch-norm, without which it changes nothing; add that flag", name));
+    }
+    compat.*found->member = true;
     begin = comma + 1;
+  }
+  if (all) {
+    for (const CompatSwitch& fault : compat_switches) compat.*fault.member = true;
   }
   return compat;
 }
@@ -115,7 +133,9 @@ void add_network_flags(Options& options) {
              "λ: adds (λ/2m) Σ‖W‖² to the loss, m the batch size")
       .value("replicas", "1", "R", "networks to train side by side, with seeds SEED, SEED+1, …")
       .value("seed", "1", "N", "of the initial weights")
-      .value("compat", "none", "LIST", "faults of the described notebook to switch on: bn-no-backward");
+      .value("compat", "none", "LIST",
+             fmt::format("faults of the described notebook to switch on: notebook for all, or {}",
+                         compat_names()));
 }
 
 void add_training_flags(Options& options) {
@@ -175,10 +195,6 @@ Settings read_settings(const Options& options, bool needs_data) {
   settings.hidden = options.integers_or_none("hidden", 1, widest_layer);
   settings.batch_norm = options.on("batch-norm");
   settings.compat = read_compat(options);
-  if (settings.compat.bn_no_backward && !settings.batch_norm) {
-    throw UsageError(
-        "--compat: bn-no-backward needs --batch-norm, whose backward pass it leaves out; add that flag");
-  }
   settings.replicas = options.integer("replicas", 1, most_replicas);
   training.batch_size = options.integer("batch-size", 1, largest_count);
   training.epochs = options.integer("epochs", 0, largest_count);
@@ -197,7 +213,7 @@ Settings read_settings(const Options& options, bool needs_data) {
     }
     training.l2 = {0};
   }
-  if (training.optimizer.weight_decay > 0 && settings.compat.bn_no_backward) {
+  if (training.optimizer.weight_decay > 0 && settings.compat.bn_no_backward && settings.batch_norm) {
     throw UsageError(
         "--compat: bn-no-backward keeps γ and β as they are, which --weight-decay does not; use --l2");
   }
@@ -213,6 +229,7 @@ Settings read_settings(const Options& options, bool needs_data) {
   training.min_delta = options.number("min-delta", 0, largest_factor);
   settings.data = read_data_settings(options, needs_data);
   settings.data.split.seed = training.data_seed;
+  settings.data.split.twice = settings.compat.split_twice;
   return settings;
 }
 
@@ -224,6 +241,10 @@ std::optional<int> read_threads(const Options& options) {
   } catch (const std::invalid_argument&) {
   }
   throw options.wrong("threads", "auto, or a whole number from 1 to 1024");
+}
+
+std::string config_data(const Options& options) {
+  return portable_source(data_source(options));
 }
 
 Json config_json(const Options& options, const Settings& settings) {

@@ -53,6 +53,9 @@ std::optional<int> read_threads(const Options& options);
 // What config.json holds: every setting under the name of its flag, with _ for -.
 Json config_json(const Options& options, const Settings& settings);
 
+// The data source as config.json has it: found from any directory.
+std::string config_data(const Options& options);
+
 // The keys of config_json that a config file may set.
 const std::vector<std::string>& config_keys();
 

@@ -30,10 +30,12 @@ std::vector<std::int64_t> epoch_order(std::int64_t count, std::uint64_t data_see
   return order;
 }
 
-Batches::Batches(const Examples& examples, std::int64_t batch_size, std::uint64_t data_seed, bool prefetch)
+Batches::Batches(const Examples& examples, std::int64_t batch_size, std::uint64_t data_seed, bool reshuffle,
+                 bool prefetch)
     : examples_(examples),
       batch_size_(batch_size),
       data_seed_(data_seed),
+      reshuffle_(reshuffle),
       per_epoch_((examples.count() + batch_size - 1) / batch_size),
       last_size_(examples.count() - (per_epoch_ - 1) * batch_size),
       batches_per_block_(
@@ -77,7 +79,7 @@ Batches::Block Batches::make_block() const {
 
 void Batches::fill(Block& block, std::int64_t number) {
   block.number = -1;  // until it is filled
-  const std::int64_t epoch = number / blocks_per_epoch_;
+  const std::int64_t epoch = reshuffle_ ? number / blocks_per_epoch_ : 0;
   if (epoch != epoch_) {
     shuffle_epoch(order_, data_seed_, epoch);
     if (order_on_device_.is_cuda()) {

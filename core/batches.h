@@ -23,9 +23,11 @@ std::vector<std::int64_t> epoch_order(std::int64_t count, std::uint64_t data_see
 class Batches {
  public:
   // The examples must outlive the batches, which are of the examples' device and the targets' dtype. The last
-  // batch of an epoch holds what is left. prefetch: on a CPU, a second thread gathers what comes next while
-  // the caller computes; the batches are the same.
-  Batches(const Examples& examples, std::int64_t batch_size, std::uint64_t data_seed, bool prefetch);
+  // batch of an epoch holds what is left. reshuffle: whether each epoch has its own order, not that of the
+  // first. prefetch: on a CPU, a second thread gathers what comes next while the caller computes; the batches
+  // are the same.
+  Batches(const Examples& examples, std::int64_t batch_size, std::uint64_t data_seed, bool reshuffle,
+          bool prefetch);
   ~Batches();
   Batches(const Batches&) = delete;
   Batches& operator=(const Batches&) = delete;
@@ -53,6 +55,7 @@ class Batches {
   const Examples& examples_;
   std::int64_t batch_size_;
   std::uint64_t data_seed_;
+  bool reshuffle_;
   std::int64_t per_epoch_, last_size_;
   std::int64_t batches_per_block_, blocks_per_epoch_;
 

@@ -41,6 +41,15 @@ fs::path find_file(const fs::path& directory, const std::string& part, const std
                   directory.string(), part, kind));
 }
 
+std::int64_t share(double fraction, std::int64_t count) {
+  return std::llround(fraction * static_cast<double>(count));
+}
+
+// The images from `begin` on, without a copy.
+Examples part(const Examples& examples, std::int64_t begin, std::int64_t count) {
+  return {examples.pixels.narrow(0, begin, count), examples.targets.narrow(0, begin, count)};
+}
+
 IdxArray read_idx(const fs::path& path) {
   return parse_idx(read_file(path), path.string());
 }
@@ -147,11 +156,8 @@ SplitIndices split_indices(std::int64_t train_count, std::int64_t test_count, co
   std::iota(order.begin(), order.end(), 0);
   Random(options.seed, Stream::split).shuffle(order);
 
-  const auto share = [](double fraction, std::size_t count) {
-    return static_cast<std::ptrdiff_t>(std::llround(fraction * static_cast<double>(count)));
-  };
-  const auto test_end = order.begin() + (pooled ? share(0.2, order.size()) : 0);
-  const auto rest = static_cast<std::size_t>(order.end() - test_end);
+  const auto test_end = order.begin() + (pooled ? share(0.2, order.end() - order.begin()) : 0);
+  const std::int64_t rest = order.end() - test_end;
   const auto validation_end = test_end + share(options.validation_fraction, rest);
 
   SplitIndices indices;
@@ -202,7 +208,20 @@ Splits split(const Dataset& dataset, const SplitOptions& options, const at::Tens
     const Tensor index = at::tensor(chosen, at::kLong).to(tensor_options.device());
     return Examples{pixels.index_select(0, index), targets.index_select(0, index)};
   };
-  return {pick(indices.train), pick(indices.validation), pick(indices.test)};
+  Splits splits = {pick(indices.train), pick(indices.validation), pick(indices.test), {}, {}};
+  splits.measured = splits.train;
+  splits.watched = splits.validation;
+  if (options.twice) {
+    const std::int64_t count = splits.measured.count();
+    const std::int64_t kept = count - share(options.validation_fraction, count);
+    if (kept == count || kept == 0) {
+      throw DataError(fmt::format("validation fraction: {} splits {} images but once; choose another",
+                                  options.validation_fraction, count));
+    }
+    splits.train = part(splits.measured, 0, kept);
+    splits.watched = part(splits.measured, kept, count - kept);
+  }
+  return splits;
 }
 
 }  // namespace handgrad

@@ -45,6 +45,7 @@ struct SplitOptions {
   Kind kind = Kind::official;
   double validation_fraction = 0.2;  // of what is not the test set; 0: no validation set
   std::uint64_t seed = 1;
+  bool twice = false;  // split what is left to train on once more, with the same fraction
 };
 
 // Which image of the training files (first), then of the test files, goes where.
@@ -66,6 +67,9 @@ struct Examples {
 
 struct Splits {
   Examples train, validation, test;  // validation may be empty
+  // What decides when training stops, and what training accuracy is measured on: validation and train, but of
+  // a set that is split twice the part split off last, and both parts together.
+  Examples watched, measured;
 };
 
 // tensor_options: the device of both, the dtype of the targets.

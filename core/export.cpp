@@ -115,6 +115,17 @@ TorchScriptModel::TorchScriptModel(const std::filesystem::path& path) : module_(
 TorchScriptModel::~TorchScriptModel() = default;
 TorchScriptModel::TorchScriptModel(TorchScriptModel&&) noexcept = default;
 
+std::vector<Tensor> TorchScriptModel::weights() const {
+  std::map<int, Tensor> by_layer;  // the names are "0.weight", "2.weight", …, "10.weight"
+  for (const auto& parameter : module_->script.named_parameters()) {
+    const bool is_weight = parameter.value.dim() == 2;  // batch norm's γ has one axis
+    if (is_weight) by_layer[std::stoi(parameter.name)] = parameter.value.detach();
+  }
+  std::vector<Tensor> weights;
+  for (const auto& [layer, weight] : by_layer) weights.push_back(weight);
+  return weights;
+}
+
 Tensor TorchScriptModel::log_probabilities(const Tensor& pixels) const {
   const at::NoGradGuard no_grad;
   try {

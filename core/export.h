@@ -37,6 +37,9 @@ class TorchScriptModel {
   ImageShape shape() const { return shape_; }
   std::int64_t classes() const { return classes_; }
 
+  // Of each layer, [out,in].
+  std::vector<Tensor> weights() const;
+
   // pixels [N,rows·columns] as above → log probabilities [N,C].
   Tensor log_probabilities(const Tensor& pixels) const;
 

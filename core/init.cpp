@@ -7,10 +7,10 @@
 
 namespace handgrad {
 
-void he_normal(Tensor& weight, const std::vector<std::uint64_t>& seeds, std::uint64_t layer) {
+void he_normal(Tensor& weight, int64_t fan, const std::vector<std::uint64_t>& seeds, std::uint64_t layer) {
   // Drawn in double on the CPU, so that every dtype and device starts from the same numbers.
   Tensor drawn = at::empty(weight.sizes(), at::kDouble);
-  const double standard_deviation = std::sqrt(2.0 / static_cast<double>(weight.size(2)));
+  const double standard_deviation = std::sqrt(2.0 / static_cast<double>(fan));
   const int64_t per_network = weight.size(1) * weight.size(2);
   for (std::size_t r = 0; r < seeds.size(); ++r) {
     Random random(seeds[r], Stream::weights, layer);

@@ -31,25 +31,40 @@ std::vector<ClassMetrics> per_class(const std::vector<std::vector<std::int64_t>>
   return classes;
 }
 
-// Σ over bins of (share of images) · |accuracy − mean confidence|
-class CalibrationError {
+// Counts images by their confidence.
+class Calibration {
  public:
   void add(double confidence, bool right) {
-    const auto bin = std::min<std::size_t>(static_cast<std::size_t>(confidence * bins), bins - 1);
-    confidence_[bin] += confidence;
-    right_[bin] += right ? 1 : 0;
+    Sums& bin = bins_[std::min<std::size_t>(static_cast<std::size_t>(confidence * bin_count), bin_count - 1)];
+    ++bin.count;
+    bin.confidence += confidence;
+    bin.right += right ? 1 : 0;
   }
 
-  double value(double count) const {
+  std::vector<CalibrationBin> bins() const {
+    std::vector<CalibrationBin> bins;
+    for (const Sums& bin : bins_) {
+      const auto count = static_cast<double>(bin.count);
+      bins.push_back({bin.count, bin.confidence / count, static_cast<double>(bin.right) / count});
+    }
+    return bins;
+  }
+
+  // Σ over bins of (share of images) · |accuracy − mean confidence|
+  double error(double count) const {
     double sum = 0;
-    for (std::size_t bin = 0; bin < bins; ++bin) sum += std::abs(right_[bin] - confidence_[bin]);
+    for (const Sums& bin : bins_) sum += std::abs(static_cast<double>(bin.right) - bin.confidence);
     return sum / count;
   }
 
  private:
-  static constexpr std::size_t bins = 15;
-  double confidence_[bins] = {};
-  double right_[bins] = {};
+  struct Sums {
+    std::int64_t count = 0, right = 0;
+    double confidence = 0;
+  };
+
+  static constexpr std::size_t bin_count = 15;
+  Sums bins_[bin_count];
 };
 
 }  // namespace
@@ -70,7 +85,7 @@ Metrics compute_metrics(const Tensor& log_probabilities, const Tensor& labels, s
 
   Metrics metrics;
   metrics.confusion.assign(classes, std::vector<std::int64_t>(classes, 0));
-  CalibrationError calibration;
+  Calibration calibration;
   std::int64_t right = 0;
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t label = label_of[i];
@@ -88,7 +103,8 @@ Metrics compute_metrics(const Tensor& log_probabilities, const Tensor& labels, s
   metrics.overall.loss /= static_cast<double>(count);
   metrics.overall.accuracy = ratio(right, count);
   metrics.classes = per_class(metrics.confusion);
-  metrics.expected_calibration_error = calibration.value(static_cast<double>(count));
+  metrics.calibration = calibration.bins();
+  metrics.expected_calibration_error = calibration.error(static_cast<double>(count));
 
   std::stable_sort(metrics.worst_mistakes.begin(), metrics.worst_mistakes.end(),
                    [](const Mistake& a, const Mistake& b) { return a.probability > b.probability; });

@@ -28,11 +28,19 @@ struct Mistake {
   double label_probability = 0;  // given to the right class
 };
 
+// The images whose highest probability lies in one of 15 parts of equal width of 0 to 1.
+struct CalibrationBin {
+  std::int64_t count = 0;
+  double confidence = 0;  // mean of those probabilities; NaN where there is no image
+  double accuracy = 0;    // share of right classes; NaN where there is no image
+};
+
 struct Metrics {
   LossAndAccuracy overall;
   std::vector<std::vector<std::int64_t>> confusion;  // [label][predicted]
   std::vector<ClassMetrics> classes;
-  double expected_calibration_error = 0;  // 15 bins of equal width (Guo et al., 2017, equation 3)
+  std::vector<CalibrationBin> calibration;
+  double expected_calibration_error = 0;  // Guo et al., 2017, equation 3
   std::vector<Mistake> worst_mistakes;    // highest probability for a wrong class first
 };
 

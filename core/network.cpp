@@ -15,6 +15,13 @@ namespace handgrad {
 
 namespace {
 
+// −(1/N) Σ_n log p of the right class, p clamped as the described notebook does.
+Tensor clamped_cross_entropy(const Tensor& probabilities, const Tensor& targets) {
+  constexpr double least = 1e-15;
+  const Tensor picked = (probabilities * targets).sum(-1).clamp(least, 1 - least);
+  return -picked.log().mean(0);
+}
+
 bool all_finite(const Tensor& tensor) {
   return at::isfinite(tensor).all().item<bool>();
 }
@@ -73,8 +80,8 @@ Workspace::Workspace(Network& network, int64_t batch_size, Use use) : batch_size
     }
     if (batch_norm) {
       layer.normalised = activations(features);
-      if (training) {
-        layer.dnormalised = activations(features);
+      if (training) layer.dnormalised = activations(features);
+      if (training || network.compat().bn_batch_stats) {
         layer.x_hat = activations(features);
         layer.mean = statistics(features);
         layer.variance = statistics(features);
@@ -175,7 +182,11 @@ void Network::initialise(const std::vector<std::uint64_t>& seeds) {
         fmt::format("{} seeds for {} networks; each network needs its own", seeds.size(), replicas_));
   }
   parameters.flat.zero_();
-  for (size_t l = 0; l < parameters.weight.size(); ++l) he_normal(parameters.weight[l], seeds, l);
+  for (size_t l = 0; l < parameters.weight.size(); ++l) {
+    const int64_t fan =
+        compat_.fan_out_init ? architecture_.fan_out(static_cast<int64_t>(l)) : parameters.weight[l].size(2);
+    he_normal(parameters.weight[l], fan, seeds, l);
+  }
   for (const Tensor& gamma : parameters.gamma) gamma.fill_(1);
   for (const Tensor& mean : running.mean) mean.zero_();
   for (const Tensor& var : running.var) var.fill_(1);
@@ -190,16 +201,22 @@ void Network::forward(Workspace& workspace, const Tensor& x, Workspace::Use use)
     bias_forward(layer.output, parameters.bias[l]);
     if (l + 1 == workspace.layers_.size()) break;
     relu_forward(layer.output, layer.output);
-    if (!architecture_.batch_norm) continue;
-    if (use == Workspace::Use::training) {
-      batch_norm_forward(layer.normalised, layer.x_hat, layer.mean, layer.variance, layer.inverse_std,
-                         layer.output, parameters.gamma[l], parameters.beta[l], batch_norm_eps);
-      batch_norm_update_running(running.mean[l], running.var[l], layer.mean, layer.variance,
-                                workspace.batch_size(), batch_norm_momentum);
-    } else {
-      batch_norm_evaluate(layer.normalised, layer.output, running.mean[l], running.var[l],
-                          parameters.gamma[l], parameters.beta[l], batch_norm_eps);
-    }
+    if (architecture_.batch_norm) batch_norm(workspace, l, use);
+  }
+}
+
+void Network::batch_norm(Workspace& workspace, size_t l, Workspace::Use use) {
+  Workspace::Layer& layer = workspace.layers_[l];
+  const bool training = use == Workspace::Use::training;
+  if (training || compat_.bn_batch_stats) {
+    batch_norm_forward(layer.normalised, layer.x_hat, layer.mean, layer.variance, layer.inverse_std,
+                       layer.output, parameters.gamma[l], parameters.beta[l], eps());
+    if (!training) return;
+    batch_norm_update_running(running.mean[l], running.var[l], layer.mean, layer.variance,
+                              workspace.batch_size(), batch_norm_momentum);
+  } else {
+    batch_norm_evaluate(layer.normalised, layer.output, running.mean[l], running.var[l], parameters.gamma[l],
+                        parameters.beta[l], eps());
   }
 }
 
@@ -229,7 +246,11 @@ void Network::backward(Workspace& workspace, const Tensor& targets) {
 void Network::forward_backward(Workspace& workspace, const Tensor& x, const Tensor& targets, const L2& l2,
                                Tensor* loss) {
   forward(workspace, x, Workspace::Use::training);
-  softmax_cross_entropy_forward(loss, workspace.probabilities_, workspace.logits(), targets);
+  if (loss != nullptr) {
+    this->loss(workspace, targets, *loss);
+  } else {
+    softmax_cross_entropy_forward(nullptr, workspace.probabilities_, workspace.logits(), targets);
+  }
   backward(workspace, targets);
   if (l2.spread_over_weights.defined()) {
     l2_penalty_backward(gradients.weights, parameters.weights, l2.spread_over_weights,
@@ -242,6 +263,7 @@ void Network::forward_backward(Workspace& workspace, const Tensor& x, const Tens
 
 void Network::loss(Workspace& workspace, const Tensor& targets, Tensor& loss) {
   softmax_cross_entropy_forward(&loss, workspace.probabilities_, workspace.logits(), targets);
+  if (compat_.prob_loss) loss.copy_(clamped_cross_entropy(workspace.probabilities_, targets));
 }
 
 std::string Network::layer_name(size_t layer) const {

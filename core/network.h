@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "compat.h"
 #include "parameters.h"
 
 namespace handgrad {
@@ -12,10 +13,8 @@ namespace handgrad {
 constexpr double batch_norm_eps = 1e-5;
 constexpr double batch_norm_momentum = 0.1;
 
-// Faults of the described notebook that can be switched on, to measure what they cost.
-struct Compat {
-  bool bn_no_backward = false;  // batch norm is left out of the backward pass; the gradients of γ and β are 0
-};
+// Of the described notebook, with bn_batch_stats.
+constexpr double compat_bn_eps = 1e-8;
 
 // Floating-point operations of the largest layer's product y = x Wᵀ, all networks together.
 double largest_layer_flops(const Architecture& architecture, int64_t replicas, int64_t batch_size);
@@ -104,10 +103,13 @@ class Network {
 
   int64_t replicas() const { return replicas_; }
   const Architecture& architecture() const { return architecture_; }
+  const Compat& compat() const { return compat_; }
   at::TensorOptions options() const { return parameters.flat.options(); }
 
  private:
   void backward(Workspace& workspace, const Tensor& targets);
+  void batch_norm(Workspace& workspace, size_t layer, Workspace::Use use);
+  double eps() const { return compat_.bn_batch_stats ? compat_bn_eps : batch_norm_eps; }
   std::string layer_name(size_t layer) const;
 
   Architecture architecture_;

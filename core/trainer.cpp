@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "errors.h"
 #include "stepper.h"
@@ -65,21 +66,32 @@ class Training {
         loss_(at::zeros({network.replicas()}, network.options())),
         best_parameters_(network.architecture(), network.replicas(), network.options()),
         best_running_(network.architecture(), network.replicas(), network.options()),
-        replicas_(static_cast<std::size_t>(network.replicas())) {}
+        replicas_(static_cast<std::size_t>(network.replicas())) {
+    if (data.watched.count() > 0) watched_.emplace(network, data.watched);
+  }
 
   TrainingResult run() {
     const Clock::time_point begin = Clock::now();
     network_.initialise(options_.seeds);
     State checked(network_, stepper_.optimizer());
     const std::int64_t total = options_.epochs * stepper_.steps_per_epoch();
-    const std::int64_t evaluation_steps =
-        options_.evaluate_every.count *
-        (options_.evaluate_every.unit == Interval::Unit::epochs ? stepper_.steps_per_epoch() : 1);
+    const std::int64_t evaluation_steps = steps_between_evaluations();
+    std::set<std::int64_t> report_steps;
+    for (const std::int64_t epochs : options_.report_epochs) {
+      const std::int64_t step = epochs * stepper_.steps_per_epoch();
+      if (step % evaluation_steps != 0 && !compat().delta_stop) {
+        throw ArgumentError(fmt::format(
+            "report epochs: no evaluation is due after epoch {}; evaluate at least then", epochs));
+      }
+      report_steps.insert(step);
+    }
+    TrainingResult result;
 
     Clock::duration training_time{};
     Clock::time_point resumed = Clock::now();
     while (steps_ < total && running() && !interrupted_) {
-      const bool record = (steps_ + 1) % steps_per_record == 0 || steps_ + 1 == total;
+      const bool report = report_steps.count(steps_ + 1) > 0;
+      const bool record = (steps_ + 1) % steps_per_record == 0 || steps_ + 1 == total || report;
       take_step(record);
       if (record) {
         stop_non_finite(checked, to_vector(loss_));
@@ -89,13 +101,18 @@ class Training {
       interrupted_ = observer_.stop_requested();
       if (steps_ % evaluation_steps == 0 || steps_ == total || interrupted_) {
         training_time += Clock::now() - resumed;
-        evaluate_validation(checked);
+        evaluate_watched(checked);
+        resumed = Clock::now();
+      }
+      if (report && steps_ < total) {
+        training_time += Clock::now() - resumed;
+        result.at_epoch[epoch_number()] = report_so_far();
         resumed = Clock::now();
       }
     }
     training_time += Clock::now() - resumed;
 
-    TrainingResult result = finish(checked);
+    finish(result, checked);
     result.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
     if (steps_ > 0) {
       result.microseconds_per_step =
@@ -109,10 +126,21 @@ class Training {
     std::optional<StopReason> stopped;
     std::string fault;
     double best_loss = std::numeric_limits<double>::infinity();
+    double previous_loss = std::numeric_limits<double>::infinity();  // with delta_stop
     std::int64_t best_step = 0;
     bool has_best = false;
     std::int64_t evaluations_since_best = 0;
+    std::int64_t steps = 0;
+    double train_cost = std::numeric_limits<double>::quiet_NaN();
   };
+
+  std::int64_t steps_between_evaluations() const {
+    if (compat().delta_stop) return steps_per_record;
+    const bool epochs = options_.evaluate_every.unit == Interval::Unit::epochs;
+    return options_.evaluate_every.count * (epochs ? stepper_.steps_per_epoch() : 1);
+  }
+
+  const Compat& compat() const { return network_.compat(); }
 
   bool running() const {
     return std::any_of(replicas_.begin(), replicas_.end(), [](const Replica& r) { return !r.stopped; });
@@ -127,10 +155,16 @@ class Training {
     const Tensor penalty = record ? network_.l2_penalty(stepper_.l2(), options_.batch_size) : Tensor();
     stepper_.update();
     ++steps_;
-    if (record) {
-      observer_.on_train(
-          {steps_, epoch_number(), to_vector(loss_), to_vector(penalty), stepper_.learning_rate()});
+    for (Replica& replica : replicas_) {
+      if (!replica.stopped) replica.steps = steps_;
     }
+    if (!record) return;
+    const TrainRecord entry{steps_, epoch_number(), to_vector(loss_), to_vector(penalty),
+                            stepper_.learning_rate()};
+    for (std::size_t r = 0; r < replicas_.size(); ++r) {
+      if (!replicas_[r].stopped) replicas_[r].train_cost = entry.loss[r] + entry.l2_penalty[r];
+    }
+    observer_.on_train(entry);
   }
 
   // Ends the networks whose loss is no number. `checked` is the state of the last time that all was well.
@@ -169,16 +203,32 @@ class Training {
     }
   }
 
-  void evaluate_validation(const State& checked) {
-    if (data_.validation.count() == 0) return;
-    EvaluationRecord record{steps_, epoch_number(), evaluate(network_, data_.validation)};
+  // The costs by which training stops: data losses, with set_size_penalty and the penalty.
+  std::vector<double> watched_losses(const std::vector<LossAndAccuracy>& metrics) const {
+    std::vector<double> losses = losses_of(metrics);
+    if (!compat().set_size_penalty) return losses;
+    const std::vector<double> penalty = to_vector(network_.l2_penalty(stepper_.l2(), data_.watched.count()));
+    for (std::size_t r = 0; r < losses.size(); ++r) losses[r] += penalty[r];
+    return losses;
+  }
+
+  void evaluate_watched(const State& checked) {
+    if (!watched_) return;
+    EvaluationRecord record{steps_, epoch_number(), watched_->evaluate()};
     observer_.on_evaluation(record);
-    stop_non_finite(checked, losses_of(record.validation));
+    const std::vector<double> losses = watched_losses(record.validation);
+    stop_non_finite(checked, losses);
     for (std::size_t r = 0; r < replicas_.size(); ++r) {
       Replica& replica = replicas_[r];
       if (replica.stopped) continue;
-      const double loss = record.validation[r].loss;
-      if (replica.best_loss - loss > options_.min_delta) {
+      const double loss = losses[r];
+      if (compat().delta_stop) {
+        if (std::abs(replica.previous_loss - loss) < options_.min_delta) {
+          replica.stopped = StopReason::early_stopping;
+          keep_best(r);
+        }
+        replica.previous_loss = loss;
+      } else if (replica.best_loss - loss > options_.min_delta) {
         replica.best_loss = loss;
         replica.evaluations_since_best = 0;
         keep_best(r);
@@ -195,50 +245,80 @@ class Training {
                  static_cast<std::int64_t>(r));
   }
 
-  TrainingResult finish(const State& checked) {
+  // The results as if training ended here, which it does not.
+  std::vector<ReplicaResult> report_so_far() {
+    const Tensor parameters = network_.parameters.flat.clone();
+    const Tensor running = network_.running.flat.clone();
+    const std::vector<Replica> replicas = replicas_;
+    load_best();
+    std::vector<ReplicaResult> results = measure(StopReason::max_epochs);
+    replicas_ = replicas;
+    network_.parameters.flat.copy_(parameters);
+    network_.running.flat.copy_(running);
+    return results;
+  }
+
+  // Leaves each network with the parameters that it is to be judged by.
+  void load_best() {
+    for (std::size_t r = 0; r < replicas_.size(); ++r) {
+      if (!replicas_[r].has_best && replicas_[r].stopped != StopReason::non_finite) {
+        replicas_[r].best_step = steps_;
+      } else if (replicas_[r].has_best) {
+        copy_network(network_.parameters, network_.running, best_parameters_, best_running_,
+                     static_cast<std::int64_t>(r));
+      }
+    }
+  }
+
+  void finish(TrainingResult& result, const State& checked) {
     // Without validation nobody has looked at what the last update left.
-    if (data_.validation.count() == 0) stop_non_finite(checked, losses_of(evaluate(network_, data_.train)));
+    if (!watched_) stop_non_finite(checked, losses_of(evaluate(network_, data_.train)));
     const StopReason at_end = interrupted_ ? StopReason::interrupted : StopReason::max_epochs;
     const auto stopped_by = [&](StopReason reason) {
       return std::any_of(replicas_.begin(), replicas_.end(),
                          [&](const Replica& r) { return r.stopped == reason; });
     };
-    TrainingResult result;
     result.steps = steps_;
     result.epochs = epoch_number();
     result.stopped = running()                                ? at_end
                      : stopped_by(StopReason::early_stopping) ? StopReason::early_stopping
                                                               : StopReason::non_finite;
-    for (std::size_t r = 0; r < replicas_.size(); ++r) {
-      if (!replicas_[r].has_best && replicas_[r].stopped != StopReason::non_finite) keep_best(r);
-      if (replicas_[r].has_best) {
-        copy_network(network_.parameters, network_.running, best_parameters_, best_running_,
-                     static_cast<std::int64_t>(r));
-      }
-    }
-    if (std::none_of(replicas_.begin(), replicas_.end(), [](const Replica& r) { return r.has_best; })) {
-      throw NumericError(fmt::format("training left the finite numbers at {}; try a smaller learning rate",
-                                     replicas_.front().fault));
-    }
+    load_best();
+    result.replicas = measure(at_end);
+  }
 
-    const std::vector<LossAndAccuracy> train_metrics = evaluate(network_, data_.train);
+  // at_end: why the networks stop that had no other reason.
+  std::vector<ReplicaResult> measure(StopReason at_end) {
+    const std::vector<LossAndAccuracy> train_metrics = evaluate(network_, data_.measured);
     const std::vector<LossAndAccuracy> test_metrics = evaluate(network_, data_.test);
     std::vector<LossAndAccuracy> validation_metrics;
     if (data_.validation.count() > 0) validation_metrics = evaluate(network_, data_.validation);
     const std::vector<double> penalty = to_vector(network_.l2_penalty(stepper_.l2(), options_.batch_size));
+    std::vector<double> validation_costs;
+    if (watched_) {
+      const std::vector<LossAndAccuracy> metrics = watched_->evaluate();
+      validation_costs = watched_losses(metrics);
+      for (std::size_t r = 0; !compat().set_size_penalty && r < penalty.size(); ++r) {
+        validation_costs[r] += penalty[r];
+      }
+    }
+    std::vector<ReplicaResult> results;
     for (std::size_t r = 0; r < replicas_.size(); ++r) {
       ReplicaResult replica;
       replica.seed = options_.seeds[r];
       replica.stopped = replicas_[r].stopped.value_or(at_end);
       replica.fault = replicas_[r].fault;
+      replica.steps = replicas_[r].steps;
       replica.best_step = replicas_[r].best_step;
       replica.train = train_metrics[r];
       replica.test = test_metrics[r];
       if (!validation_metrics.empty()) replica.validation = validation_metrics[r];
       replica.l2_penalty = penalty[r];
-      result.replicas.push_back(replica);
+      replica.train_cost = replicas_[r].train_cost;
+      if (watched_) replica.validation_cost = validation_costs[r];
+      results.push_back(replica);
     }
-    return result;
+    return results;
   }
 
   Network& network_;
@@ -246,6 +326,7 @@ class Training {
   const TrainingOptions& options_;
   TrainingObserver& observer_;
   Stepper stepper_;
+  std::optional<Evaluator> watched_;
   Tensor loss_;  // [R], of the last recorded step
   Parameters best_parameters_;
   RunningStatistics best_running_;
@@ -268,38 +349,6 @@ const char* to_string(StopReason reason) {
       return "interrupted";
   }
   return "";
-}
-
-std::vector<LossAndAccuracy> evaluate(Network& network, const Examples& examples) {
-  const at::AutoDispatchBelowADInplaceOrView no_autograd;
-  const std::int64_t count = examples.count();
-  const std::int64_t replicas = network.replicas();
-  const auto sums = at::TensorOptions(network.options()).dtype(at::kDouble);
-  Tensor loss_sum = at::zeros({replicas}, sums);
-  Tensor right_sum = at::zeros({replicas}, sums);
-  Tensor loss = at::empty({replicas}, network.options());
-  std::optional<Workspace> workspace;
-  Tensor images;
-  for (std::int64_t begin = 0; begin < count; begin += evaluation_batch_size) {
-    const std::int64_t size = std::min(evaluation_batch_size, count - begin);
-    if (!workspace || workspace->batch_size() != size) {
-      workspace.emplace(network, size, Workspace::Use::evaluation);
-      images = at::empty({size, examples.pixels.size(1)}, network.options());
-    }
-    scale_pixels(images, examples.pixels.narrow(0, begin, size));
-    const Tensor targets = examples.targets.narrow(0, begin, size).unsqueeze(1);
-    network.forward(*workspace, images, Workspace::Use::evaluation);
-    network.loss(*workspace, targets, loss);
-    loss_sum.add_(loss, static_cast<double>(size));
-    right_sum.add_(workspace->logits().argmax(-1).eq(targets.argmax(-1)).sum(0));
-  }
-  const std::vector<double> losses = to_vector(loss_sum);
-  const std::vector<double> rights = to_vector(right_sum);
-  std::vector<LossAndAccuracy> results;
-  for (std::size_t r = 0; r < losses.size(); ++r) {
-    results.push_back({losses[r] / static_cast<double>(count), rights[r] / static_cast<double>(count)});
-  }
-  return results;
 }
 
 TrainingResult train(Network& network, const Splits& data, const TrainingOptions& options,

@@ -2,22 +2,19 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "dataset.h"
-#include "metrics.h"
-#include "network.h"
+#include "evaluator.h"
 #include "training_options.h"
 
 namespace handgrad {
 
 // Every so many steps the training loss is recorded, and looked at: a loss that is no number ends training.
 constexpr std::int64_t steps_per_record = 100;
-
-// Images that are evaluated at once.
-constexpr std::int64_t evaluation_batch_size = 1000;
 
 struct TrainRecord {
   std::int64_t step = 0;                                // steps done
@@ -28,7 +25,7 @@ struct TrainRecord {
 struct EvaluationRecord {
   std::int64_t step = 0;
   std::int64_t epoch = 0;
-  std::vector<LossAndAccuracy> validation;  // per network
+  std::vector<LossAndAccuracy> validation;  // per network, of the watched set
 };
 
 // What the caller of train hears while it runs.
@@ -54,12 +51,18 @@ const char* to_string(StopReason reason);
 struct ReplicaResult {
   std::uint64_t seed = 0;
   StopReason stopped = StopReason::max_epochs;
-  std::string
-      fault;  // for non_finite: where that began; the parameters are the best before, if there were any
-  std::int64_t best_step = 0;
+  // For non_finite: where that began; the parameters are the best before, if there were any.
+  std::string fault;
+  std::int64_t steps = 0;      // until it stopped
+  std::int64_t best_step = 0;  // that the parameters are of
   LossAndAccuracy train, test;
   std::optional<LossAndAccuracy> validation;
   double l2_penalty = 0;
+  // What the described project calls cost: data loss and L2 penalty, of the last recorded batch and of the
+  // watched set. The second of the latter is divided by the batch size too, or with set_size_penalty by the
+  // size of the set.
+  double train_cost = 0;
+  std::optional<double> validation_cost;
 };
 
 struct TrainingResult {
@@ -69,16 +72,15 @@ struct TrainingResult {
   double microseconds_per_step = 0;  // shuffling included, evaluation apart; 0 when there was no step
   StopReason stopped = StopReason::max_epochs;  // of the networks that trained longest
   std::vector<ReplicaResult> replicas;
+  // After each of the options' report_epochs that training got to.
+  std::map<std::int64_t, std::vector<ReplicaResult>> at_epoch;
 };
 
 // Initialises the networks, trains them on data.train and leaves each with its best parameters by validation
-// loss (the last ones where there is no validation set). Deterministic: the same bits for the same arguments,
-// device, thread count and build. Throws what validate throws, and NumericError when no network keeps a
-// finite loss.
+// loss (the last ones where there is no validation set, or with delta_stop). A network whose loss leaves the
+// finite numbers stops, and disturbs no other. Deterministic: the same bits for the same arguments, device,
+// thread count and build. Throws what validate throws.
 TrainingResult train(Network& network, const Splits& data, const TrainingOptions& options,
                      TrainingObserver& observer);
-
-// Loss and accuracy of each network on a set, with the running statistics where there is batch norm.
-std::vector<LossAndAccuracy> evaluate(Network& network, const Examples& examples);
 
 }  // namespace handgrad

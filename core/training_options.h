@@ -29,6 +29,9 @@ struct TrainingOptions {
   std::int64_t patience =
       10;  // evaluations without an improvement of the validation loss by more than min_delta
   double min_delta = 1e-5;
+  // Epochs after which the results are reported too, as if training had ended there. An evaluation must be
+  // due after each, except with delta_stop.
+  std::vector<std::int64_t> report_epochs;
 };
 
 // The largest counts, and the largest learning rates, penalties and decays: what float32 and int64 arithmetic

@@ -145,8 +145,8 @@ TEST_CASE("batches are the same whoever gathers them", "[speed]") {
   const std::int64_t batch_size = GENERATE(1, 7, 32, 600, 1000);
   const Splits splits = split(small_dataset(1000, 9), {SplitOptions::Kind::official, 0.0, 1}, at::kDouble);
   const Examples& examples = splits.train;
-  Batches in_line(examples, batch_size, 5, false);
-  Batches ahead(examples, batch_size, 5, true);
+  Batches in_line(examples, batch_size, 5, true, false);
+  Batches ahead(examples, batch_size, 5, true, true);
   const auto check_step = [&](std::int64_t step) {
     const std::int64_t position = step % in_line.per_epoch();
     const std::vector<std::int64_t> order = epoch_order(1000, 5, step / in_line.per_epoch());

@@ -1,0 +1,382 @@
+// `handgrad sweep`: trains all configurations of a TOML file with many seeds.
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <mutex>
+#include <numeric>
+
+#include "commands.h"
+#include "errors.h"
+#include "export.h"
+#include "file.h"
+#include "findings.h"
+#include "interruption.h"
+#include "progress.h"
+#include "settings.h"
+#include "sweep.h"
+#include "sweep_directory.h"
+#include "sweep_file.h"
+#include "system.h"
+#include "workers.h"
+
+namespace handgrad::app {
+
+namespace {
+
+constexpr std::int64_t calibration_steps = 400;  // of each ensemble, with --dry-run
+
+// An ensemble with a seed.
+struct Job {
+  std::size_t ensemble = 0;
+  std::uint64_t seed = 0;
+  std::int64_t steps = 0;  // at most
+};
+
+// What all jobs together have done; each reports from its own thread.
+class TotalProgress {
+ public:
+  TotalProgress(std::size_t jobs, std::int64_t steps) : jobs_(jobs), steps_(steps) {}
+
+  void add(std::int64_t steps) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    done_ += steps;
+    progress_.step(done_, steps_);
+  }
+
+  void end_job() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    progress_.note(fmt::format("{} of {} trainings done", ++jobs_done_, jobs_));
+  }
+
+ private:
+  std::mutex mutex_;
+  Progress progress_;
+  std::size_t jobs_, jobs_done_ = 0;
+  std::int64_t steps_, done_ = 0;
+};
+
+class JobObserver : public TrainingObserver {
+ public:
+  JobObserver(TotalProgress& progress, std::int64_t steps) : progress_(progress), steps_(steps) {}
+
+  void on_step(std::int64_t step, std::int64_t /*total_steps*/) override {
+    if (step % steps_per_record != 0) return;
+    progress_.add(step - reported_);
+    reported_ = step;
+  }
+  bool stop_requested() override { return interruption() != 0; }
+
+  // Steps that early stopping saved count as done.
+  void end() {
+    progress_.add(steps_ - reported_);
+    progress_.end_job();
+  }
+
+ private:
+  TotalProgress& progress_;
+  std::int64_t steps_, reported_ = 0;
+};
+
+class Calibration : public TrainingObserver {
+ public:
+  void on_step(std::int64_t step, std::int64_t /*total_steps*/) override { step_ = step; }
+  bool stop_requested() override { return step_ >= calibration_steps; }
+
+ private:
+  std::int64_t step_ = 0;
+};
+
+// Enough digits for a chart, a third of the bytes.
+double rounded(double value) {
+  return std::isfinite(value) ? std::stod(fmt::format("{:.5g}", value)) : value;
+}
+
+Json weight_statistics(const Network& network, std::int64_t replica) {
+  Json layers = Json::array();
+  for (const Tensor& weight : network.parameters.weight) {
+    const Tensor w = weight.select(0, replica).to(at::kCPU, at::kDouble);
+    layers.push_back({{"mean", w.mean().item<double>()},
+                      {"deviation", w.std(false).item<double>()},
+                      {"least", w.min().item<double>()},
+                      {"greatest", w.max().item<double>()}});
+  }
+  return layers;
+}
+
+class SweepRunner {
+ public:
+  SweepRunner(const SweepFile& file, const Dataset& dataset, at::Device device)
+      : file_(file), dataset_(dataset), device_(device) {
+    std::vector<Configuration> configurations;
+    for (const SweepConfiguration& c : file.configurations) {
+      configurations.push_back(
+          {c.settings.architecture(dataset), c.settings.compat, c.settings.data.split, c.settings.training});
+      widest_ = std::max(widest_, configurations.back().architecture.widest_hidden());
+    }
+    ensembles_ = group(configurations);
+    for (const Ensemble& ensemble : ensembles_) steps_per_epoch_.push_back(check(ensemble));
+  }
+
+  const std::vector<Ensemble>& ensembles() const { return ensembles_; }
+  std::int64_t widest() const { return widest_; }
+
+  std::int64_t steps(std::size_t ensemble) const {
+    return ensembles_[ensemble].settings.training.epochs * steps_per_epoch_[ensemble];
+  }
+
+  // Microseconds of a step of all networks of an ensemble, measured.
+  double microseconds_per_step(std::size_t ensemble) const {
+    Ensemble shortened = ensembles_[ensemble];
+    shortened.settings.training.report_epochs.clear();
+    Calibration observer;
+    return train_ensemble(shortened, dataset_, 1, device_, observer).microseconds_per_step;
+  }
+
+  // What write_job stores. `models`: where networks are saved whose configuration is an experiment, or null.
+  Json train(const Job& job, TrainingObserver& observer, const SweepDirectory* models) const {
+    const Ensemble& ensemble = ensembles_[job.ensemble];
+    const EnsembleRun run = train_ensemble(ensemble, dataset_, job.seed, device_, observer);
+    Json rows = Json::array();
+    for (std::size_t m = 0; m < run.runs.size(); ++m) {
+      const Ensemble::Member& member = ensemble.members[m];
+      const auto replica = static_cast<std::int64_t>(member.replica);
+      const SweepConfiguration& configuration = file_.configurations[member.configuration];
+      Json row = row_of(run.runs[m], run, ensemble.replicas());
+      // The network holds the parameters of the longest runs.
+      if (member.epochs == ensemble.settings.training.epochs) {
+        row["weights"] = weight_statistics(*run.network, replica);
+        if (models != nullptr && configuration.group == "experiment" &&
+            run.runs[m].result.stopped != StopReason::interrupted) {
+          save_torchscript(models->model_path(configuration.name), *run.network, replica,
+                           {dataset_.rows(), dataset_.columns()});
+        }
+      }
+      rows.push_back(row);
+    }
+    return {{"seed", job.seed}, {"runs", rows}};
+  }
+
+ private:
+  // Steps per epoch. Throws what validate throws.
+  std::int64_t check(const Ensemble& ensemble) const {
+    const Configuration& settings = ensemble.settings;
+    SplitOptions split_options = settings.split;
+    const SplitIndices indices = split_indices(dataset_.train_count(), dataset_.test_count(), split_options);
+    auto images = static_cast<std::int64_t>(indices.train.size());
+    if (settings.compat.split_twice) images -= std::llround(split_options.validation_fraction * images);
+    TrainingOptions training = settings.training;
+    training.seeds.assign(static_cast<std::size_t>(ensemble.replicas()), 1);
+    validate(training, settings.architecture, ensemble.replicas(), images);
+    return (images + training.batch_size - 1) / training.batch_size;
+  }
+
+  Json row_of(const Run& run, const EnsembleRun& ensemble, std::int64_t replicas) const {
+    const ReplicaResult& result = run.result;
+    const SweepConfiguration& configuration = file_.configurations[run.configuration];
+    const auto steps = static_cast<double>(result.steps);
+    const auto per_epoch = static_cast<double>(ensemble.steps_per_epoch);
+    Json row = {{"configuration", configuration.name},
+                {"group", configuration.group},
+                {"seed", run.seed},
+                {"stopped", to_string(result.stopped)},
+                {"fault", result.fault},
+                {"steps", result.steps},
+                {"steps_per_epoch", ensemble.steps_per_epoch},
+                {"epochs", steps / per_epoch},
+                {"best_step", result.best_step},
+                {"seconds", steps * ensemble.microseconds_per_step / static_cast<double>(replicas) / 1e6},
+                {"train_loss", result.train.loss},
+                {"train_accuracy", result.train.accuracy},
+                {"validation_loss", result.validation ? Json(result.validation->loss) : Json()},
+                {"validation_accuracy", result.validation ? Json(result.validation->accuracy) : Json()},
+                {"test_loss", result.test.loss},
+                {"test_accuracy", result.test.accuracy},
+                {"l2_penalty", result.l2_penalty},
+                {"train_cost", result.train_cost},
+                {"validation_cost", result.validation_cost ? Json(*result.validation_cost) : Json()}};
+    row["roughness"] = roughness(run.train_loss);
+    Json train_curve = Json::array();
+    for (const double loss : run.train_loss) train_curve.push_back(rounded(loss));
+    Json evaluations = Json::array();
+    for (const Run::Evaluation& e : run.evaluations) evaluations.push_back({e.step, rounded(e.loss)});
+    row["train_curve"] = train_curve;
+    row["evaluations"] = evaluations;
+    return row;
+  }
+
+  const SweepFile& file_;
+  const Dataset& dataset_;
+  at::Device device_;
+  std::vector<Ensemble> ensembles_;
+  std::vector<std::int64_t> steps_per_epoch_;
+  std::int64_t widest_ = 0;
+};
+
+// Most memory that the program has held so far.
+double peak_megabytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+// Runs, time and memory, by training each ensemble for a moment.
+void print_dry_run(const SweepRunner& runner, const SweepFile& file, std::size_t seeds, int workers) {
+  set_threads(1);
+  const double before = peak_megabytes();
+  double seconds = 0;
+  fmt::print("{} configurations × {} seeds = {} runs, in {} ensembles a seed:\n", file.configurations.size(),
+             seeds, file.configurations.size() * seeds, runner.ensembles().size());
+  for (std::size_t e = 0; e < runner.ensembles().size(); ++e) {
+    const Ensemble& ensemble = runner.ensembles()[e];
+    const double step = runner.microseconds_per_step(e);
+    const double whole = step * static_cast<double>(runner.steps(e)) / 1e6;
+    seconds += whole;
+    fmt::print("  {} × {}, batch {}, {} epochs: {} configurations, {} steps of {:.0f} µs, {:.1f} s\n",
+               ensemble.replicas(), ensemble.settings.architecture.description(),
+               ensemble.settings.training.batch_size, ensemble.settings.training.epochs,
+               ensemble.members.size(), runner.steps(e), step, whole);
+    std::fflush(stdout);
+  }
+  const double all = seconds * static_cast<double>(seeds) / workers;
+  const double memory = before + workers * (peak_megabytes() - before);
+  fmt::print("at most {:.1f} minutes for the steps on {} cores, if no run stops early; about {:.0f} MB\n",
+             all / 60, workers, memory);
+}
+
+Json plan_of(const SweepFile& file, const Options& options, const Dataset& dataset, at::Device device,
+             const std::vector<std::uint64_t>& seeds, std::size_t ensembles, int workers,
+             const Arguments& arguments) {
+  Json configurations = Json::array();
+  for (const SweepConfiguration& c : file.configurations) {
+    configurations.push_back({{"name", c.name},
+                              {"group", c.group},
+                              {"experiment", c.experiment},
+                              {"architecture", c.settings.architecture(dataset).description()},
+                              {"config", c.config}});
+  }
+  Json claims = Json::array();
+  for (const Claim& claim : file.claims) {
+    Json contrast;
+    for (const auto& [name, coefficient] : claim.contrast) contrast[name] = coefficient;
+    claims.push_back({{"text", claim.text}, {"measure", claim.measure}, {"contrast", contrast}});
+  }
+  std::string command = "handgrad sweep";
+  for (const std::string& argument : arguments) command += " " + argument;
+  return {{"title", file.title},
+          {"rules", file.rules},
+          {"version", version()},
+          {"libtorch", libtorch_version()},
+          {"blas", blas_library().name},
+          {"processor", processor_name()},
+          {"device", device.str()},
+          {"workers", workers},
+          {"command", command},
+          {"data", config_data(options)},
+          {"classes", dataset.classes},
+          {"data_sha256", dataset.sha256()},
+          {"loss", file.loss ? Json(*file.loss) : Json()},
+          {"seeds", seeds},
+          {"ensembles", ensembles},
+          {"claims", claims},
+          {"published", file.published},
+          {"reference", file.reference},
+          {"configurations", configurations}};
+}
+
+Options sweep_options() {
+  Options options("sweep",
+                  "trains all configurations of a file with many seeds; goes on where it was stopped",
+                  "FILE.toml");
+  options.value("seeds", "", "N", "seeds 1 to N of every configuration [what the file says]")
+      .value("out", "", "DIR", "where the results go, or a sweep to go on with [the next free runs/NNN]")
+      .toggle("dry-run", "only say how many runs, how much time and memory");
+  add_data_flags(options);
+  add_network_flags(options);
+  add_training_flags(options);
+  add_machine_flags(options);
+  // A sweep sets these itself.
+  for (const char* name : {"seed", "data-seed", "replicas"}) options.hide(name);
+  return options;
+}
+
+}  // namespace
+
+int sweep_command(const Arguments& arguments) {
+  Options options = sweep_options();
+  if (!options.parse(arguments)) {
+    fmt::print("{}", options.help());
+    return 0;
+  }
+  if (options.positional().size() != 1) {
+    throw UsageError(fmt::format("sweep takes one TOML file, got {}; such as scripts/experiments/report.toml",
+                                 options.positional().size()));
+  }
+  const SweepFile file = read_sweep_file(options.positional().front(), options);
+  const std::int64_t seed_count =
+      options.text("seeds").empty() ? file.seeds : options.integer("seeds", 1, 100000);
+  std::vector<std::uint64_t> seeds(static_cast<std::size_t>(seed_count));
+  std::iota(seeds.begin(), seeds.end(), 1);
+  const at::Device device = choose_device(options.text("device"));
+  const int workers = device.is_cpu() ? read_threads(options).value_or(processor_cores()) : 1;
+
+  const DataSettings data = read_data_settings(options, true);
+  const Dataset dataset = load_dataset(data.source, data.classes);
+  const SweepRunner runner(file, dataset, device);
+  choose_blas_kernels(runner.widest());
+  if (options.on("dry-run")) {
+    print_dry_run(runner, file, seeds.size(), workers);
+    return 0;
+  }
+
+  SweepDirectory directory(options.text("out"), plan_of(file, options, dataset, device, seeds,
+                                                        runner.ensembles().size(), workers, arguments));
+  std::vector<Job> jobs;
+  std::int64_t steps = 0;
+  for (const std::uint64_t seed : seeds) {
+    for (std::size_t e = 0; e < runner.ensembles().size(); ++e) {
+      if (directory.has_job(seed, e)) continue;
+      jobs.push_back({e, seed, runner.steps(e)});
+      steps += runner.steps(e);
+    }
+  }
+  fmt::print("{} configurations × {} seeds = {} runs, in {} trainings, {} still to do, on {} core(s); {}\n",
+             file.configurations.size(), seeds.size(), file.configurations.size() * seeds.size(),
+             runner.ensembles().size() * seeds.size(), jobs.size(), workers,
+             printable(directory.path().string()));
+  std::fflush(stdout);
+
+  catch_interruptions();
+  const auto begin = std::chrono::steady_clock::now();
+  {
+    TotalProgress progress(jobs.size(), steps);
+    std::vector<std::function<void()>> work;
+    for (const Job& job : jobs) {
+      work.emplace_back([&, job] {
+        if (interruption() != 0) return;
+        JobObserver observer(progress, job.steps);
+        const Json result = runner.train(job, observer, job.seed == seeds.front() ? &directory : nullptr);
+        if (interruption() != 0) return;  // it may be cut short
+        directory.write_job(job.seed, job.ensemble, result);
+        observer.end();
+      });
+    }
+    run_jobs(work, workers);
+  }
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  directory.add_seconds(took.count());
+  const std::size_t rows = directory.write_results();
+  if (const int signal = interruption()) {
+    fmt::print("interrupted; {} runs are saved, the same command goes on from there\n", rows);
+    return 128 + signal;
+  }
+  print_findings(read_sweep(directory.path()));
+  fmt::print("{} runs in {:.1f} s; saved: {}\n", rows, took.count(),
+             printable((directory.path() / "results.csv").string()));
+  return 0;
+}
+
+}  // namespace handgrad::app

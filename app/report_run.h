@@ -1,0 +1,27 @@
+// The sections of a report about single training runs.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "report_blocks.h"
+
+namespace handgrad::app {
+
+// A run directory as it lies on disk.
+struct TrainedRun {
+  std::filesystem::path path;
+  std::string name;  // the directory's own
+  Json config, summary;
+  std::vector<Json> metrics;
+};
+
+// Throws FileError, or ModelError where the run did not finish or a file is damaged.
+TrainedRun read_run(const std::filesystem::path& path);
+
+std::vector<std::string> run_headlines(const std::vector<TrainedRun>& runs);
+Json run_sections(const std::vector<TrainedRun>& runs);
+Json run_facts(const std::vector<TrainedRun>& runs);
+
+}  // namespace handgrad::app

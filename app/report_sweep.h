@@ -1,0 +1,22 @@
+// The sections of a report about sweeps.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "findings.h"
+#include "report_blocks.h"
+
+namespace handgrad::app {
+
+// What stands at the top of the page.
+std::vector<std::string> sweep_headlines(const std::vector<Sweep>& sweeps);
+
+// Claims, published figures beside ours, the grid, the experiments, the price of each fault, weight
+// statistics: as much of it as the sweeps hold.
+Json sweep_sections(const std::vector<Sweep>& sweeps);
+
+// Machine, versions, command line, time.
+Json sweep_facts(const std::vector<Sweep>& sweeps);
+
+}  // namespace handgrad::app

@@ -1,0 +1,47 @@
+// The TOML file of a sweep: fixed settings, a grid, named experiments, claims.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "options.h"
+#include "run_directory.h"
+#include "settings.h"
+
+namespace handgrad::app {
+
+struct SweepConfiguration {
+  std::string name;
+  std::string group;       // "grid" or "experiment"
+  std::string experiment;  // of a variant: the experiment that it varies; else the name
+  Settings settings;
+  Json config;  // as config.json of a run
+};
+
+// A sum over configurations, coefficient by coefficient, that is above 0 where the claim is right.
+struct Claim {
+  std::string text;
+  std::string measure;
+  std::vector<std::pair<std::string, double>> contrast;
+};
+
+struct SweepFile {
+  std::string title;
+  std::string rules;  // what the report calls this sweep where it stands beside others
+  std::int64_t seeds = 10;
+  std::optional<double> loss;  // to which steps and epochs are counted
+  std::vector<SweepConfiguration> configurations;
+  std::vector<Claim> claims;
+  Json published;  // by configuration and measure: figures to set beside ours
+  Json reference;  // by configuration: test accuracies in percent of other runs by the same rules
+};
+
+// Reads the file, and the one that it names as its base. `options`: the flags of the command line, which win
+// over what the file says. Throws FileError, UsageError for a setting that is wrong, Error for other faults;
+// the message names file, place and fix.
+SweepFile read_sweep_file(const std::string& file, const Options& options);
+
+}  // namespace handgrad::app
