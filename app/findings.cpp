@@ -20,32 +20,22 @@ std::string p_text(double p) {
   return p < 0.0001 ? "p < 0.0001" : fmt::format("p = {:.4f}", p);
 }
 
-const char* to_string(Finding::Verdict verdict) {
-  switch (verdict) {
-    case Finding::Verdict::supported:
-      return "supported";
-    case Finding::Verdict::contradicted:
-      return "contradicted";
-    case Finding::Verdict::not_distinguishable:
-      return "not distinguishable";
-  }
-  return "";
-}
-
 Finding::Verdict judge(const Estimate& difference, double p_value) {
   if (!(p_value < significance)) return Finding::Verdict::not_distinguishable;
   return difference.mean > 0 ? Finding::Verdict::supported : Finding::Verdict::contradicted;
 }
 
-std::string sentence_of(const Finding& finding, int digits) {
+std::string sentence_of(const Finding& finding) {
+  const int digits = finding.digits;
   if (finding.difference.count < 2) {
     return fmt::format("{}: not distinguishable, {} seed(s) with all of its runs are too few.", finding.claim,
                        finding.difference.count);
   }
-  return fmt::format("{}: {} at {} seeds. {}: {:+.{}f}, 95 % interval {:+.{}f} to {:+.{}f}, {} after Holm.",
-                     finding.claim, to_string(finding.verdict), finding.difference.count, finding.measure,
-                     finding.difference.mean, digits, finding.difference.low, digits, finding.difference.high,
-                     digits, p_text(finding.p_value));
+  return fmt::format(
+      "{}: {} at {} seeds. Difference in {}: {:+.{}f}, 95 % interval {:+.{}f} to {:+.{}f}, {} after Holm.",
+      finding.claim, to_string(finding.verdict), finding.difference.count, finding.measure,
+      finding.difference.mean, digits, finding.difference.low, digits, finding.difference.high, digits,
+      p_text(finding.p_value));
 }
 
 // Columns of text are counted in characters, not bytes.
@@ -113,11 +103,22 @@ std::size_t SweepTable::runs(const std::string& configuration) const {
   return rows(configuration).size();
 }
 
+const char* to_string(Finding::Verdict verdict) {
+  switch (verdict) {
+    case Finding::Verdict::supported:
+      return "supported";
+    case Finding::Verdict::contradicted:
+      return "contradicted";
+    case Finding::Verdict::not_distinguishable:
+      return "not distinguishable";
+  }
+  return "";
+}
+
 std::vector<Finding> find(const Sweep& sweep) {
   const SweepTable table(sweep);
   std::vector<Finding> found;
   std::vector<double> p_values;
-  std::vector<int> digits;
   for (const Json& claim : sweep.plan.at("claims")) {
     const auto text = claim.at("text").get<std::string>();
     const Measure& measure = find_measure(claim.at("measure").get<std::string>(), text);
@@ -129,16 +130,16 @@ std::vector<Finding> find(const Sweep& sweep) {
     Finding finding;
     finding.claim = text;
     finding.measure = measure.title;
+    finding.digits = measure.digits;
     finding.difference = estimate(differences);
     p_values.push_back(t_test(differences));
-    digits.push_back(measure.digits);
     found.push_back(finding);
   }
   const std::vector<double> corrected = holm(p_values);
   for (std::size_t i = 0; i < found.size(); ++i) {
     found[i].p_value = corrected[i];
     found[i].verdict = judge(found[i].difference, corrected[i]);
-    found[i].sentence = sentence_of(found[i], digits[i]);
+    found[i].sentence = sentence_of(found[i]);
   }
   return found;
 }

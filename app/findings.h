@@ -39,8 +39,12 @@ struct Finding {
   Estimate difference;
   double p_value = 0;  // corrected for the number of claims
   Verdict verdict = Verdict::not_distinguishable;
+  int digits = 2;  // after the point, of the measure
   std::string sentence;
 };
+
+// "supported", "contradicted", "not distinguishable".
+const char* to_string(Finding::Verdict verdict);
 
 constexpr double significance = 0.05;
 

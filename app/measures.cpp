@@ -24,8 +24,8 @@ const std::vector<Measure>& measures() {
       {"seconds", "seconds", 1, 2},
       {"steps", "steps", 1, 0},
       {"epochs", "epochs", 1, 1},
-      {"steps_to_loss", "steps to the loss", 1, 0},
-      {"epochs_to_loss", "epochs to the loss", 1, 2},
+      {"steps_to_loss", "steps to the validation loss", 1, 0},
+      {"epochs_to_loss", "epochs to the validation loss", 1, 2},
       {"roughness", "roughness of the cost curve", 1, 4},
   };
   return list;
@@ -54,9 +54,9 @@ std::optional<double> value_of(const nlohmann::ordered_json& row, const Measure&
 std::string shown(double value, int digits) {
   if (!std::isfinite(value)) return "–";
   const double magnitude = std::abs(value);
-  const bool large = magnitude >= 1e6 || (magnitude >= 1e5 && digits > 0);
   const bool small = magnitude > 0 && magnitude < 0.5 * std::pow(10, -digits);
-  return large || small ? fmt::format("{:.2g}", value) : fmt::format("{:.{}f}", value, digits);
+  if (magnitude >= 1e7 || small) return fmt::format("{:.2g}", value);
+  return fmt::format("{:.{}f}", value, magnitude >= 1e4 ? 0 : digits);
 }
 
 }  // namespace handgrad::app

@@ -23,7 +23,8 @@ const Measure& find_measure(const std::string& name, const std::string& place);
 // Of a row of results.jsonl, scaled; none where the run failed or has no such number.
 std::optional<double> value_of(const nlohmann::ordered_json& row, const Measure& measure);
 
-// "94.73", and numbers too large or small for that as "2.6e+05"; "–" for NaN.
+// "94.73"; a large number without digits after the point, one too large or small for that as "2.6e+08"; "–"
+// for NaN.
 std::string shown(double value, int digits);
 
 }  // namespace handgrad::app

@@ -52,6 +52,7 @@ Json number_column(const std::string& title, bool graded) {
 }
 
 Json graded_cell(const std::string& text, double value) {
+  if (!std::isfinite(value)) return text;
   return {{"text", text}, {"value", value}};
 }
 

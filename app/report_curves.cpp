@@ -11,7 +11,7 @@ namespace handgrad::app {
 
 namespace {
 
-constexpr std::size_t points_per_curve = 60;
+constexpr std::size_t points_per_curve = 50;
 
 // One curve's values, each at its number of epochs.
 using Curve = std::vector<std::pair<double, double>>;

@@ -54,11 +54,11 @@ Json weight_blocks(const std::vector<NamedModel>& models, ImageShape shape) {
     tiles.push_back(
         diverging_tile(fmt::format("unit {}", unit + 1), first[unit].view({shape.rows, shape.columns})));
   }
-  blocks.push_back(images_block(
-      "first-layer", fmt::format("First layer of {}", models.front().first),
-      "What each unit of the first layer looks for: bright strokes at one colour, dark at the other, on a "
-      "scale of its own around 0.",
-      tiles));
+  blocks.push_back(images_block("first-layer", fmt::format("First layer of {}", models.front().first),
+                                "What each unit of the first layer looks for: ink on red raises it, ink on "
+                                "blue lowers it, each unit on a "
+                                "scale of its own around 0.",
+                                tiles));
   return blocks;
 }
 
@@ -114,7 +114,7 @@ Json evaluation_blocks(const NamedModel& model, const Dataset& dataset, const Ex
     }
   }
   blocks.push_back(heatmap_block("confusion", fmt::format("What {} called the test images", model.first),
-                                 "Right answers stand on the diagonal; a dark cell beside it is a pair of "
+                                 "Right answers stand on the diagonal; a large number beside it is a pair of "
                                  "classes that the network takes for each other.",
                                  "called", "label", false, true, cells));
 
@@ -140,9 +140,11 @@ Json evaluation_blocks(const NamedModel& model, const Dataset& dataset, const Ex
   Json tiles = Json::array();
   for (const Mistake& mistake : metrics.worst_mistakes) {
     const std::int64_t index = test_indices[static_cast<std::size_t>(mistake.index)];
-    tiles.push_back(tile(fmt::format("{} called {} ({:.4f}), image {}", mistake.label, mistake.predicted,
-                                     mistake.probability, index),
-                         test.pixels[mistake.index].view({dataset.rows(), dataset.columns()})));
+    const bool of_test_file = index >= dataset.train_count();
+    tiles.push_back(tile(
+        fmt::format("{} called {} ({:.4f}), {} {}", mistake.label, mistake.predicted, mistake.probability,
+                    of_test_file ? "t10k" : "train", of_test_file ? index - dataset.train_count() : index),
+        test.pixels[mistake.index].view({dataset.rows(), dataset.columns()})));
   }
   blocks.push_back(
       images_block("mistakes", "The worst mistakes",

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "report_curves.h"
+#include "trainer.h"
 
 namespace handgrad::app {
 
@@ -26,7 +27,7 @@ const Json& configurations(const Sweep& sweep) {
   return sweep.plan.at("configurations");
 }
 
-const Measure& measure(const char* name) {
+const Measure& measure(const std::string& name) {
   return find_measure(name, "report");
 }
 
@@ -57,13 +58,30 @@ std::string range_text(const std::vector<double>& values, int digits) {
   return fmt::format("{} to {}", shown(*least, digits), shown(*greatest, digits));
 }
 
-Json interval_row(const std::string& name, const std::string& series, const Estimate& e) {
+std::string signed_text(double value, int digits) {
+  return std::isfinite(value) ? fmt::format("{:+.{}f}", value, digits) : "–";
+}
+
+std::string interval_text(const Estimate& e, int digits) {
+  return std::isfinite(e.low)
+             ? fmt::format("{} to {}", signed_text(e.low, digits), signed_text(e.high, digits))
+             : "–";
+}
+
+std::string p_text(double p) {
+  if (std::isnan(p)) return "–";
+  return p < 0.0001 ? "< 0.0001" : fmt::format("{:.4f}", p);
+}
+
+// Adds a row of an intervals block, unless there is nothing to show.
+void add_interval(Json& rows, const std::string& name, const std::string& series, const Estimate& e) {
+  if (!std::isfinite(e.mean)) return;
   Json row = {{"name", name}, {"series", series}, {"mean", e.mean}};
   if (std::isfinite(e.low)) {
     row["low"] = e.low;
     row["high"] = e.high;
   }
-  return row;
+  rows.push_back(row);
 }
 
 // Published figures, wherever the first sweep that has them says so; null where none does.
@@ -123,8 +141,7 @@ Json published_section(const std::vector<Sweep>& sweeps) {
     }
     for (const Sweep& sweep : sweeps) {
       if (!has(sweep, name)) continue;
-      chart.push_back(
-          interval_row(name, rules(sweep), SweepTable(sweep).estimate(name, measure("test_accuracy"))));
+      add_interval(chart, name, rules(sweep), SweepTable(sweep).estimate(name, measure("test_accuracy")));
     }
   }
   if (blocks.empty()) return {};
@@ -148,16 +165,11 @@ Json claims_section(const Sweep& sweep) {
   std::map<std::string, Json> charts;
   for (const Finding& finding : findings) {
     const Estimate& d = finding.difference;
-    const char* verdicts[] = {"supported", "contradicted", "not distinguishable"};
-    const auto number = [](double value) { return fmt::format("{:+.4g}", value); };
-    rows.push_back({finding.claim, verdicts[static_cast<int>(finding.verdict)], finding.measure,
-                    number(d.mean), fmt::format("{} to {}", number(d.low), number(d.high)),
-                    finding.p_value < 0.0001 ? "< 0.0001" : fmt::format("{:.4f}", finding.p_value),
-                    std::to_string(d.count)});
-    charts[finding.measure].push_back(interval_row(finding.claim, "", d));
+    rows.push_back({finding.claim, to_string(finding.verdict), finding.measure,
+                    signed_text(d.mean, finding.digits), interval_text(d, finding.digits),
+                    p_text(finding.p_value), std::to_string(d.count)});
+    add_interval(charts[finding.measure], finding.claim, "", d);
   }
-  std::vector<std::string> sentences;
-  for (const Finding& finding : findings) sentences.push_back(finding.sentence);
   Json blocks = Json::array();
   blocks.push_back(table_block(
       "Claims put to the test",
@@ -167,13 +179,23 @@ Json claims_section(const Sweep& sweep) {
        number_column("95 % interval"), number_column("p"), number_column("seeds")},
       rows));
   for (const auto& [title, chart] : charts) {
+    if (chart.empty()) continue;
     blocks.push_back(
         intervals_block(fmt::format("claims-{}-{}", file_name_of(rules(sweep)), file_name_of(title)), title,
                         "A claim is supported where the whole interval lies right of zero, and "
                         "contradicted where it lies left of it.",
                         "difference: " + title, true, chart));
   }
-  return section("claims-" + file_name_of(rules(sweep)), "The claims, " + rules(sweep), sentences, blocks);
+  std::vector<std::string> text;
+  if (sweep.plan.at("loss").is_number()) {
+    text.push_back(fmt::format(
+        "Steps and epochs are counted to a validation loss of {}; a run that never gets there counts with "
+        "all "
+        "that it was allowed. Roughness is the standard deviation of the differences between the losses of "
+        "batches {} steps apart.",
+        sweep.plan.at("loss").get<double>(), steps_per_record));
+  }
+  return section("claims-" + file_name_of(rules(sweep)), "The claims, " + rules(sweep), text, blocks);
 }
 
 std::string setting(const Json& configuration, const char* key) {
@@ -186,6 +208,7 @@ Json grid_section(const Sweep& sweep) {
   if (grid.empty()) return {};
   const SweepTable table(sweep);
   const std::string id = file_name_of(rules(sweep));
+  const std::string test_accuracy = "test_accuracy";  // stands in the table, not in the chart
   Json curves = Json::array();
   Json accuracies = Json::array();
   Json rows = Json::array();
@@ -201,14 +224,14 @@ Json grid_section(const Sweep& sweep) {
       batch_sizes.push_back(batch);
     if (std::find(settings.begin(), settings.end(), column) == settings.end()) settings.push_back(column);
     add_train_curve(curves, table.rows(name), std::stod(column.first),
-                    {{"series", batch}, {"row", "λ " + column.second}, {"column", column.first + " epochs"}});
+                    {{"series", batch}, {"row", column.second}, {"column", column.first}});
     Json row = {name};
-    for (const char* key : {"train_accuracy", "validation_accuracy", "test_accuracy"}) {
+    for (const std::string& key :
+         {std::string("train_accuracy"), std::string("validation_accuracy"), test_accuracy}) {
       const Estimate e = table.estimate(name, measure(key));
-      accuracies.push_back(interval_row(name, measure(key).title, e));
+      if (key != test_accuracy) add_interval(accuracies, name, measure(key).title, e);
       row.push_back(graded_cell(shown(e, 2), e.mean));
     }
-    accuracies.erase(accuracies.end() - 1);  // test accuracy stands in the table
     row.push_back(shown(table.estimate(name, measure("steps")), 0));
     row.push_back(shown(table.estimate(name, measure("epochs_to_loss")), 1));
     row.push_back(shown(table.estimate(name, measure("roughness")), 4));
@@ -261,7 +284,7 @@ Json grid_section(const Sweep& sweep) {
       table_block("All of the grid", "Mean ± half of its 95 % interval over the seeds.",
                   {text_column("configuration"), number_column("train %", true),
                    number_column("validation %", true), number_column("test %", true), number_column("steps"),
-                   number_column("epochs to the loss"), number_column("roughness")},
+                   number_column("epochs to the validation loss"), number_column("roughness")},
                   rows));
   std::vector<std::string> text;
   if (best != nullptr) {
@@ -321,6 +344,7 @@ Json experiments_section(const std::vector<Sweep>& sweeps) {
 // Variants against the experiment that they vary, seed by seed.
 Json variants_section(const Sweep& sweep) {
   if (!has_variants(sweep)) return {};
+  const std::string id = file_name_of(rules(sweep));
   const SweepTable table(sweep);
   const Measure& test = measure("test_accuracy");
   struct Row {
@@ -344,11 +368,10 @@ Json variants_section(const Sweep& sweep) {
   for (std::size_t i = 0; i < list.size(); ++i) {
     const Row& row = list[i];
     const std::string variant = row.name.substr(std::min(row.name.size(), row.experiment.size() + 2));
-    chart.push_back(interval_row(variant, row.experiment, row.difference));
+    add_interval(chart, variant, row.experiment, row.difference);
     rows.push_back({row.experiment, variant, shown(table.estimate(row.name, test), 2),
-                    range_text(table.values(row.name, test), 2), fmt::format("{:+.2f}", row.difference.mean),
-                    fmt::format("{:+.2f} to {:+.2f}", row.difference.low, row.difference.high),
-                    corrected[i] < 0.0001 ? "< 0.0001" : fmt::format("{:.4f}", corrected[i])});
+                    range_text(table.values(row.name, test), 2), signed_text(row.difference.mean, 2),
+                    interval_text(row.difference, 2), p_text(corrected[i])});
     if (corrected[i] < significance) {
       text.push_back(fmt::format("{}, {}: {:+.2f} points of test accuracy ({:+.2f} to {:+.2f}).",
                                  row.experiment, variant, row.difference.mean, row.difference.low,
@@ -358,7 +381,7 @@ Json variants_section(const Sweep& sweep) {
   if (text.empty()) text.emplace_back("No difference is distinguishable at this number of seeds.");
   Json blocks = Json::array();
   blocks.push_back(
-      intervals_block("variants", "What each changes in test accuracy",
+      intervals_block("variants-test-" + id, "What each changes in test accuracy",
                       "The difference to the same experiment without it, seed by seed: left of zero "
                       "it costs accuracy. Whiskers are 95 % intervals.",
                       "difference in test accuracy, points", true, chart));
@@ -367,7 +390,7 @@ Json variants_section(const Sweep& sweep) {
       {text_column("experiment"), text_column("with"), number_column("test %"), number_column("from … to"),
        number_column("difference"), number_column("95 % interval"), number_column("p")},
       rows));
-  return section("variants", "The price of each fault", text, blocks);
+  return section("variants-" + id, "The price of each fault, " + rules(sweep), text, blocks);
 }
 
 // Ours against other runs by the same rules.
@@ -390,15 +413,14 @@ Json reference_section(const Sweep& sweep) {
     const auto figures = reference[names[i]].get<std::vector<double>>();
     one_distribution = one_distribution && !(corrected[i] < significance);
     rows.push_back({names[i], std::to_string(figures.size()), range_text(figures, 2),
-                    range_text(table.values(names[i], test), 2), fmt::format("{:.3f}", p_values[i]),
-                    fmt::format("{:.3f}", corrected[i])});
+                    range_text(table.values(names[i], test), 2), p_text(p_values[i]), p_text(corrected[i])});
   }
   const std::string verdict =
       one_distribution
           ? "No difference is distinguishable: the other runs could have come from the distribution of ours."
           : "At least one experiment differs: the other runs and ours are not of one distribution.";
   return section(
-      "reference", "Other runs by the same rules", {verdict},
+      "reference-" + file_name_of(rules(sweep)), "Other runs by the same rules, " + rules(sweep), {verdict},
       Json::array({table_block(
           "Test accuracy %", "An exact rank sum test for each experiment, corrected by Holm's method.",
           {text_column("experiment"), number_column("other runs"), number_column("their range"),
@@ -452,7 +474,10 @@ Json weights_section(const std::vector<Sweep>& sweeps) {
 
 std::vector<std::string> sweep_headlines(const std::vector<Sweep>& sweeps) {
   std::vector<std::string> sentences;
-  for (const Finding& finding : find(sweeps.front())) sentences.push_back(finding.sentence);
+  for (const Sweep& sweep : sweeps) {
+    const std::string prefix = sweeps.size() > 1 ? fmt::format("[{}] ", rules(sweep)) : "";
+    for (const Finding& finding : find(sweep)) sentences.push_back(prefix + finding.sentence);
+  }
   const SweepTable table(sweeps.front());
   for (const std::string& name : published_names(sweeps)) {
     const Json figure = published(sweeps, name, "test_accuracy");

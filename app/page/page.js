@@ -63,8 +63,8 @@
   function numberText(value, digits = 5) {
     if (value === null || value === undefined || value === "") return "–";
     if (typeof value !== "number") return String(value);
-    const text = Number.isInteger(value) && Math.abs(value) < 1e15 ? String(value) : String(Number(value.toPrecision(digits)));
-    return text.replace(/-/g, "−");
+    const whole = Number.isInteger(value) && Math.abs(value) < 1e15;
+    return String(whole ? value : Number(value.toPrecision(digits))).replace(/-/g, "−");
   }
 
   const measureText = (() => {
@@ -209,7 +209,7 @@
     if (!log) return { format: undefined, tickCount: 5 };
     const axis = { values: logTicks(domain, values) };
     const small = axis.values.some((tick) => tick < 1e-4 || tick >= 1e6);
-    return { ...axis, format: small ? ".0e" : "~g", gridOpacity: 1 };
+    return { ...axis, format: small ? ".0e" : ".3~r", gridOpacity: 1 };
   }
 
   function quantity(field, title, domain, log, values, axis) {
@@ -345,6 +345,7 @@
     const layers = [];
     if (block.diagonal) {
       layers.push({
+        name: "reference",
         data: { values: [{ x: xDomain[0], y: yDomain[0] }, { x: xDomain[1], y: yDomain[1] }] },
         mark: { type: "line", stroke: "var(--quiet)", strokeDash: [4, 4], strokeWidth: 1.25 },
         encoding: { x, y },
@@ -465,6 +466,7 @@
     const layers = [
       {
         // Invisible; it is there for its axis, which writes the names.
+        name: "reference_names",
         data: { values: names.map((name) => ({ name })) },
         mark: { type: "rule", opacity: 0 },
         encoding: {
@@ -472,7 +474,14 @@
         },
       },
       ...(block.zero
-        ? [{ data: { values: [{}] }, mark: { type: "rule", stroke: "var(--quiet)", strokeWidth: 1.25 }, encoding: { x: { ...x, field: undefined, datum: 0 } } }]
+        ? [
+            {
+              name: "reference_zero",
+              data: { values: [{}] },
+              mark: { type: "rule", stroke: "var(--quiet)", strokeWidth: 1.25 },
+              encoding: { x: { ...x, field: undefined, datum: 0 } },
+            },
+          ]
         : []),
       {
         transform: [{ filter: "isValid(datum.low) && isValid(datum.high)" }],
@@ -609,7 +618,14 @@
 
     const cells = rows.map((row, i) => {
       const { negative, share } = finite(row.value) ? colouring(row.value) : { negative: false, share: 0 };
-      return { x: String(row.x), y: String(row.y), value: row.value, text: texts[i], fill: negative ? "var(--negative)" : "var(--cell)", share: share * strength };
+      return {
+        x: String(row.x),
+        y: String(row.y),
+        value: row.value,
+        text: texts[i],
+        fill: negative ? "var(--negative)" : "var(--cell)",
+        share: share * strength,
+      };
     });
     const nominal = (field, names, title, axis) => ({
       field,
@@ -620,7 +636,12 @@
       axis: { domain: false, ticks: false, grid: false, ...axis },
     });
     const x = nominal("x", xNames, block.x?.title, thinnedAxis(xNames, cell, widest(xNames)));
-    const y = nominal("y", yNames, block.y?.title, { ...thinnedAxis(yNames, cellHeight, 12), minExtent: yLabels, maxExtent: yLabels, labelLimit: yLabels - 6 });
+    const y = nominal("y", yNames, block.y?.title, {
+      ...thinnedAxis(yNames, cellHeight, 12),
+      minExtent: yLabels,
+      maxExtent: yLabels,
+      labelLimit: yLabels - 6,
+    });
     const size = cell >= 12 && cellHeight >= 12;
     const layers = [
       {
@@ -638,7 +659,10 @@
     ];
     if (labels) {
       const fontSize = clamp(Math.floor((cell / (widest(texts, 10) + 3)) * 10), 9, 12);
-      layers.push({ mark: { type: "text", fill: "var(--ink)", fontSize }, encoding: { text: { field: "text", type: "nominal" } } });
+      layers.push({
+        mark: { type: "text", fill: "var(--ink)", fontSize },
+        encoding: { text: { field: "text", type: "nominal" } },
+      });
     }
     return specification(block, plotWidth, Math.round(cellHeight * yNames.length), {
       autosize: "pad",
@@ -735,7 +759,9 @@
   // Filled only when it is opened: the numbers of all charts together are many elements.
   function numbersTable(block, columns) {
     const details = make("details", { class: "numbers" }, make("summary", null, "Numbers as a table"));
-    details.addEventListener("toggle", () => details.open && details.childElementCount === 1 && fillNumbers(details, block, columns));
+    details.addEventListener("toggle", () => {
+      if (details.open && details.childElementCount === 1) fillNumbers(details, block, columns);
+    });
     return details;
   }
 
@@ -749,7 +775,11 @@
     if (block.rows.length > NUMBER_ROWS_SHOWN) {
       details.append(make("p", null, `The first ${NUMBER_ROWS_SHOWN} of ${block.rows.length} rows.`));
     }
-    details.append(scrolling(make("table", null, make("thead", null, make("tr", null, ...head)), make("tbody", null, ...body))));
+    details.append(scrolling(tableOf(head, body)));
+  }
+
+  function tableOf(head, body) {
+    return make("table", null, make("thead", null, make("tr", null, ...head)), make("tbody", null, ...body));
   }
 
   // Reachable by keyboard, or those without a mouse could not scroll it.
@@ -763,10 +793,7 @@
     const body = block.rows.map((row) =>
       make("tr", null, ...row.map((cell, i) => tableCell(cell, block.columns[i] ?? {}, extents[i]))),
     );
-    return figure(
-      block,
-      scrolling(make("table", null, make("thead", null, make("tr", null, ...head)), make("tbody", null, ...body))),
-    );
+    return figure(block, scrolling(tableOf(head, body)));
   }
 
   const alignment = (column) => (column.align === "right" ? "right" : null);

@@ -16,21 +16,22 @@ function faultsOfPage() {
   };
   const shown = (text) => JSON.stringify(text.trim().slice(0, 40));
 
-  const hasArea = (mark) => {
-    const box = mark.getBBox();
+  const isDrawn = (mark) => {
+    const box = mark.getBoundingClientRect();
     const style = getComputedStyle(mark);
-    const inked = style.fill !== "none" || style.stroke !== "none";
-    if (!inked || style.display === "none" || style.opacity === "0") return false;
-    // A shape of a few pixels counts, and so does a line, which has no height.
-    return mark.tagName === "image" || mark.getAttribute("d") !== "" ? box.width + box.height > 1 : false;
+    const inked = style.fill !== "none" || style.stroke !== "none" || mark.tagName === "image";
+    // A straight line has no height, so it is the sum that counts.
+    return inked && mark.checkVisibility({ opacityProperty: true }) && box.width + box.height > 1;
   };
   const charts = [...document.querySelectorAll("figure")].filter((figure) => figure.querySelector(".panels"));
   for (const chart of charts) {
     const containers = [...chart.querySelectorAll(".view")];
     if (containers.length === 0) faults.push(`${named(chart)}: a chart without any panel`);
     containers.forEach((view, i) => {
-      const marks = [...view.querySelectorAll("svg .role-mark:not(.mark-text) :is(path, line, rect, image)")];
-      if (!marks.some(hasArea)) faults.push(`${named(chart)}: panel ${i + 1} has no drawn marks`);
+      // The line at zero and the diagonal are there without any data, and do not count.
+      const layers = "svg .role-mark:not(.mark-text, [class*=reference])";
+      const marks = [...view.querySelectorAll(`${layers} :is(path, line, rect, image)`)];
+      if (!marks.some(isDrawn)) faults.push(`${named(chart)}: panel ${i + 1} has no drawn marks`);
     });
     if (!chart.querySelector("details table tbody tr")) faults.push(`${named(chart)}: no table of numbers`);
   }
