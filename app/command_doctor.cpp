@@ -3,6 +3,7 @@
 
 #include "commands.h"
 #include "errors.h"
+#include "report_page.h"
 #include "settings.h"
 #include "system.h"
 
@@ -89,6 +90,8 @@ int doctor_command(const Arguments& arguments) {
   } else {
     diagnosis.good("CUDA", "none; training runs on the CPU");
   }
+  diagnosis.good("reports",
+                 reports_available() ? "available" : "off: install npm and configure the build again");
   examine_data(diagnosis, options);
   return diagnosis.problems() ? 1 : 0;
 }

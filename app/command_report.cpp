@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <memory>
 
@@ -30,6 +31,16 @@ struct ModelToShow {
   std::string name;
   TorchScriptModel model;
 };
+
+// Opens a model, unless training left the finite numbers before there was a good one.
+void add_model(std::vector<ModelToShow>& models, const std::string& name, const fs::path& file) {
+  if (!fs::exists(file)) return;
+  TorchScriptModel model(file);
+  const std::vector<Tensor> weights = model.weights();
+  const bool finite = std::all_of(weights.begin(), weights.end(),
+                                  [](const Tensor& w) { return at::isfinite(w).all().item<bool>(); });
+  if (finite) models.push_back({name, std::move(model)});
+}
 
 // Weights, and where the first model is right and wrong on the test images.
 Json model_sections(const std::vector<ModelToShow>& models, const ReportData& data,
@@ -71,14 +82,15 @@ std::vector<ModelToShow> models_of(const Sweep& sweep) {
   for (const Json& c : sweep.plan.at("configurations")) {
     const auto name = c.at("name").get<std::string>();
     if (c.at("group") != "experiment" || name != c.at("experiment")) continue;
-    names.emplace_back(-table.estimate(name, validation).mean, name);
+    const double accuracy = table.estimate(name, validation).mean;
+    if (std::isfinite(accuracy)) names.emplace_back(-accuracy, name);
   }
   std::stable_sort(names.begin(), names.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<ModelToShow> models;
   for (const auto& [order, name] : names) {
     const fs::path file = sweep.path / "models" / (file_name_of(name) + ".pt");
-    if (fs::exists(file)) models.push_back({name, TorchScriptModel(file)});
+    add_model(models, name, file);
   }
   return models;
 }
@@ -118,7 +130,7 @@ Json run_document(const std::vector<TrainedRun>& runs) {
   std::vector<ModelToShow> models;
   for (const TrainedRun& run : runs) {
     const fs::path file = run.path / model_file_name(0);
-    if (fs::exists(file)) models.push_back({run.name, TorchScriptModel(file)});
+    add_model(models, run.name, file);
   }
   const TrainedRun& first = runs.front();
   const ReportData data = load_report_data(first.config.at("data").get<std::string>(),

@@ -149,8 +149,7 @@ class SweepRunner {
       // The network holds the parameters of the longest runs.
       if (member.epochs == ensemble.settings.training.epochs) {
         row["weights"] = weight_statistics(*run.network, replica);
-        if (models != nullptr && configuration.group == "experiment" &&
-            run.runs[m].result.stopped != StopReason::interrupted) {
+        if (models != nullptr && configuration.group == "experiment" && run.runs[m].result.fault.empty()) {
           save_torchscript(models->model_path(configuration.name), *run.network, replica,
                            {dataset_.rows(), dataset_.columns()});
         }
@@ -164,10 +163,8 @@ class SweepRunner {
   // Steps per epoch. Throws what validate throws.
   std::int64_t check(const Ensemble& ensemble) const {
     const Configuration& settings = ensemble.settings;
-    SplitOptions split_options = settings.split;
-    const SplitIndices indices = split_indices(dataset_.train_count(), dataset_.test_count(), split_options);
-    auto images = static_cast<std::int64_t>(indices.train.size());
-    if (settings.compat.split_twice) images -= std::llround(split_options.validation_fraction * images);
+    const SplitIndices indices = split_indices(dataset_.train_count(), dataset_.test_count(), settings.split);
+    const auto images = static_cast<std::int64_t>(indices.train.size());
     TrainingOptions training = settings.training;
     training.seeds.assign(static_cast<std::size_t>(ensemble.replicas()), 1);
     validate(training, settings.architecture, ensemble.replicas(), images);
@@ -243,8 +240,10 @@ void print_dry_run(const SweepRunner& runner, const SweepFile& file, std::size_t
   }
   const double all = seconds * static_cast<double>(seeds) / workers;
   const double memory = before + workers * (peak_megabytes() - before);
-  fmt::print("at most {:.1f} minutes for the steps on {} cores, if no run stops early; about {:.0f} MB\n",
-             all / 60, workers, memory);
+  fmt::print(
+      "the steps take {:.1f} minutes on {} cores if no run stops early, and evaluation comes on top; about "
+      "{:.0f} MB\n",
+      all / 60, workers, memory);
 }
 
 Json plan_of(const SweepFile& file, const Options& options, const Dataset& dataset, at::Device device,
@@ -297,7 +296,9 @@ Options sweep_options() {
   add_data_flags(options);
   add_network_flags(options);
   add_training_flags(options);
-  add_machine_flags(options);
+  options.value("device", "auto", "NAME", "auto, cpu, cuda or cuda:INDEX")
+      .value("threads", "auto", "N",
+             "trainings at a time, each on one core; auto: as many as there are cores");
   // A sweep sets these itself.
   for (const char* name : {"seed", "data-seed", "replicas"}) options.hide(name);
   return options;
@@ -317,7 +318,7 @@ int sweep_command(const Arguments& arguments) {
   }
   const SweepFile file = read_sweep_file(options.positional().front(), options);
   const std::int64_t seed_count =
-      options.text("seeds").empty() ? file.seeds : options.integer("seeds", 1, 100000);
+      options.text("seeds").empty() ? file.seeds : options.integer("seeds", 1, most_seeds);
   std::vector<std::uint64_t> seeds(static_cast<std::size_t>(seed_count));
   std::iota(seeds.begin(), seeds.end(), 1);
   const at::Device device = choose_device(options.text("device"));
@@ -347,10 +348,21 @@ int sweep_command(const Arguments& arguments) {
              file.configurations.size(), seeds.size(), file.configurations.size() * seeds.size(),
              runner.ensembles().size() * seeds.size(), jobs.size(), workers,
              printable(directory.path().string()));
+  for (const std::string& claim : file.claims_left_out) {
+    fmt::print("left out, because a flag took the place of an axis: {}\n", claim);
+  }
   std::fflush(stdout);
 
   catch_interruptions();
   const auto begin = std::chrono::steady_clock::now();
+  std::mutex mutex;  // of the directory's clock
+  auto counted_until = begin;
+  const auto count_time = [&] {
+    const std::lock_guard<std::mutex> lock(mutex);
+    const auto now = std::chrono::steady_clock::now();
+    directory.add_seconds(std::chrono::duration<double>(now - counted_until).count());
+    counted_until = now;
+  };
   {
     TotalProgress progress(jobs.size(), steps);
     std::vector<std::function<void()>> work;
@@ -361,13 +373,14 @@ int sweep_command(const Arguments& arguments) {
         const Json result = runner.train(job, observer, job.seed == seeds.front() ? &directory : nullptr);
         if (interruption() != 0) return;  // it may be cut short
         directory.write_job(job.seed, job.ensemble, result);
+        count_time();
         observer.end();
       });
     }
     run_jobs(work, workers);
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  directory.add_seconds(took.count());
+  count_time();
   const std::size_t rows = directory.write_results();
   if (const int signal = interruption()) {
     fmt::print("interrupted; {} runs are saved, the same command goes on from there\n", rows);

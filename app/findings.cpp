@@ -32,10 +32,13 @@ std::string sentence_of(const Finding& finding) {
                        finding.difference.count);
   }
   return fmt::format(
-      "{}: {} at {} seeds. Difference in {}: {:+.{}f}, 95 % interval {:+.{}f} to {:+.{}f}, {} after Holm.",
+      "{}: {} at {} seeds. Difference in {}: {:+.{}f}, 95 % interval {:+.{}f} to {:+.{}f}, {} after Holm{}.",
       finding.claim, to_string(finding.verdict), finding.difference.count, finding.measure,
       finding.difference.mean, digits, finding.difference.low, digits, finding.difference.high, digits,
-      p_text(finding.p_value));
+      p_text(finding.p_value),
+      finding.missing == 0
+          ? ""
+          : fmt::format("; {} seed(s) left out, where a run failed or never got there", finding.missing));
 }
 
 // Columns of text are counted in characters, not bytes.
@@ -132,6 +135,7 @@ std::vector<Finding> find(const Sweep& sweep) {
     finding.measure = measure.title;
     finding.digits = measure.digits;
     finding.difference = estimate(differences);
+    finding.missing = sweep.plan.at("seeds").size() - differences.size();
     p_values.push_back(t_test(differences));
     found.push_back(finding);
   }

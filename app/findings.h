@@ -37,7 +37,8 @@ struct Finding {
   std::string claim;
   std::string measure;  // its title
   Estimate difference;
-  double p_value = 0;  // corrected for the number of claims
+  std::size_t missing = 0;  // seeds of which not every run has the measure
+  double p_value = 0;       // corrected for the number of claims
   Verdict verdict = Verdict::not_distinguishable;
   int digits = 2;  // after the point, of the measure
   std::string sentence;

@@ -47,7 +47,7 @@ std::optional<double> value_of(const nlohmann::ordered_json& row, const Measure&
   if (fault != row.end() && fault->is_string() && !fault->get_ref<const std::string&>().empty()) {
     return std::nullopt;
   }
-  if (entry == row.end() || !entry->is_number()) return std::nullopt;
+  if (entry == row.end() || !entry->is_number() || !std::isfinite(entry->get<double>())) return std::nullopt;
   return measure.scale * entry->get<double>();
 }
 

@@ -50,6 +50,7 @@ void add_curves(Json& rows, const std::vector<const Json*>& runs, double epochs,
                 const PointsOf& points_of) {
   std::vector<Curve> curves;
   for (const Json* run : runs) {
+    if (run->at("stopped") == "non_finite") continue;
     const auto per_epoch = run->at("steps_per_epoch").get<double>();
     curves.push_back(points_of(*run, per_epoch));
   }

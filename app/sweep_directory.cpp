@@ -20,8 +20,8 @@ namespace fs = std::filesystem;
 constexpr const char* plan_file = "sweep.json";
 
 // What must be the same for a sweep to go on.
-const std::vector<const char*> fixed_keys = {"version", "libtorch",    "blas",          "device",
-                                             "classes", "data_sha256", "configurations"};
+const std::vector<const char*> fixed_keys = {"version", "libtorch", "blas",        "processor",
+                                             "device",  "classes",  "data_sha256", "configurations"};
 
 // Too long for a row of a table.
 const std::vector<const char*> curve_keys = {"train_curve", "evaluations", "weights"};
@@ -32,19 +32,15 @@ Json fixed_part(const Json& plan) {
   return part;
 }
 
-// How soon the run got to the loss. One that never does counts with all the steps that it was allowed.
-void add_convergence(Json& row, const Json& configuration, double loss) {
+// How soon the run got to the loss; null where it never did.
+void add_convergence(Json& row, double loss) {
   std::vector<Run::Evaluation> evaluations;
   for (const Json& e : row.at("evaluations")) {
     if (e.at(1).is_number()) evaluations.push_back({e.at(0), e.at(1)});  // null where it was not finite
   }
   const double reached = steps_to_loss(evaluations, loss);
-  const auto per_epoch = row.at("steps_per_epoch").get<double>();
-  const double allowed = configuration.at("config").at("epochs").get<double>() * per_epoch;
-  const double counted = std::isnan(reached) ? allowed : reached;
-  row["reached_loss"] = !std::isnan(reached);
-  row["steps_to_loss"] = counted;
-  row["epochs_to_loss"] = counted / per_epoch;
+  row["steps_to_loss"] = reached;
+  row["epochs_to_loss"] = reached / row.at("steps_per_epoch").get<double>();
 }
 
 fs::path job_path(const fs::path& sweep, std::uint64_t seed, std::size_t ensemble) {
@@ -52,7 +48,7 @@ fs::path job_path(const fs::path& sweep, std::uint64_t seed, std::size_t ensembl
 }
 
 std::string csv_field(const Json& value) {
-  if (value.is_null()) return "";
+  if (value.is_null() || (value.is_number_float() && !std::isfinite(value.get<double>()))) return "";
   if (!value.is_string()) return value.dump();
   const auto& text = value.get_ref<const std::string&>();
   if (text.find_first_of(",\"\n") == std::string::npos) return text;
@@ -151,7 +147,7 @@ Sweep read_sweep(const fs::path& path) {
         const Json job = read_json(file);
         for (Json row : job.at("runs")) {
           const std::size_t configuration = order.at(row.at("configuration"));
-          if (loss.is_number()) add_convergence(row, configurations.at(configuration), loss.get<double>());
+          if (loss.is_number()) add_convergence(row, loss.get<double>());
           rows[{configuration, seed}] = row;
         }
       }

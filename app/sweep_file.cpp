@@ -14,6 +14,7 @@
 #include "errors.h"
 #include "file.h"
 #include "measures.h"
+#include "sweep_directory.h"
 
 namespace handgrad::app {
 
@@ -124,9 +125,16 @@ class Reader {
                   {"title", "rules", "seeds", "fixed", "grid", "experiment", "variants", "convergence",
                    "published", "reference", "claim"});
     SweepFile sweep;
-    sweep.title = table["title"].value_or(fs::path(file_).stem().string());
-    sweep.rules = table["rules"].value_or(fs::path(file_).stem().string());
-    sweep.seeds = table["seeds"].value_or(sweep.seeds);
+    sweep.title = fs::path(file_).stem().string();
+    sweep.rules = sweep.title;
+    if (table.contains("title")) sweep.title = required<std::string>(file_, "the file", table, "title");
+    if (table.contains("rules")) sweep.rules = required<std::string>(file_, "the file", table, "rules");
+    if (table.contains("seeds")) {
+      if (table["seeds"].is_integer()) sweep.seeds = *table["seeds"].value<std::int64_t>();
+      if (!table["seeds"].is_integer() || sweep.seeds < 1 || sweep.seeds > most_seeds) {
+        fail(file_, fmt::format("seeds: must be a whole number from 1 to {}", most_seeds));
+      }
+    }
     const toml::table& convergence = subtable(file_, table, "convergence");
     require_known(file_, "[convergence]", convergence, {"loss"});
     if (!convergence.empty()) sweep.loss = required<double>(file_, "[convergence]", convergence, "loss");
@@ -149,6 +157,11 @@ class Reader {
     }
     if (sweep.configurations.empty()) fail(file_, "has neither [grid] nor [[experiment]]; nothing to train");
     sweep.published = figures("published", subtable(file_, table, "published"), sweep);
+    for (auto&& [name, list] : subtable(file_, table, "reference")) {
+      if (!list.is_array() || list.as_array()->empty()) {
+        fail(file_, fmt::format("[reference] {}: must be a list of numbers", name.str()));
+      }
+    }
     sweep.reference = figures("reference", subtable(file_, table, "reference"), sweep);
     for (const toml::table* claim : tables(file_, table, "claim")) add_claim(sweep, *claim);
     return sweep;
@@ -200,22 +213,13 @@ class Reader {
     toml::table flags = table;
     flags.erase("name");
     const SettingList of_experiment = settings(name, flags);
-    const auto batch_norm =
-        std::find(of_experiment.begin(), of_experiment.end(), Setting("batch_norm", "true"));
     for (const SettingList& variant : variants) {
       SettingList all = of_experiment;
       std::string full_name = name;
-      bool sensible = true;
       for (const auto& [key, value] : variant) {
         all.emplace_back(key, value);
         if (value != "none") full_name += ", " + label(key, value);
-        for (const CompatSwitch& fault : compat_switches) {
-          if (key == "compat" && value == fault.name && fault.needs_batch_norm) {
-            sensible = batch_norm != of_experiment.end() || options_.given("batch-norm");
-          }
-        }
       }
-      if (!sensible) continue;
       SweepConfiguration configuration;
       configuration.name = full_name;
       configuration.group = "experiment";
@@ -266,10 +270,13 @@ class Reader {
   }
 
   void add(SweepFile& sweep, SweepConfiguration configuration, const SettingList& own) const {
-    const auto same = [&](const SweepConfiguration& c) { return c.name == configuration.name; };
-    if (std::any_of(sweep.configurations.begin(), sweep.configurations.end(), same)) {
-      fail(file_,
-           fmt::format("two configurations are called {}; give each its own name", configuration.name));
+    for (const SweepConfiguration& other : sweep.configurations) {
+      if (file_name_of(other.name) == file_name_of(configuration.name)) {
+        fail(file_,
+             fmt::format("two configurations are called {} and {}; give each a name of its own letters and "
+                         "digits",
+                         other.name, configuration.name));
+      }
     }
     Options options = options_;
     for (const SettingList& list : {fixed_, own}) {
@@ -277,6 +284,7 @@ class Reader {
       for (const auto& [key, value] : list) json[key] = value;
       if (!json.empty()) options.apply_config(json, file_, sweep_keys());
     }
+    if (configuration.name != configuration.experiment && lacks_batch_norm(options)) return;
     try {
       configuration.settings = read_settings(options);
     } catch (const UsageError& error) {
@@ -290,6 +298,14 @@ class Reader {
     sweep.configurations.push_back(configuration);
   }
 
+  // Whether the only fault that is switched on is one of batch norm, and there is none.
+  static bool lacks_batch_norm(const Options& options) {
+    return std::any_of(compat_switches.begin(), compat_switches.end(), [&](const CompatSwitch& fault) {
+      return fault.needs_batch_norm && options.text("compat") == fault.name &&
+             options.text("batch-norm") == "false";
+    });
+  }
+
   void add_claim(SweepFile& sweep, const toml::table& table) const {
     Claim claim;
     require_known(file_, "[[claim]]", table, {"text", "measure", "contrast"});
@@ -297,13 +313,20 @@ class Reader {
     claim.measure = required<std::string>(file_, claim.text, table, "measure");
     find_measure(claim.measure, fmt::format("{}: {}", file_, claim.text));
     const toml::table& contrast = subtable(file_, table, "contrast");
-    bool complete = !contrast.empty();
+    if (contrast.empty()) {
+      fail(file_, fmt::format("{}: contrast is missing; give {{configuration = 1, other = -1}}", claim.text));
+    }
+    bool complete = true;
     for (auto&& [key, value] : contrast) {
       const std::string name(key.str());
       complete = require_configuration(sweep, claim.text, name) && complete;
       claim.contrast.emplace_back(name, required<double>(file_, claim.text, contrast, name.c_str()));
     }
-    if (complete) sweep.claims.push_back(claim);
+    if (complete) {
+      sweep.claims.push_back(claim);
+    } else {
+      sweep.claims_left_out.push_back(claim.text);
+    }
   }
 
   static std::string names(const SweepFile& sweep) {

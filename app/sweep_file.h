@@ -13,6 +13,8 @@
 
 namespace handgrad::app {
 
+constexpr std::int64_t most_seeds = 100000;
+
 struct SweepConfiguration {
   std::string name;
   std::string group;       // "grid" or "experiment"
@@ -35,7 +37,8 @@ struct SweepFile {
   std::optional<double> loss;  // to which steps and epochs are counted
   std::vector<SweepConfiguration> configurations;
   std::vector<Claim> claims;
-  Json published;  // by configuration and measure: figures to set beside ours
+  std::vector<std::string> claims_left_out;  // a flag took the place of an axis that they name values of
+  Json published;                            // by configuration and measure: figures to set beside ours
   Json reference;  // by configuration: test accuracies in percent of other runs by the same rules
 };
 

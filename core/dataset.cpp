@@ -182,6 +182,16 @@ SplitIndices split_indices(std::int64_t train_count, std::int64_t test_count, co
                     "or 0 for training without validation",
                     options.validation_fraction, rest));
   }
+  if (options.twice) {
+    const auto count = static_cast<std::int64_t>(indices.train.size());
+    const std::int64_t kept = count - share(options.validation_fraction, count);
+    if (kept == count || kept == 0) {
+      throw DataError(fmt::format("validation fraction: {} cannot split {} images once more; choose another",
+                                  options.validation_fraction, count));
+    }
+    indices.watched.assign(indices.train.begin() + kept, indices.train.end());
+    indices.train.resize(static_cast<std::size_t>(kept));
+  }
   return indices;
 }
 
@@ -208,18 +218,20 @@ Splits split(const Dataset& dataset, const SplitOptions& options, const at::Tens
     const Tensor index = at::tensor(chosen, at::kLong).to(tensor_options.device());
     return Examples{pixels.index_select(0, index), targets.index_select(0, index)};
   };
-  Splits splits = {pick(indices.train), pick(indices.validation), pick(indices.test), {}, {}};
-  splits.measured = splits.train;
-  splits.watched = splits.validation;
-  if (options.twice) {
-    const std::int64_t count = splits.measured.count();
-    const std::int64_t kept = count - share(options.validation_fraction, count);
-    if (kept == count || kept == 0) {
-      throw DataError(fmt::format("validation fraction: {} splits {} images but once; choose another",
-                                  options.validation_fraction, count));
-    }
+  Splits splits;
+  splits.validation = pick(indices.validation);
+  splits.test = pick(indices.test);
+  if (!options.twice) {
+    splits.train = pick(indices.train);
+    splits.measured = splits.train;
+    splits.watched = splits.validation;
+  } else {
+    std::vector<std::int64_t> both = indices.train;
+    both.insert(both.end(), indices.watched.begin(), indices.watched.end());
+    const auto kept = static_cast<std::int64_t>(indices.train.size());
+    splits.measured = pick(both);
     splits.train = part(splits.measured, 0, kept);
-    splits.watched = part(splits.measured, kept, count - kept);
+    splits.watched = part(splits.measured, kept, splits.measured.count() - kept);
   }
   return splits;
 }

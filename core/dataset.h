@@ -51,6 +51,7 @@ struct SplitOptions {
 // Which image of the training files (first), then of the test files, goes where.
 struct SplitIndices {
   std::vector<std::int64_t> train, validation, test;
+  std::vector<std::int64_t> watched;  // of a set that is split twice: what was split off last; else empty
 };
 
 // Disjoint and together all images; a function of the counts and the options alone.

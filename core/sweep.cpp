@@ -30,6 +30,7 @@ auto shared(const Configuration& c) {
 // Whether a training that goes on can report what it would have been if it had ended after so many epochs.
 bool can_be_read_off(const Configuration& c) {
   const Interval& interval = c.training.evaluate_every;
+  if (c.training.epochs == 0) return false;
   return c.compat.delta_stop ||
          (interval.unit == Interval::Unit::epochs && c.training.epochs % interval.count == 0);
 }
@@ -114,7 +115,6 @@ EnsembleRun train_ensemble(const Ensemble& ensemble, const Dataset& dataset, std
   const Configuration& settings = ensemble.settings;
   SplitOptions split_options = settings.split;
   split_options.seed = seed;
-  split_options.twice = settings.compat.split_twice;
   const Splits splits = split(dataset, split_options, at::TensorOptions(device).dtype(at::kFloat));
   TrainingOptions training = settings.training;
   training.seeds.assign(static_cast<std::size_t>(ensemble.replicas()), seed);

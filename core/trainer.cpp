@@ -99,7 +99,9 @@ class Training {
       }
       observer_.on_step(steps_, total);
       interrupted_ = observer_.stop_requested();
-      if (steps_ % evaluation_steps == 0 || steps_ == total || interrupted_) {
+      // Delta-stop compares costs that are a fixed number of steps apart.
+      const bool evaluate_end = (steps_ == total || interrupted_) && !compat().delta_stop;
+      if (steps_ % evaluation_steps == 0 || evaluate_end) {
         training_time += Clock::now() - resumed;
         evaluate_watched(checked);
         resumed = Clock::now();

@@ -123,12 +123,29 @@ TEST_CASE("a sweep that is interrupted goes on to the same bits") {
   write_sweep(directory, longer);
   const Outcome whole = run(directory, "sweep sweep.toml --data data --out whole");
   REQUIRE(whole.exit_code == 0);
-  const std::string killed = std::string("timeout --signal=KILL 1.5 '") + HANDGRAD_PROGRAM +
-                             "' sweep sweep.toml --data data --out parts;";
-  const std::string stopped = std::string("timeout --signal=INT 1.5 '") + HANDGRAD_PROGRAM +
-                              "' sweep sweep.toml --data data --out parts;";
-  run(directory, "--version", killed);
-  run(directory, "--version", stopped);
+  const auto jobs_in = [](const fs::path& sweep) {
+    std::size_t jobs = 0;
+    for (const auto& entry : fs::directory_iterator(sweep / "jobs")) {
+      jobs += entry.path().extension() == ".json" ? 1 : 0;
+    }
+    return jobs;
+  };
+  const std::size_t all = jobs_in(directory / "whole");
+  // Ends it as soon as a training more than `jobs` is done.
+  const auto end_early = [&](const char* signal, std::size_t jobs) {
+    const std::string command =
+        std::string("'") + HANDGRAD_PROGRAM +
+        "' sweep sweep.toml --data data --out parts >/dev/null 2>&1 & id=$!; until [ \"$(ls parts/jobs "
+        "2>/dev/null | grep -c '^seed')\" -gt " +
+        std::to_string(jobs) + " ]; do sleep 0.02; done; kill -" + signal + " $id; wait $id; ";
+    run(directory, "--version", command);
+    return jobs_in(directory / "parts");
+  };
+  const std::size_t after_kill = end_early("KILL", 0);
+  CHECK(after_kill < all);
+  const std::size_t after_interrupt = end_early("INT", after_kill);
+  CHECK(after_interrupt > after_kill);
+  CHECK(after_interrupt < all);
   const Outcome rest = run(directory, "sweep sweep.toml --data data --out parts");
   CAPTURE(rest.error);
   CHECK(rest.exit_code == 0);
@@ -149,6 +166,15 @@ TEST_CASE("a run that leaves the finite numbers is a marked row and a sentence, 
   CHECK(rows[12]["test_loss"].is_null());
   CHECK(rows[0]["stopped"] == "max_epochs");
   CHECK(rows[15]["test_loss"].is_number());
+  CHECK_FALSE(fs::exists(directory / "s" / "models" / "plain.pt"));
+  const Outcome report = run(directory, "report s");
+  CAPTURE(report.error);
+  if (report.exit_code != 0) {
+    CHECK_THAT(report.error, Catch::Contains("reports are off"));
+  } else {
+    CHECK_THAT(contents(directory / "s" / "report.html"),
+               Catch::Contains("plain, seed 2: left out of all means"));
+  }
 }
 
 TEST_CASE("flags win over a sweep's file, and --dry-run trains nothing") {
@@ -193,14 +219,22 @@ TEST_CASE("what is wrong in a sweep's file is named with its place") {
       {"batch_size = 4", "batch_size = [4]", "[fixed]: batch_size: must be a number"},
       {"epochs = [2, 3]", "epochs = 2", "[grid]: epochs: must be a list"},
       {"epochs = [2, 3]", "epochs = []", "[grid]: epochs: must be a list"},
-      {"epochs = [2, 3]", "epochs = [2, 2]", "two configurations are called 2 epochs, λ 0"},
+      {"epochs = [2, 3]", "epochs = [2, 2]", "two configurations are called 2 epochs, λ 0 and"},
       {"name = \"plain\"", "nam = \"plain\"", "name is missing"},
-      {"name = \"normalised\"", "name = \"plain\"", "two configurations are called plain"},
+      {"name = \"normalised\"", "name = \"plain\"", "two configurations are called plain and plain"},
       {"measure = \"test_accuracy\"", "measure = \"accuracy\"",
        "there is no measure accuracy; must be one of"},
       {"plain = -1", "plane = -1", "there is no configuration plane; the names are"},
       {"[published.plain]", "[published.plane]", "there is no configuration plane"},
       {"loss = 1.0", "loss = \"low\"", "[convergence]: loss is missing, or not a number"},
+      {"title = \"small\"", "title = 5", "the file: title is missing, or not text"},
+      {"seeds = 3", "seeds = -5", "seeds: must be a whole number from 1 to"},
+      {"seeds = 3", "seeds = 2.5", "seeds: must be a whole number from 1 to"},
+      {"plain = [10, 90.5]", "plain = 10", "[reference] plain: must be a list"},
+      {"plain = [10, 90.5]", "plain = [\"ten\"]", "[reference] plain: must be a number"},
+      {"contrast = {normalised = 1, plain = -1}", "", "contrast is missing"},
+      {"name = \"normalised\"", "name = \"3 epochs; λ 0\"",
+       "two configurations are called 3 epochs, λ 0 and 3 epochs; λ 0"},
       {"title = \"small\"", "base = \"sweep.toml\"", "each other's base"},
       {"title = \"small\"", "base = \"other.toml\"", "other.toml"},
   }));

@@ -137,6 +137,39 @@ TEST_CASE("set-size-penalty divides the penalty in a validation cost by the size
   CHECK(*replica.validation_cost == Approx(replica.validation->loss + replica.l2_penalty * 8 / divisor));
 }
 
+TEST_CASE("set-size-penalty lets the penalty decide when training stops", "[training]") {
+  // The weights shrink by 1 % an epoch: the penalty falls much faster than the loss.
+  TrainingOptions options = short_training();
+  options.learning_rate = {1e-4};
+  options.l2 = {100};
+  options.min_delta = 0.3;
+  options.patience = 2;
+  Compat compat;
+  Network data_loss(small_network(false), 1, at::kDouble, compat);
+  CHECK(train_small(data_loss, options).steps == 30);
+  compat.set_size_penalty = true;
+  Network with_penalty(small_network(false), 1, at::kDouble, compat);
+  CHECK(train_small(with_penalty, options).steps > 60);
+}
+
+TEST_CASE("split-twice watches what was split off last", "[training]") {
+  class LastEvaluation : public TrainingObserver {
+   public:
+    void on_evaluation(const EvaluationRecord& record) override { loss = record.validation[0].loss; }
+    double loss = 0;
+  };
+  const Splits splits =
+      split(small_dataset(100, 20), {SplitOptions::Kind::official, 0.2, 1, true}, at::kDouble);
+  Network network(small_network(false), 1, at::kDouble);
+  TrainingOptions options = short_training();
+  options.epochs = 1;
+  LastEvaluation last;
+  const TrainingResult result = train(network, splits, options, last);
+  CHECK(last.loss == Approx(evaluate(network, splits.watched)[0].loss));
+  CHECK(last.loss != Approx(evaluate(network, splits.validation)[0].loss));
+  CHECK(result.replicas[0].train.loss == Approx(evaluate(network, splits.measured)[0].loss));
+}
+
 TEST_CASE("prob-loss bounds the loss, and leaves the gradient as it is", "[training]") {
   Compat compat;
   compat.prob_loss = true;

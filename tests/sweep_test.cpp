@@ -86,7 +86,7 @@ TEST_CASE("a run read off a longer one is the run by itself, bit for bit", "[swe
   Compat compat;
   compat.delta_stop = GENERATE(false, true);
   const bool stops_before = GENERATE(false, true);
-  std::vector<Configuration> both = {configuration(0, 15), configuration(0.1, 15), configuration(0, 40),
+  std::vector<Configuration> both = {configuration(0, 17), configuration(0.1, 17), configuration(0, 40),
                                      configuration(0.1, 40)};
   for (Configuration& c : both) {
     c.compat = compat;

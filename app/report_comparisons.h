@@ -1,0 +1,16 @@
+// The sections of a report that set runs beside runs: variants of experiments, and others by the same rules.
+#pragma once
+
+#include <vector>
+
+#include "sweep_view.h"
+
+namespace handgrad::app {
+
+// Variants against the experiment that they vary, seed by seed; null where the sweep has none.
+Json variants_section(const Sweep& sweep);
+
+// Ours against other runs by the same rules; null where the sweep names none.
+Json reference_section(const Sweep& sweep);
+
+}  // namespace handgrad::app
