@@ -49,7 +49,7 @@ double t_test(const std::vector<double>& values) {
   const Estimate sample = estimate(values);
   if (!std::isfinite(sample.standard_deviation)) return nan;
   if (sample.standard_deviation == 0) return sample.mean == 0 ? 1 : 0;
-  const double n = static_cast<double>(sample.count);
+  const auto n = static_cast<double>(sample.count);
   const double t = sample.mean / (sample.standard_deviation / std::sqrt(n));
   return 2 * boost::math::cdf(boost::math::complement(boost::math::students_t(n - 1), std::abs(t)));
 }

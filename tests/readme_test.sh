@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the commands of README.md in a scratch directory, in their order: every line of its ```sh blocks that begins with
-# `handgrad`, `build/handgrad` or, as the training that it ends in, `./scripts/run.sh`. Training is cut to one epoch.
+# `handgrad`, `build/handgrad` or, as the training that it ends in, `./scripts/run.sh`. Training is cut to one epoch, a sweep to one seed.
 # Argument: the handgrad program. Data: MNIST_DIR, else the synthetic digits.
 set -euo pipefail
 program=$(realpath -- "$1")
@@ -16,6 +16,7 @@ trap 'rm -rf "$scratch"' EXIT
 cd -- "$scratch"
 mkdir build
 ln -s "$program" build/handgrad
+ln -s "$(dirname "$readme")/scripts" scripts
 PATH=$scratch/build:$PATH
 
 # digit.png: 28 × 28 pixels, grey, a white bar on black.
@@ -43,6 +44,14 @@ for line in "${lines[@]}"; do
   if [[ $command =~ handgrad\ train ]]; then
     [[ $command == *" --epochs"* ]] || command+=" --epochs 1"
     [[ -n ${MNIST_DIR-} || $command == *" --data"* ]] || command+=" --data synthetic"
+  fi
+  if [[ $command =~ handgrad\ sweep ]]; then
+    command=${command/--seeds 30/--seeds 1}" --epochs 1"
+    [[ -n ${MNIST_DIR-} ]] || command+=" --data synthetic"
+  fi
+  if [[ $command =~ handgrad\ report ]] && "$program" doctor | grep -q 'reports *off'; then
+    echo "not run, because reports are off: $line"
+    continue
   fi
   echo "run: $command"
   if ! bash -c "$command" >output 2>&1 </dev/null; then
