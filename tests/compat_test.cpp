@@ -1,6 +1,7 @@
 // Checks each fault that --compat switches on: what it changes, and that it changes nothing else.
 #include "compat.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "batches.h"
@@ -113,6 +114,40 @@ TEST_CASE("delta-stop ends training by two costs, 100 steps apart, and keeps the
     CHECK(result.stopped == StopReason::max_epochs);
     CHECK(result.replicas[0].best_step == 400);
   }
+  SECTION("where the cost first comes that close to the one before it, falling or rising") {
+    class Losses : public TrainingObserver {
+     public:
+      void on_evaluation(const EvaluationRecord& record) override {
+        losses.push_back(record.validation[0].loss);
+      }
+      std::vector<double> losses;
+    };
+    options.epochs = 200;
+    options.min_delta = 0;
+    options.learning_rate = {1.5};
+    const Splits splits = split(small_dataset(100, 20), {}, at::kDouble);
+    Losses all;
+    train(network, splits, options, all);
+    // Where training would stop if costs were compared with the one before, or with the least so far.
+    const auto stop_at = [&](double min_delta, bool with_least) {
+      double compared = all.losses[0];
+      for (std::size_t i = 1; i < all.losses.size(); ++i) {
+        if (std::abs(all.losses[i] - compared) < min_delta) return i;
+        compared = with_least ? std::min(compared, all.losses[i]) : all.losses[i];
+      }
+      return all.losses.size();
+    };
+    std::size_t expected = 0;
+    for (std::size_t i = 1; i < all.losses.size() && expected == 0; ++i) {
+      options.min_delta = std::abs(all.losses[i] - all.losses[i - 1]) * 1.0001;
+      const std::size_t stop = stop_at(options.min_delta, false);
+      if (stop != stop_at(options.min_delta, true)) expected = stop;
+    }
+    REQUIRE(expected > 0);
+    Losses again;
+    const TrainingResult result = train(network, splits, options, again);
+    CHECK(result.steps == static_cast<std::int64_t>(expected + 1) * 100);
+  }
   SECTION("each network of an ensemble for itself, with the parameters of its own last step") {
     options.learning_rate = {0.05, 1e-12};  // the second hardly moves: its costs are alike at once
     options.seeds = {1, 1};
@@ -149,7 +184,10 @@ TEST_CASE("set-size-penalty lets the penalty decide when training stops", "[trai
   CHECK(train_small(data_loss, options).steps == 30);
   compat.set_size_penalty = true;
   Network with_penalty(small_network(false), 1, at::kDouble, compat);
-  CHECK(train_small(with_penalty, options).steps > 60);
+  options.epochs = 400;
+  const TrainingResult result = train_small(with_penalty, options);
+  CHECK(result.steps > 60);
+  CHECK(result.stopped == StopReason::early_stopping);
 }
 
 TEST_CASE("split-twice watches what was split off last", "[training]") {
