@@ -166,7 +166,7 @@ std::vector<std::string> failures(const Sweep& sweep) {
 }
 
 std::string shown(const Estimate& estimate, int digits) {
-  const std::string mean = shown(estimate.mean, digits);
+  std::string mean = shown(estimate.mean, digits);
   if (!std::isfinite(estimate.high)) return mean;
   return fmt::format("{} ± {}", mean, shown(estimate.high - estimate.mean, digits));
 }

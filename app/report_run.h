@@ -10,7 +10,7 @@
 namespace handgrad::app {
 
 // A run directory as it lies on disk.
-struct TrainedRun {
+struct TrainedRun {  // NOLINT(bugprone-exception-escape): of the JSON library's move
   std::filesystem::path path;
   std::string name;  // the directory's own
   Json config, summary;

@@ -39,7 +39,7 @@ class SweepDirectory {
 };
 
 // A sweep as it lies on disk.
-struct Sweep {
+struct Sweep {  // NOLINT(bugprone-exception-escape): of the JSON library's move
   std::filesystem::path path;
   Json plan;
   std::vector<Json> rows;  // each with its curves: keys train_curve, evaluations, weights

@@ -15,7 +15,7 @@ namespace handgrad::app {
 
 constexpr std::int64_t most_seeds = 100000;
 
-struct SweepConfiguration {
+struct SweepConfiguration {  // NOLINT(bugprone-exception-escape): of the JSON library's move
   std::string name;
   std::string group;       // "grid" or "experiment"
   std::string experiment;  // of a variant: the experiment that it varies; else the name
@@ -30,7 +30,7 @@ struct Claim {
   std::vector<std::pair<std::string, double>> contrast;
 };
 
-struct SweepFile {
+struct SweepFile {  // NOLINT(bugprone-exception-escape): of the JSON library's move
   std::string title;
   std::string rules;  // what the report calls this sweep where it stands beside others
   std::int64_t seeds = 10;
