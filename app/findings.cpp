@@ -16,7 +16,7 @@ std::string name_of(const Json& configuration) {
   return configuration.at("name").get<std::string>();
 }
 
-std::string p_text(double p) {
+std::string p_phrase(double p) {
   return p < 0.0001 ? "p < 0.0001" : fmt::format("p = {:.4f}", p);
 }
 
@@ -35,7 +35,7 @@ std::string sentence_of(const Finding& finding) {
       "{}: {} at {} seeds. Difference in {}: {:+.{}f}, 95 % interval {:+.{}f} to {:+.{}f}, {} after Holm{}.",
       finding.claim, to_string(finding.verdict), finding.difference.count, finding.measure,
       finding.difference.mean, digits, finding.difference.low, digits, finding.difference.high, digits,
-      p_text(finding.p_value),
+      p_phrase(finding.p_value),
       finding.missing == 0
           ? ""
           : fmt::format("; {} seed(s) left out, where a run failed or never got there", finding.missing));

@@ -125,12 +125,12 @@ Json claims_section(const Sweep& sweep) {
   }
   std::vector<std::string> text;
   if (sweep.plan.at("loss").is_number()) {
-    text.push_back(fmt::format(
-        "Steps and epochs are counted to a validation loss of {}; a run that never gets there counts with "
-        "all "
-        "that it was allowed. Roughness is the standard deviation of the differences between the losses of "
-        "batches {} steps apart.",
-        sweep.plan.at("loss").get<double>(), steps_per_record));
+    text.push_back(
+        fmt::format("Steps and epochs are counted to a validation loss of {}; seeds of which a run never "
+                    "gets there are left "
+                    "out. Roughness is the standard deviation of the differences between the losses of "
+                    "batches {} steps apart.",
+                    sweep.plan.at("loss").get<double>(), steps_per_record));
   }
   return section("claims-" + file_name_of(rules(sweep)), "The claims, " + rules(sweep), text, blocks);
 }

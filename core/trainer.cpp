@@ -273,8 +273,9 @@ class Training {
   }
 
   void finish(TrainingResult& result, const State& checked) {
-    // Without validation nobody has looked at what the last update left.
-    if (!watched_) stop_non_finite(checked, losses_of(evaluate(network_, data_.train)));
+    // Nobody may have looked at what the last update left.
+    if (!watched_ || compat().delta_stop)
+      stop_non_finite(checked, losses_of(evaluate(network_, data_.train)));
     const StopReason at_end = interrupted_ ? StopReason::interrupted : StopReason::max_epochs;
     const auto stopped_by = [&](StopReason reason) {
       return std::any_of(replicas_.begin(), replicas_.end(),
