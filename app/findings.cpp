@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "file.h"
-
 namespace handgrad::app {
 
 namespace {

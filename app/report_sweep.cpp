@@ -127,9 +127,8 @@ Json claims_section(const Sweep& sweep) {
   if (sweep.plan.at("loss").is_number()) {
     text.push_back(
         fmt::format("Steps and epochs are counted to a validation loss of {}; seeds of which a run never "
-                    "gets there are left "
-                    "out. Roughness is the standard deviation of the differences between the losses of "
-                    "batches {} steps apart.",
+                    "gets there are left out. Roughness is the standard deviation of the differences "
+                    "between the losses of batches {} steps apart.",
                     sweep.plan.at("loss").get<double>(), steps_per_record));
   }
   return section("claims-" + file_name_of(rules(sweep)), "The claims, " + rules(sweep), text, blocks);
@@ -156,16 +155,15 @@ Json experiments_section(const std::vector<Sweep>& sweeps) {
                                         [](const Json* row) { return row->at("stopped") == "non_finite"; });
       const std::vector<double> steps = table.values(name, measure("steps"));
       endings.push_back({name, rules(sweep), std::to_string(rows.size()), std::to_string(stopped),
-                         std::to_string(failed), shown(table.estimate(name, measure("steps")), 0),
-                         range_text(steps, 0), shown(table.estimate(name, measure("epochs")), 1)});
+                         std::to_string(failed), shown(estimate(steps), 0), range_text(steps, 0),
+                         shown(table.estimate(name, measure("epochs")), 1)});
     }
   }
   if (endings.empty()) return {};
   Json blocks = Json::array();
   const char* see =
       "The mean over the seeds, and a band that leaves out the lowest and the highest tenth; a curve ends "
-      "where "
-      "half of its seeds have stopped. Data loss alone, without the L2 penalty.";
+      "where half of its seeds have stopped. Data loss alone, without the L2 penalty.";
   blocks.push_back(lines_block("experiment-train", "Training loss of the experiments", see, {"epoch", false},
                                {"training loss", true}, "rules", train));
   blocks.push_back(lines_block("experiment-validation", "Validation loss of the experiments", see,
