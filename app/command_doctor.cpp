@@ -3,6 +3,7 @@
 
 #include "commands.h"
 #include "errors.h"
+#include "onnx_file.h"
 #include "report_page.h"
 #include "settings.h"
 #include "system.h"
@@ -90,6 +91,9 @@ int doctor_command(const Arguments& arguments) {
   } else {
     diagnosis.good("CUDA", "none; training runs on the CPU");
   }
+  diagnosis.good("ONNX", onnx_available() ? fmt::format("export available, opset {}", onnx_opset)
+                                          : "off: install libonnx-dev and libprotobuf-dev and configure "
+                                            "the build again");
   diagnosis.good("reports",
                  reports_available() ? "available" : "off: install npm and configure the build again");
   examine_data(diagnosis, options);

@@ -23,7 +23,7 @@ Tensor as_pixels(IdxArray& images, const std::string& name, ImageShape shape) {
   if (images.shape.size() != 3) {
     throw DataError(fmt::format("{}: holds labels, not images; name an image file", name));
   }
-  if (images.shape[1] != shape.rows || images.shape[2] != shape.columns) {
+  if (!shape.takes({images.shape[1], images.shape[2]})) {
     throw DataError(fmt::format("{}: images of {} × {} pixels, but the model takes {} × {}; scale them first",
                                 name, images.shape[1], images.shape[2], shape.rows, shape.columns));
   }

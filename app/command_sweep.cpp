@@ -11,7 +11,6 @@
 
 #include "commands.h"
 #include "errors.h"
-#include "export.h"
 #include "file.h"
 #include "findings.h"
 #include "interruption.h"
@@ -21,6 +20,7 @@
 #include "sweep_directory.h"
 #include "sweep_file.h"
 #include "system.h"
+#include "torchscript.h"
 #include "workers.h"
 
 namespace handgrad::app {
@@ -150,8 +150,11 @@ class SweepRunner {
       if (member.epochs == ensemble.settings.training.epochs) {
         row["weights"] = weight_statistics(*run.network, replica);
         if (models != nullptr && configuration.group == "experiment" && run.runs[m].result.fault.empty()) {
-          save_torchscript(models->model_path(configuration.name), *run.network, replica,
-                           {dataset_.rows(), dataset_.columns()});
+          const ModelInfo info{{dataset_.rows(), dataset_.columns()},
+                               training_text(configuration.config, job.seed, job.seed, dataset_.sha256()),
+                               run.runs[m].result.test.accuracy};
+          write_file(models->model_path(configuration.name),
+                     TorchScriptModel(model_of(*run.network, replica, info)).serialize());
         }
       }
       rows.push_back(row);

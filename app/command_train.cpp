@@ -1,5 +1,6 @@
 // `handgrad train`: trains networks into a run directory.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -7,11 +8,11 @@
 
 #include "commands.h"
 #include "errors.h"
-#include "export.h"
 #include "file.h"
 #include "interruption.h"
 #include "progress.h"
 #include "run_directory.h"
+#include "saved_model.h"
 #include "settings.h"
 #include "system.h"
 
@@ -61,7 +62,7 @@ Json to_json(const LossAndAccuracy& metrics) {
 }
 
 Json summary_json(const TrainingResult& result, const Architecture& architecture, const Dataset& dataset,
-                  at::Device device, int threads) {
+                  const std::string& data_sha256, at::Device device, int threads) {
   Json replicas = Json::array();
   for (const ReplicaResult& replica : result.replicas) {
     Json entry = {{"seed", replica.seed},
@@ -83,7 +84,7 @@ Json summary_json(const TrainingResult& result, const Architecture& architecture
           {"microseconds_per_step", result.microseconds_per_step},
           {"stopped", to_string(result.stopped)},
           {"data", dataset.name},
-          {"data_sha256", dataset.sha256()},
+          {"data_sha256", data_sha256},
           {"architecture", architecture.description()},
           {"parameters", architecture.parameter_count()},
           {"device", device.str()},
@@ -142,8 +143,61 @@ Options train_options() {
   add_machine_flags(options);
   options.value("out", "", "DIR", "where the run goes [the next free runs/NNN]")
       .toggle("overwrite", "replace a run that is in --out")
-      .value("config", "", "FILE", "a run's config.json to take settings from; flags win");
+      .value("config", "", "FILE", "a run's config.json to take settings from; flags win")
+      .value("init", "", "FILE",
+             "begin with the network of this safetensors file, state dict, TorchScript file or run; --hidden "
+             "and "
+             "--batch-norm come from it");
   return options;
+}
+
+// The network to begin with, and where it was. Its architecture becomes the default of the flags.
+struct Beginning {
+  std::string file;
+  Model model;
+};
+
+std::optional<Beginning> read_beginning(Options& options, const Json& config) {
+  const std::string given = options.text("init");
+  const std::string name = given.empty() ? config.value("init", "") : given;
+  if (name.empty()) return std::nullopt;
+  const std::filesystem::path file = find_model(name, 0).file;
+  Beginning beginning{std::filesystem::absolute(file).lexically_normal().string(), load_model(file)};
+  const Architecture& architecture = beginning.model.network->architecture();
+  options.preset("hidden", architecture.hidden.empty()
+                               ? "none"
+                               : fmt::format("{}", fmt::join(architecture.hidden, ",")));
+  options.preset("batch-norm", architecture.batch_norm ? "true" : "false");
+  options.preset("classes", std::to_string(architecture.classes));
+  return beginning;
+}
+
+void begin_with(Network& network, const Beginning& beginning) {
+  const Architecture& ours = network.architecture();
+  const Architecture& theirs = beginning.model.network->architecture();
+  if (ours.description() != theirs.description()) {
+    throw ModelError(
+        fmt::format("--init: {} holds {}, but flags and data ask for {}; choose another file, or "
+                    "leave out --hidden, --batch-norm and --classes",
+                    beginning.file, theirs.description(), ours.description()));
+  }
+  copy_network(network.parameters, network.running, beginning.model.network->parameters,
+               beginning.model.network->running, 0);
+}
+
+// What a model file says of network `r`. One that was not trained any further keeps what it said.
+ModelInfo info_of(const TrainingResult& result, std::size_t r, ImageShape shape, const Json& config,
+                  const Settings& settings, const std::optional<Beginning>& beginning,
+                  const std::string& data_sha256) {
+  ModelInfo info;
+  const ReplicaResult& replica = result.replicas[r];
+  if (beginning && replica.best_step == 0) info = beginning->model.info;
+  if (info.training_config.empty()) {
+    info.training_config = training_text(config, replica.seed, settings.training.data_seed, data_sha256);
+  }
+  info.shape = shape;
+  info.test_accuracy = replica.test.accuracy;
+  return info;
 }
 
 }  // namespace
@@ -154,11 +208,14 @@ int train_command(const Arguments& arguments) {
     fmt::print("{}", options.help());
     return 0;
   }
-  if (!options.text("config").empty()) {
-    const std::string& file = options.text("config");
-    options.apply_config(read_json(file), file, config_keys());
-  }
+  const std::string& config_file = options.text("config");
+  const Json earlier = config_file.empty() ? Json::object() : read_json(config_file);
+  const std::optional<Beginning> beginning = read_beginning(options, earlier);
+  options.apply_config(earlier, config_file, config_keys());
   Settings settings = read_settings(options);
+  if (beginning && settings.replicas > 1) {
+    throw UsageError("--replicas: networks that all begin with that of --init stay equal; leave it out");
+  }
   const std::optional<int> threads_asked = read_threads(options);
   const at::Device device = choose_device(options.text("device"));
 
@@ -174,7 +231,13 @@ int train_command(const Arguments& arguments) {
   settings.training.prefetch = threads_asked != 1 && threads < processor_cores();
   Network network(architecture, settings.replicas, splits.train.targets.options(), settings.compat);
 
-  RunDirectory run(options.text("out"), options.on("overwrite"), config_json(options, settings));
+  Json config = config_json(options, settings);
+  if (beginning) {
+    begin_with(network, *beginning);
+    settings.training.initialise = false;
+    config["init"] = beginning->file;
+  }
+  RunDirectory run(options.text("out"), options.on("overwrite"), config);
   const BlasLibrary blas = blas_library();
   if (device.is_cpu() && blas.is_slow) {
     std::fputs("warning: matrix products run on a slow reference BLAS; `handgrad doctor` says what to do\n",
@@ -201,8 +264,13 @@ int train_command(const Arguments& arguments) {
                                    replicas.front().fault));
   }
   const ImageShape shape{dataset.rows(), dataset.columns()};
-  for (std::int64_t r = 0; r < settings.replicas; ++r) save_torchscript(run.model_path(r), network, r, shape);
-  run.write_json("summary.json", summary_json(result, architecture, dataset, device, threads));
+  const std::string data_sha256 = dataset.sha256();
+  for (std::int64_t r = 0; r < settings.replicas; ++r) {
+    const ModelInfo info =
+        info_of(result, static_cast<std::size_t>(r), shape, config, settings, beginning, data_sha256);
+    write_file(run.model_path(r), TorchScriptModel(model_of(network, r, info)).serialize());
+  }
+  run.write_json("summary.json", summary_json(result, architecture, dataset, data_sha256, device, threads));
   print_result(result, settings, run);
 
   if (const int signal = interruption()) return 128 + signal;

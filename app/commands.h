@@ -11,6 +11,7 @@ using Arguments = std::vector<std::string>;
 int train_command(const Arguments& arguments);
 int evaluate_command(const Arguments& arguments);
 int predict_command(const Arguments& arguments);
+int export_command(const Arguments& arguments);
 int sweep_command(const Arguments& arguments);
 int report_command(const Arguments& arguments);
 int gradcheck_command(const Arguments& arguments);

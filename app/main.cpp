@@ -28,6 +28,7 @@ constexpr Command commands[] = {
     {"train", app::train_command, "train networks and save the best parameters"},
     {"evaluate", app::evaluate_command, "measure a saved model on labelled images"},
     {"predict", app::predict_command, "classify images from IDX or PNG files"},
+    {"export", app::export_command, "write a trained network for other programs, checked by them"},
     {"sweep", app::sweep_command, "train a grid of experiments with many seeds, and test claims"},
     {"report", app::report_command, "write one HTML page about runs or sweeps"},
     {"gradcheck", app::gradcheck_command, "prove the gradients of a network against autograd"},

@@ -61,6 +61,10 @@ Options& Options::toggle(const std::string& name, const std::string& help) {
   return *this;
 }
 
+void Options::preset(const std::string& name, const std::string& default_value) {
+  if (!given(name)) values_[name] = default_value;
+}
+
 Options& Options::hide(const std::string& name) {
   flags_.erase(
       std::remove_if(flags_.begin(), flags_.end(), [&](const Flag& flag) { return flag.name == name; }),

@@ -20,15 +20,6 @@ std::string layer_name(std::size_t layer) {
   return fmt::format("layer {}", layer + 1);
 }
 
-// Log probabilities of all images, a part at a time.
-Tensor log_probabilities(const TorchScriptModel& model, const Tensor& pixels) {
-  std::vector<Tensor> parts;
-  for (const Tensor& part : pixels.split(evaluation_batch_size)) {
-    parts.push_back(model.log_probabilities(part));
-  }
-  return at::cat(parts);
-}
-
 }  // namespace
 
 Json weight_blocks(const std::vector<NamedModel>& models, ImageShape shape) {
@@ -102,7 +93,7 @@ Json evaluation_blocks(const NamedModel& model, const Dataset& dataset, const Ex
                        const std::vector<std::int64_t>& test_indices) {
   const Tensor labels = test.targets.argmax(1);
   const Metrics metrics =
-      compute_metrics(log_probabilities(*model.second, test.pixels), labels, most_mistakes);
+      compute_metrics(model.second->log_probabilities(test.pixels), labels, most_mistakes);
   Json blocks = Json::array();
 
   Json cells = Json::array();

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "dataset.h"
-#include "export.h"
 #include "report_blocks.h"
+#include "torchscript.h"
 
 namespace handgrad::app {
 

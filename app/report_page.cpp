@@ -1,24 +1,12 @@
 // Builds the page of a report from parts that the linker put into the executable.
 #include "report_page.h"
 
+#include "errors.h"
 #ifdef HANDGRAD_REPORTS
-#include <cstddef>
-#include <string_view>
+#include "embed.h"
 #endif
 
-#include "errors.h"
-
 #ifdef HANDGRAD_REPORTS
-
-// The assembler includes a file in no time, where the compiler would take seconds for a literal of its size.
-#define HANDGRAD_EMBED(name, path)                                        \
-  asm(".pushsection .rodata\n.global handgrad_" #name ", handgrad_" #name \
-      "_end\n"                                                            \
-      "handgrad_" #name ":\n.incbin \"" path "\"\nhandgrad_" #name        \
-      "_end:\n"                                                           \
-      ".popsection\n");                                                   \
-  extern "C" const char handgrad_##name[];                                \
-  extern "C" const char handgrad_##name##_end[]
 
 HANDGRAD_EMBED(page_html, HANDGRAD_PAGE_SOURCES "/page.html");
 HANDGRAD_EMBED(page_css, HANDGRAD_PAGE_SOURCES "/page.css");
@@ -32,10 +20,6 @@ namespace handgrad::app {
 #ifdef HANDGRAD_REPORTS
 
 namespace {
-
-std::string_view between(const char* begin, const char* end) {
-  return {begin, static_cast<std::size_t>(end - begin)};
-}
 
 // The same document without a `<`, which could end the script element that holds it. JSON has `<` only inside
 // strings, where the escape means the same.
@@ -54,10 +38,9 @@ std::string without_tags(const std::string& json) {
 
 // What stands for the mark of this name.
 std::string part(std::string_view name, const std::string& json) {
-  if (name == "page.css") return std::string(between(handgrad_page_css, handgrad_page_css_end));
-  if (name == "page.js") return std::string(between(handgrad_page_js, handgrad_page_js_end));
-  if (name == "libraries.js")
-    return std::string(between(handgrad_page_libraries, handgrad_page_libraries_end));
+  if (name == "page.css") return std::string(embedded_page_css());
+  if (name == "page.js") return std::string(embedded_page_js());
+  if (name == "libraries.js") return std::string(embedded_page_libraries());
   if (name == "report-data") return without_tags(json);
   throw Error("the frame of the report holds the unknown mark " + std::string(name));
 }
@@ -71,7 +54,7 @@ bool reports_available() {
 std::string report_page(const std::string& json) {
   constexpr std::string_view mark = "@@";
   // Only the frame is searched, so a part may hold whatever it likes.
-  std::string_view frame = between(handgrad_page_html, handgrad_page_html_end);
+  std::string_view frame = embedded_page_html();
   std::string page;
   for (;;) {
     const std::size_t begin = frame.find(mark);

@@ -1,4 +1,4 @@
-// A trained model as the user names it: a run directory, or a TorchScript file.
+// A trained model as the user names it: a run directory, or a model file.
 #pragma once
 
 #include <cstdint>
@@ -6,19 +6,27 @@
 #include <optional>
 #include <string>
 
-#include "export.h"
+#include "model_file.h"
 #include "options.h"
 #include "settings.h"
 
 namespace handgrad::app {
 
-struct SavedModel {
-  TorchScriptModel model;
+struct ModelPlace {
   std::filesystem::path file;
-  std::optional<DataSettings> trained_on;  // where `name` is a run directory
+  std::optional<DataSettings> trained_on;  // where a run directory was named
+  std::int64_t networks = 1;               // of that run
 };
 
-// `name`: a run directory or a TorchScript file. `replica`: which network of the run.
+// `name`: a run directory or a model file. `replica`: which network of the run. Throws UsageError,
+// ModelError.
+ModelPlace find_model(const std::string& name, std::int64_t replica);
+
+struct SavedModel {
+  ModelPlace place;
+  TorchScriptModel model;
+};
+
 SavedModel open_model(const std::string& name, std::int64_t replica);
 
 }  // namespace handgrad::app

@@ -277,6 +277,24 @@ Json config_json(const Options& options, const Settings& settings) {
           {"threads", options.text("threads")}};
 }
 
+std::string training_text(Json config, std::uint64_t seed, std::uint64_t data_seed,
+                          const std::string& data_sha256) {
+  // Of the machine, not of the network; the version is said elsewhere.
+  for (const char* key : {"version", "data", "device", "threads"}) config.erase(key);
+  config["replicas"] = 1;
+  config["seed"] = seed;
+  config["data_seed"] = data_seed;
+  config["data_sha256"] = data_sha256;
+  return to_text(config, -1);
+}
+
+std::string with_replicas(const std::string& training, std::int64_t replicas) {
+  Json config = Json::parse(training, nullptr, false);
+  if (!config.is_object()) return training;
+  config["replicas"] = replicas;
+  return to_text(config, -1);
+}
+
 const std::vector<std::string>& config_keys() {
   static const std::vector<std::string> keys = {
       "data",           "classes",    "split",        "validation_fraction",
@@ -285,7 +303,7 @@ const std::vector<std::string>& config_keys() {
       "learning_rate",  "optimizer",  "momentum",     "beta1",
       "beta2",          "adam_eps",   "weight_decay", "data_seed",
       "evaluate_every", "patience",   "min_delta",    "device",
-      "threads"};
+      "threads",        "init"};
   return keys;
 }
 

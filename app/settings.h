@@ -53,6 +53,14 @@ std::optional<int> read_threads(const Options& options);
 // What config.json holds: every setting under the name of its flag, with _ for -.
 Json config_json(const Options& options, const Settings& settings);
 
+// What a model file says of how its network was trained: the settings of `config` that decide about it, as
+// the solo run that gives the same network, and the SHA-256 of the data. JSON text.
+std::string training_text(Json config, std::uint64_t seed, std::uint64_t data_seed,
+                          const std::string& data_sha256);
+
+// The same for so many networks whose first is that one. "" of "".
+std::string with_replicas(const std::string& training, std::int64_t replicas);
+
 // The data source as config.json has it: found from any directory.
 std::string config_data(const Options& options);
 

@@ -119,6 +119,8 @@ class TemporaryFile {
 
   int close() { return file_.close(); }
 
+  const std::string& name() const { return name_; }
+
   int rename(const fs::path& target) {
     const int result = ::renameat(directory_, name_.c_str(), directory_, target.c_str());
     if (result == 0) name_.clear();
@@ -225,7 +227,7 @@ Bytes read_stream(std::istream& stream, const std::string& name) {
   return unpack(std::move(bytes), name);
 }
 
-void write_file(const fs::path& path, std::string_view contents) {
+void write_file(const fs::path& path, std::string_view contents, const FileCheck& check_file) {
   const auto fail = [&](std::string_view step, int error) {
     throw FileError(
         fmt::format("{}: cannot be written: {}: {}; any earlier contents are unchanged: check the path, its "
@@ -256,6 +258,7 @@ void write_file(const fs::path& path, std::string_view contents) {
   check(file.write(contents), "writing");
   check(file.flush(), "flushing to disk");
   check(file.close(), "closing");
+  if (check_file) check_file(parent / file.name());
   check(file.rename(target.filename()), "replacing the file");
   if (file.flush_directory() < 0) {
     const int flush_error = errno;

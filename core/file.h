@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <iosfwd>
 #include <string>
 #include <string_view>
@@ -31,8 +32,10 @@ Bytes unpack(Bytes bytes, const std::string& name, std::uint64_t limit = largest
 // Replaces `path` in one step: a reader sees the old contents or the new, never a part. Follows a symbolic
 // link and keeps the permissions of a file that exists. Does not replace what is not a regular file. Throws
 // FileError when anything fails. The old contents are then still there, unless the message says that only
-// their replacement could not be made durable.
-void write_file(const std::filesystem::path& path, std::string_view contents);
+// their replacement could not be made durable. `check`, where there is one, gets the name of the complete new
+// file before it takes its place; where it throws, the old contents stay and the new ones go.
+using FileCheck = std::function<void(const std::filesystem::path&)>;
+void write_file(const std::filesystem::path& path, std::string_view contents, const FileCheck& check = {});
 
 // `name` as messages show it: on one line, whatever bytes a file name holds.
 std::string printable(std::string_view name);

@@ -112,4 +112,21 @@ Metrics compute_metrics(const Tensor& log_probabilities, const Tensor& labels, s
   return metrics;
 }
 
+Agreement compare(const Tensor& expected, const Tensor& actual) {
+  const Tensor a = expected.to(at::kCPU, at::kDouble);
+  const Tensor b = actual.to(at::kCPU, at::kDouble);
+  const auto [best, classes] = a.topk(2, 1);
+  const Tensor changed = classes.select(1, 0).ne(b.argmax(1));
+  const Tensor margin = best.select(1, 0) - best.select(1, 1);
+  Agreement agreement;
+  agreement.largest_difference = (a - b).abs().max().item<double>();  // the largest of NaN and others is NaN
+  agreement.changed = changed.sum().item<std::int64_t>();
+  agreement.decided = changed.logical_and(margin.gt(largest_tie)).sum().item<std::int64_t>();
+  return agreement;
+}
+
+bool agrees(const Agreement& agreement) {
+  return agreement.largest_difference <= largest_agreed_difference && agreement.decided == 0;
+}
+
 }  // namespace handgrad

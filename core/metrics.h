@@ -48,4 +48,20 @@ struct Metrics {
 // Throws NumericError where there are none, or one is not finite.
 Metrics compute_metrics(const Tensor& log_probabilities, const Tensor& labels, std::size_t most_mistakes);
 
+// How far two classifiers that should be one differ on the same images.
+struct Agreement {
+  double largest_difference = 0;  // of a probability; NaN where one is no number
+  std::int64_t changed = 0;       // images whose class is another
+  std::int64_t decided = 0;       // of these, the ones whose two best classes were further apart than the tie
+};
+
+constexpr double largest_agreed_difference = 1e-5;
+constexpr double largest_tie = 2e-5;
+
+// expected, actual: probabilities [N,C].
+Agreement compare(const Tensor& expected, const Tensor& actual);
+
+// Differs by no more than rounding does.
+bool agrees(const Agreement& agreement);
+
 }  // namespace handgrad

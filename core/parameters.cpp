@@ -67,7 +67,7 @@ int64_t Architecture::parameter_count() const {
 std::string Architecture::description() const {
   std::string text = std::to_string(inputs);
   for (const int64_t width : hidden) text += fmt::format("-{}", width);
-  return text + fmt::format("-{}{}", classes, batch_norm ? " + batch norm" : "");
+  return text + fmt::format("-{}{}", classes, batch_norm && !hidden.empty() ? " + batch norm" : "");
 }
 
 void validate(const Architecture& architecture, int64_t replicas) {

@@ -28,7 +28,7 @@ struct Architecture {
   // Trainable numbers of one network.
   int64_t parameter_count() const;
 
-  // "784-20-7-5-10", with " + batch norm" where there is.
+  // "784-20-7-5-10", with " + batch norm" where there is any: it follows hidden layers.
   std::string description() const;
 };
 

@@ -72,7 +72,7 @@ class Training {
 
   TrainingResult run() {
     const Clock::time_point begin = Clock::now();
-    network_.initialise(options_.seeds);
+    if (options_.initialise) network_.initialise(options_.seeds);
     State checked(network_, stepper_.optimizer());
     const std::int64_t total = options_.epochs * stepper_.steps_per_epoch();
     const std::int64_t evaluation_steps = steps_between_evaluations();

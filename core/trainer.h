@@ -76,10 +76,10 @@ struct TrainingResult {
   std::map<std::int64_t, std::vector<ReplicaResult>> at_epoch;
 };
 
-// Initialises the networks, trains them on data.train and leaves each with its best parameters by validation
-// loss (the last ones where there is no validation set, or with delta_stop). A network whose loss leaves the
-// finite numbers stops, and disturbs no other. Deterministic: the same bits for the same arguments, device,
-// thread count and build. Throws what validate throws.
+// Initialises the networks, unless the options say otherwise, trains them on data.train and leaves each with
+// its best parameters by validation loss (the last ones where there is no validation set, or with
+// delta_stop). A network whose loss leaves the finite numbers stops, and disturbs no other. Deterministic:
+// the same bits for the same arguments, device, thread count and build. Throws what validate throws.
 TrainingResult train(Network& network, const Splits& data, const TrainingOptions& options,
                      TrainingObserver& observer);
 

@@ -5,13 +5,14 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 packages=(g++ cmake ninja-build ccache git ca-certificates curl libtorch-dev libcxxopts-dev libblis4-serial
-  libopenblas0-pthread zlib1g-dev libfmt-dev nlohmann-json3-dev libtomlplusplus-dev libboost-dev libpng-dev libssl-dev)
+  libopenblas0-pthread zlib1g-dev libfmt-dev nlohmann-json3-dev libtomlplusplus-dev libboost-dev libpng-dev libssl-dev
+  libonnx-dev libprotobuf-dev)
 # Of reports; an npm that did not come by apt does as well.
 command -v npm >/dev/null || packages+=(npm)
 case "${1-}" in
   "") ;;
   --tests)
-    packages+=(catch2 librapidcheck-dev python3 python3-torch python3-numpy clang-format clang-tidy shellcheck
+    packages+=(catch2 librapidcheck-dev python3 python3-torch python3-numpy python3-onnx clang-format clang-tidy shellcheck
       chromium fonts-dejavu-core)
     ;;
   *) fail "unknown argument '$1'; the only one is --tests" ;;

@@ -17,7 +17,7 @@ using nlohmann::json;
 TEST_CASE("help, version and wrong words") {
   const TemporaryDirectory directory;
   for (const char* arguments :
-       {"--help", "train --help", "evaluate --help", "predict --help", "doctor --help"}) {
+       {"--help", "train --help", "evaluate --help", "predict --help", "export --help", "doctor --help"}) {
     const Outcome outcome = run(directory, arguments);
     CAPTURE(arguments, outcome.error);
     CHECK(outcome.exit_code == 0);
@@ -257,7 +257,7 @@ TEST_CASE("evaluate and predict agree with the run") {
   check_refused(run(directory, "evaluate nowhere"), 1, "nowhere");
   check_refused(run(directory, "evaluate run --replica 2"), 1, "model-2.pt");
   check_refused(run(directory, "evaluate run/model.pt --data . --set train"), 2, "--set");
-  check_refused(run(directory, "evaluate train-images-idx3-ubyte --data ."), 1, "not a TorchScript file");
+  check_refused(run(directory, "evaluate train-images-idx3-ubyte --data ."), 1, "is no model file");
   check_refused(run(directory, "predict run t10k-labels-idx1-ubyte"), 1, "labels, not images");
   check_refused(run(directory, "predict run missing.png"), 1, "missing.png");
   check_refused(run(directory, "predict run"), 2, "name a model and at least one file");

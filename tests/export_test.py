@@ -1,76 +1,343 @@
-"""Loads a run's model.pt with Python's PyTorch alone: the accuracy must be exactly what `handgrad evaluate` says, the
-probabilities within 1e-5 of what `handgrad predict` says, and the parameters must fit nn.Sequential.
+"""Exports networks in every format and has other programs run them on the test images: each must give the classes that
+`handgrad evaluate` and `predict` give, and probabilities within 1e-5 of theirs. Files that Python wrote must be read back.
 
-Argument: the handgrad program. Exits 77, "skipped", where MNIST_DIR is not set."""
+Arguments: the handgrad program, a directory for what npm fetches. Data: MNIST_DIR, without which it exits 77, "skipped"."""
 
 import gzip
 import json
 import os
 import pathlib
+import re
+import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 
 import numpy
+import onnx
 import torch
 from torch import nn
 
-program = sys.argv[1]
+program = os.path.realpath(sys.argv[1])
+node_directory = pathlib.Path(sys.argv[2]).resolve()
+tests = pathlib.Path(__file__).resolve().parent
+readers = tests.parent / "app" / "readers"
 data = os.environ.get("MNIST_DIR")
 if not data:
     print("skipped: MNIST_DIR, the directory with the four MNIST files, is not set")
     sys.exit(77)
+data = os.path.realpath(data)
+torch.set_num_threads(1)
+
+
+def run(*command, **options):
+    result = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    assert result.returncode == 0, (command, result.returncode, result.stdout, result.stderr)
+    return result.stdout
 
 
 def handgrad(*arguments):
-    return subprocess.run([program, *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
+    return run(program, *arguments, env={**os.environ, "NODE_PATH": str(node_directory / "node_modules")})
 
 
-def read_idx(name, header):
-    path = pathlib.Path(data) / name
+def refused(part, *arguments):
+    """One line on stderr with this part, exit code 1."""
+    result = subprocess.run([program, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert result.returncode == 1 and result.stderr.count("\n") == 1 and part in result.stderr, (arguments, result)
+
+
+def read_idx(path, header):
     content = path.read_bytes() if path.exists() else gzip.open(f"{path}.gz").read()
-    return torch.from_numpy(numpy.frombuffer(content, numpy.uint8, offset=header).copy())
+    return numpy.frombuffer(content, numpy.uint8, offset=header)
 
 
-images = read_idx("t10k-images-idx3-ubyte", 16).view(-1, 1, 28, 28)
-labels = read_idx("t10k-labels-idx1-ubyte", 8)
-torch.set_num_threads(1)
+def write_idx(path, array):
+    header = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
+    path.write_bytes(header + array.astype(numpy.uint8).tobytes())
 
-for batch_norm in (False, True):
-    with tempfile.TemporaryDirectory() as directory:
-        run = f"{directory}/run"
-        flags = ["--batch-norm"] if batch_norm else []
-        handgrad("train", "--data", data, "--epochs", "2", "--out", run, *flags)
-        evaluation = json.loads(handgrad("evaluate", run, "--data", data, "--json"))
-        test_images = f"{directory}/images"
-        pathlib.Path(test_images).write_bytes(
-            bytes([0, 0, 8, 3]) + b"".join(n.to_bytes(4, "big") for n in (len(images), 28, 28)) + images.numpy().tobytes()
-        )
-        lines = handgrad("predict", run, test_images, "--json").splitlines()
-        ours = torch.tensor([json.loads(line)["probabilities"] for line in lines])
-        model = torch.jit.load(f"{run}/model.pt")
 
-    inputs = {
-        "uint8 [N,1,28,28]": images,
-        "uint8 [N,784]": images.flatten(1),
-        "float [N,1,28,28]": images.float() / 255,
-        "float64 [N,784]": images.flatten(1).double() / 255,
-    }
-    for name, pixels in inputs.items():
-        with torch.no_grad():
-            probabilities = model(pixels)
-        accuracy = (probabilities.argmax(1) == labels).double().mean().item()
-        difference = (probabilities - ours).abs().max().item()
-        print(f"batch norm {batch_norm}, {name}: accuracy {accuracy}, largest difference {difference:.1e}")
-        assert accuracy == evaluation["accuracy"], (accuracy, evaluation["accuracy"])
-        assert difference <= 1e-5, difference
+class Images:
+    """Test images, and their files as `predict` and the readers want them."""
 
-    layers = []
-    for fan_in, fan_out in ((784, 20), (20, 7), (7, 5)):
-        layers += [nn.Linear(fan_in, fan_out), nn.ReLU()] + ([nn.BatchNorm1d(fan_out)] if batch_norm else [])
-    sequential = nn.Sequential(*layers, nn.Linear(5, 10), nn.Softmax(1)).eval()
-    sequential.load_state_dict(model.state_dict())
+    def __init__(self, directory, data_directory, shape):
+        self.data = data_directory
+        self.shape = shape
+        self.bytes = read_idx(pathlib.Path(data_directory) / "t10k-images-idx3-ubyte", 16).reshape(-1, *shape)
+        self.labels = read_idx(pathlib.Path(data_directory) / "t10k-labels-idx1-ubyte", 8)
+        self.idx = directory / "images.idx"
+        self.raw = directory / "images.raw"
+        write_idx(self.idx, self.bytes)
+        self.raw.write_bytes(self.bytes.tobytes())
+
+    def predictions(self, model, *flags):
+        lines = handgrad("predict", model, self.idx, "--json", *flags).splitlines()
+        return numpy.array([json.loads(line)["probabilities"] for line in lines])
+
+
+def with_torchscript(file, images, output):
+    extra = {"metadata.json": ""}
+    model = torch.jit.load(str(file), _extra_files=extra)
+    metadata = json.loads(extra["metadata.json"])
+    assert metadata["test_accuracy"] == repr(model.test_accuracy), metadata
+    assert metadata["training_config"] == model.training_config and "learning_rate" in json.loads(model.training_config)
+    assert (model.rows, model.columns) == images.shape
+    pixels = torch.from_numpy(images.bytes.copy())
+    inputs = [pixels.unsqueeze(1), pixels.flatten(1), pixels.unsqueeze(1).float() / 255, pixels.flatten(1).double() / 255]
     with torch.no_grad():
-        difference = (sequential(images.flatten(1) / 255) - ours).abs().max().item()
+        results = [model(i) for i in inputs]
+    for other in results[1:]:
+        assert (other - results[0]).abs().max() <= 1e-5
+    results[0].numpy().astype("<f4").tofile(output)
+    return f"PyTorch {torch.__version__}"
+
+
+def with_python(model_format):
+    def read(file, images, output):
+        return run(sys.executable, readers / "read_model.py", model_format, file, images.raw, output, *images.shape)
+
+    return read
+
+
+def with_onnxruntime(file, images, output):
+    onnx.checker.check_model(str(file), full_check=True)
+    model = onnx.load(str(file))
+    assert [opset.version for opset in model.opset_import] == [13]
+    assert "test_accuracy" in {entry.key for entry in model.metadata_props}
+    script = (readers / "read_onnx.js").read_text()
+    return run("node", "-e", script, "--", file, images.raw, output, *images.shape, cwd=node_directory)
+
+
+def with_compiler(file, images, output):
+    strict = ["-Wall", "-Wextra", "-Werror", "-pedantic"]
+    with tempfile.TemporaryDirectory() as scratch:
+        command = [*strict, "-O2", f'-DHEADER="{file.resolve()}"', f"-DPREFIX={file.stem}", readers / "run_header.c", "-lm"]
+        run("gcc", "-std=c99", *command, "-o", f"{scratch}/run_header")
+        run(f"{scratch}/run_header", images.raw, output)
+        # It is C++ as well.
+        source = pathlib.Path(scratch) / "header.cpp"
+        source.write_text(f'#include "{file.resolve()}"\nint main() {{ return 0; }}\n')
+        run("g++", "-std=c++11", *strict, "-fsyntax-only", source)
+    return run("gcc", "--version").splitlines()[0]
+
+
+formats = {
+    "torchscript": (".pt", with_torchscript),
+    "state-dict": (".state_dict.pt", with_python("state-dict")),
+    "safetensors": (".safetensors", with_python("safetensors")),
+    "onnx": (".onnx", with_onnxruntime),
+    "c-header": (".h", with_compiler),
+}
+
+
+def check(name, run_directory, images, directory, model_format, flags, expected, labels_right):
+    ending, read = formats[model_format]
+    file = directory / f"exported{ending}"
+    said = handgrad("export", run_directory, "--format", model_format, "--output", file, "--verify", *flags)
+    assert re.search(r"read by .+\n.+ 0 changed classes", said), said
+    output = directory / "probabilities"
+    reader = read(file, images, output)
+    probabilities = numpy.fromfile(output, "<f4").reshape(expected.shape)
+    output.unlink()
+    difference = abs(probabilities - expected).max()
+    classes = probabilities.argmax(1)
+    print(f"{name}, {model_format} {' '.join(flags)}: largest difference {difference:.1e}; {reader.strip()}", flush=True)
     assert difference <= 1e-5, difference
+    assert (classes == expected.argmax(1)).all()
+    assert (classes == images.labels).sum() == labels_right, (classes == images.labels).sum()
+    return file
+
+
+def check_run(name, run_directory, images, directory, replica="0", batch_norm=False):
+    """Every format of one network, and of a network with batch norm also without it."""
+    expected = images.predictions(run_directory, "--replica", replica)
+    evaluation = json.loads(handgrad("evaluate", run_directory, "--replica", replica, "--data", images.data, "--json"))
+    right = round(evaluation["accuracy"] * evaluation["count"])
+    assert evaluation["count"] == len(images.labels)
+    for flags in [[], ["--fold-batch-norm"]] if batch_norm else [[]]:
+        for model_format in formats:
+            chosen = ["--replica", replica] if replica != "0" else []
+            file = check(name, run_directory, images, directory, model_format, [*chosen, *flags], expected, right)
+            if model_format in ("state-dict", "safetensors"):
+                again = json.loads(handgrad("evaluate", "--model", file, "--data", images.data, "--json"))
+                assert round(again["accuracy"] * again["count"]) == right, again
+
+
+def check_ensemble(name, run_directory, images, directory):
+    members = [images.predictions(run_directory, "--replica", r) for r in range(5)]
+    expected = numpy.mean(members, 0)
+    right = (expected.argmax(1) == images.labels).sum()
+    flags = ["--replica", "ensemble"]
+    file = check(name, run_directory, images, directory, "torchscript", flags, expected, right)
+    said = handgrad("export", run_directory, "--format", "torchscript", *flags, "--output", file)
+    mean = numpy.mean([(member.argmax(1) == images.labels).mean() for member in members])
+    gain = 100 * ((expected.argmax(1) == images.labels).mean() - mean)
+    print(f"{name}: {said.splitlines()[1].strip()}")
+    assert f"({gain:+.2f} points)" in said, (gain, said)
+
+
+def check_round_trip(run_directory, images, directory):
+    first, second = directory / "first.safetensors", directory / "second.safetensors"
+    handgrad("export", run_directory, "--format", "safetensors", "--output", first)
+    handgrad("train", "--init", first, "--data", images.data, "--epochs", "0", "--out", directory / "again")
+    handgrad("export", directory / "again", "--format", "safetensors", "--output", second)
+    assert first.read_bytes() == second.read_bytes()
+    shutil.rmtree(directory / "again")
+
+
+def python_model(batch_norm, dtype=torch.float32):
+    torch.manual_seed(3)
+    layers = []
+    for fan_in, fan_out in ((784, 20), (20, 7)):
+        layers += [nn.Linear(fan_in, fan_out), nn.ReLU()] + ([nn.BatchNorm1d(fan_out)] if batch_norm else [])
+    model = nn.Sequential(*layers, nn.Linear(7, 10)).to(dtype)
+    for layer in model:
+        if isinstance(layer, nn.BatchNorm1d):
+            nn.init.uniform_(layer.weight), nn.init.normal_(layer.bias)
+            layer.running_mean.normal_(), layer.running_var.uniform_(0.5, 2)
+    return model.eval()
+
+
+def save_safetensors(state, path):
+    """By the description of the format alone."""
+    header, body = {"__metadata__": {"written_by": "a test"}}, b""
+    names = {torch.float32: "F32", torch.float64: "F64", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}
+    for name, tensor in state.items():
+        values = tensor.contiguous().reshape(-1)
+        values = values.view(torch.int16) if tensor.dtype is torch.bfloat16 else values
+        content = values.numpy().tobytes()
+        offsets = [len(body), len(body) + len(content)]
+        header[name] = {"dtype": names[tensor.dtype], "shape": list(tensor.shape), "data_offsets": offsets}
+        body += content
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + body)
+
+
+def check_files_of_python(images, directory):
+    """State dicts and safetensors files that Python wrote are evaluated, and trained on."""
+    pixels = torch.from_numpy(images.bytes.reshape(len(images.labels), -1).copy())
+    cases = [(b, d) for b in (False, True) for d in (torch.float32, torch.float64, torch.bfloat16)]
+    for batch_norm, dtype in cases:
+        model = python_model(batch_norm, dtype)
+        with torch.no_grad():
+            # Read as float32, which holds every bfloat16 number.
+            expected = torch.softmax(model.to(torch.float32)(pixels.float() / 255), 1).numpy()
+        model = python_model(batch_norm, dtype)
+        state = model.state_dict()
+        shared = torch.cat([t.reshape(-1) for t in state.values() if t.is_floating_point()])
+        views, begin = {}, 0
+        for key, tensor in state.items():
+            if tensor.is_floating_point():
+                views[key] = shared[begin : begin + tensor.numel()].view(tensor.shape)
+                begin += tensor.numel()
+        columns_first = {key: tensor.t().contiguous().t() if tensor.dim() == 2 else tensor for key, tensor in state.items()}
+        files = {"plain": state, "one storage": views, "columns first": columns_first, "parameters": dict(model.named_parameters())}
+        if batch_norm:
+            del files["parameters"]  # has no running statistics
+        for kind, contents in files.items():
+            file = directory / "python.pt"
+            torch.save(contents, file)
+            difference = abs(images.predictions(file) - expected).max()
+            assert difference <= 1e-5, (batch_norm, dtype, kind, difference)
+        save_safetensors(state, directory / "python.safetensors")
+        assert abs(images.predictions(directory / "python.safetensors") - expected).max() <= 1e-5
+        print(f"written by Python, batch norm {batch_norm}, {dtype}: read", flush=True)
+    handgrad("train", "--init", directory / "python.pt", "--data", images.data, "--epochs", "0", "--out", directory / "init")
+    after = images.predictions(directory / "init")
+    assert abs(after - expected).max() <= 1e-5
+    config = json.loads((directory / "init" / "config.json").read_text())
+    assert config["hidden"] == "20,7" and config["batch_norm"] is True, config
+    # The settings of that run begin with the same file again.
+    handgrad("train", "--config", directory / "init" / "config.json", "--out", directory / "init-again")
+    assert (images.predictions(directory / "init-again") == after).all()
+    # One epoch from there is not one epoch from random weights, and is better than none.
+    handgrad("train", "--init", directory / "python.pt", "--data", images.data, "--epochs", "1", "--out", directory / "trained")
+    summary = json.loads((directory / "trained" / "summary.json").read_text())["replicas"][0]
+    assert summary["test"]["accuracy"] > (expected.argmax(1) == images.labels).mean() + 0.1, summary
+
+
+def check_hostile_files(images, directory):
+    marker = directory / "hostile"
+
+    class Hostile:
+        def __reduce__(self):
+            return os.system, (f"touch {marker}",)
+
+    file = directory / "hostile.pt"
+    torch.save({"0.weight": Hostile()}, file)
+    commands = [
+        ["evaluate", file, "--data", images.data],
+        ["predict", file, images.idx],
+        ["train", "--init", file, "--data", images.data, "--out", directory / "never"],
+        ["export", file, "--format", "onnx", "--output", directory / "never.onnx"],
+    ]
+    for command in commands:
+        refused("it names posix.system, which such a dict has no need of", *command)
+    assert not marker.exists()
+    for contents, part in (
+        ([torch.ones(3)], "what it holds is no dict"),
+        ({"model": python_model(False).state_dict()}, "the entry model is no tensor"),
+        (python_model(False), "torch.nn.modules.container.Sequential"),
+        (nn.Sequential(nn.Linear(784, 10), nn.BatchNorm1d(10)).state_dict(), "has no place for"),
+        ({"0.weight": torch.full((10, 784), torch.nan), "0.bias": torch.ones(10)}, "not finite"),
+        ({"0.weight": torch.ones(1).expand(10, 784), "0.bias": torch.ones(10)}, "beyond its storage"),
+        (nn.Sequential(nn.Linear(783, 10)).state_dict(), "takes 1 × 783 images"),
+    ):
+        torch.save(contents, file)
+        refused(part, "evaluate", file, "--data", images.data)
+    torch.save(python_model(False).state_dict(), file, _use_new_zipfile_serialization=False)
+    refused("is no model file", "evaluate", file, "--data", images.data)
+    torch.save(python_model(False).state_dict(), file)
+    refused("holds 784-20-7-10, but flags and data ask for 784-30-10", "train", "--init", file, "--data", images.data, "--hidden", "30")
+    whole = file.read_bytes()
+    for length in (10, 100, len(whole) // 2, len(whole) - 10):
+        file.write_bytes(whole[:length])
+        refused("damaged file of torch.save", "evaluate", file, "--data", images.data)
+    print("hostile and damaged files: refused", flush=True)
+
+
+def write_odd_data(directory):
+    """1,500 training and 700 test images of 9 × 11 pixels in 3 classes."""
+    generator = numpy.random.default_rng(5)
+    directory.mkdir()
+    for part, count in (("train", 1500), ("t10k", 700)):
+        labels = generator.integers(0, 3, count)
+        images = generator.integers(0, 200, (count, 9, 11))
+        for c in range(3):
+            images[labels == c, :, c * 3 : c * 3 + 3] += 55
+        write_idx(directory / f"{part}-images-idx3-ubyte", images)
+        write_idx(directory / f"{part}-labels-idx1-ubyte", labels)
+
+
+def install_onnxruntime():
+    node_directory.mkdir(parents=True, exist_ok=True)
+    for name in ("package.json", "package-lock.json", ".npmrc"):
+        shutil.copy(tests / "onnx" / name, node_directory)
+    run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", cwd=node_directory)
+
+
+install_onnxruntime()
+with tempfile.TemporaryDirectory() as scratch:
+    directory = pathlib.Path(scratch)
+    mnist = Images(directory, data, (28, 28))
+    for batch_norm in (False, True):
+        name = "batch norm" if batch_norm else "plain"
+        flags = ["--batch-norm"] if batch_norm else []
+        one, five = directory / "one", directory / "five"
+        handgrad("train", "--data", data, "--epochs", "2", "--out", one, "--overwrite", *flags)
+        check_run(f"{name}, one network", one, mnist, directory, batch_norm=batch_norm)
+        check_round_trip(one, mnist, directory)
+        handgrad("train", "--data", data, "--epochs", "2", "--replicas", "5", "--out", five, "--overwrite", *flags)
+        check_run(f"{name}, one of five", five, mnist, directory, replica="3", batch_norm=batch_norm)
+        check_ensemble(f"{name}, ensemble of five", five, mnist, directory)
+    check_files_of_python(mnist, directory)
+    check_hostile_files(mnist, directory)
+
+    write_odd_data(directory / "odd")
+    odd = Images(directory, directory / "odd", (9, 11))
+    for hidden in ("6", "none"):
+        handgrad("train", "--data", odd.data, "--hidden", hidden, "--epochs", "3", "--out", directory / "run", "--overwrite", "--batch-norm")
+        check_run(f"9 × 11 pixels, 3 classes, hidden {hidden}", directory / "run", odd, directory, batch_norm=hidden != "none")
+    handgrad("train", "--data", odd.data, "--hidden", "6", "--epochs", "3", "--replicas", "5", "--out", directory / "run", "--overwrite")
+    check_ensemble("9 × 11 pixels, 3 classes, ensemble", directory / "run", odd, directory)
 print("passed")

@@ -1,0 +1,491 @@
+// Model files: what is written is read back to the bit, and what is damaged or hostile is refused.
+#include "model_file.h"
+
+#include <fmt/format.h>
+
+#include <random>
+
+#include "c_header.h"
+#include "errors.h"
+#include "file.h"
+#include "metrics.h"
+#include "pickle.h"
+#include "random_model.h"
+#include "safetensors.h"
+#include "state_dict.h"
+#include "temporary_directory.h"
+#include "test.h"
+
+using namespace handgrad;
+using Catch::Contains;
+
+namespace {
+
+void check_same(const Model& actual, const Model& expected) {
+  const NamedTensors a = tensors_of(actual);
+  const NamedTensors b = tensors_of(expected);
+  REQUIRE(a.size() == b.size());
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    CAPTURE(a[i].first);
+    CHECK(a[i].first == b[i].first);
+    CHECK(torch::equal(a[i].second, b[i].second));
+  }
+  CHECK(metadata_of(actual) == metadata_of(expected));
+}
+
+std::string with_length(const std::string& header, std::uint64_t length, const std::string& data) {
+  std::string file;
+  for (int i = 0; i < 8; ++i) file += static_cast<char>(length >> (8 * i) & 0xff);
+  return file + header + data;
+}
+
+std::string safetensors(const std::string& header, const std::string& data) {
+  return with_length(header, header.size(), data);
+}
+
+std::map<std::string, Tensor> as_map(const NamedTensors& tensors) {
+  return {tensors.begin(), tensors.end()};
+}
+
+// A file with one byte, or a run of bytes, set to anything, or cut short.
+std::string damaged(std::string file, std::mt19937& random) {
+  const auto below = [&](std::size_t n) {
+    return std::uniform_int_distribution<std::size_t>(0, n - 1)(random);
+  };
+  switch (below(4)) {
+    case 0:
+      file.resize(below(file.size()));
+      break;
+    case 1:
+      file.insert(below(file.size()), 1 + below(8), static_cast<char>(below(256)));
+      break;
+    default:
+      for (std::size_t i = 0, count = 1 + below(4); i < count; ++i) {
+        file[below(file.size())] = static_cast<char>(below(256));
+      }
+  }
+  return file;
+}
+
+// Runs `parse` on `count` damaged copies: each is read or refused, and nothing else happens.
+template <typename Parse>
+void check_damaged(const std::string& good, int count, const Parse& parse) {
+  std::mt19937 random(7);  // NOLINT: the same every time
+  int refused = 0;
+  for (int i = 0; i < count; ++i) {
+    const std::string file = damaged(good, random);
+    try {
+      parse(file);
+    } catch (const ModelError&) {
+      ++refused;
+    }
+  }
+  CHECK(refused > count / 10);
+}
+
+}  // namespace
+
+TEST_CASE("every readable format gives back the same tensors and metadata", "[export]") {
+  const bool batch_norm = GENERATE(false, true);
+  const auto hidden = GENERATE(std::vector<int64_t>{9, 4}, std::vector<int64_t>{});
+  const TemporaryDirectory directory;
+  const Model model = random_model({35, hidden, 3, batch_norm}, {7, 5});
+  const auto path = directory.path() / "model";
+  for (const std::string& file :
+       {to_safetensors(model), to_state_dict(model), TorchScriptModel(model).serialize()}) {
+    write_file(path, file);
+    check_same(load_model(path), model);
+    const Tensor bytes = torch::randint(256, {9, 35}, torch::kByte);
+    CHECK(torch::allclose(load_classifier(path).log_probabilities(bytes).exp(), probabilities(model, bytes),
+                          1e-5, 1e-6));
+  }
+}
+
+TEST_CASE("what is not known of a model is not claimed", "[export]") {
+  const TemporaryDirectory directory;
+  Model model = random_model({35, {4}, 3, false}, {7, 5});
+  model.info = {{1, 35}, "", std::nullopt, false};
+  const Metadata metadata = metadata_of(model);
+  CHECK(metadata.count("training_config") + metadata.count("test_accuracy") +
+            metadata.count("batch_norm_folded") ==
+        0);
+  const auto path = directory.path() / "model";
+  write_file(path, TorchScriptModel(model).serialize());
+  check_same(load_model(path), model);
+  // A flat vector is any image with as many pixels.
+  CHECK(model.info.shape.takes({7, 5}));
+  CHECK_FALSE(model.info.shape.takes({7, 6}));
+  CHECK_FALSE(ImageShape{7, 5}.takes({5, 7}));
+}
+
+TEST_CASE("batch norm folds into the next layer", "[export]") {
+  const auto hidden = GENERATE(std::vector<int64_t>{9, 4, 6}, std::vector<int64_t>{5});
+  const Model model = random_model({35, hidden, 3, true}, {7, 5}, 2);
+  const Model folded = fold_batch_norm(model);
+  CHECK_FALSE(folded.network->architecture().batch_norm);
+  CHECK(folded.info.batch_norm_folded);
+  const Tensor bytes = torch::randint(256, {50, 35}, torch::kByte);
+  CHECK((probabilities(folded, bytes) - probabilities(model, bytes)).abs().max().item<float>() < 5e-6);
+  // Without the fold it is another function.
+  Model unfolded = random_model({35, hidden, 3, false}, {7, 5}, 2);
+  for (std::size_t l = 0; l < hidden.size() + 1; ++l) {
+    unfolded.network->parameters.weight[l].copy_(model.network->parameters.weight[l]);
+    unfolded.network->parameters.bias[l].copy_(model.network->parameters.bias[l]);
+  }
+  CHECK((probabilities(unfolded, bytes) - probabilities(model, bytes)).abs().max().item<float>() > 1e-2);
+}
+
+TEST_CASE("two files agree only within rounding, and NaN never does", "[export]") {
+  const Tensor expected = torch::tensor({0.5, 0.3, 0.2, 0.40001, 0.4, 0.19999}).view({2, 3});
+  const auto after = [&](int64_t row, int64_t column, double change) {
+    Tensor actual = expected.clone();
+    actual[row][column] += change;
+    return compare(expected, actual);
+  };
+  CHECK(agrees(compare(expected, expected)));
+  CHECK(agrees(after(0, 1, 9e-6)));
+  CHECK_FALSE(agrees(after(0, 1, 1.2e-5)));
+  CHECK_FALSE(agrees(after(0, 1, std::nan(""))));
+  // The second image's two best are closer than a tie may be.
+  const Agreement tie = after(1, 1, 1.1e-5 - 1e-6 + 1e-7);
+  CHECK(tie.changed == 1);
+  CHECK(tie.decided == 0);
+  const Agreement clear = after(0, 1, 0.3);
+  CHECK(clear.changed == 1);
+  CHECK(clear.decided == 1);
+  CHECK(clear.largest_difference == Approx(0.3));
+  CHECK_FALSE(agrees({0, 1, 1}));
+}
+
+TEST_CASE("only the tensors of the equal nn.Sequential are a network", "[export]") {
+  const NamedTensors plain = tensors_of(random_model({6, {5, 4}, 3, false}, {2, 3}));
+  const NamedTensors normal = tensors_of(random_model({6, {5, 4}, 3, true}, {2, 3}));
+  const auto refused = [](std::map<std::string, Tensor> tensors, const std::string& part) {
+    CHECK_THROWS_AS(model_from_tensors("file", tensors), ModelError);
+    CHECK_THROWS_WITH(model_from_tensors("file", tensors), Contains(part) && Catch::StartsWith("file: "));
+  };
+  auto tensors = as_map(plain);
+  SECTION("as they are, in other types, with a counter that changes nothing") {
+    CHECK(model_from_tensors("file", tensors).network->architecture().description() == "6-5-4-3");
+    for (auto& [name, tensor] : tensors) tensor = tensor.to(at::kDouble);
+    CHECK(torch::equal(tensors_of(model_from_tensors("file", tensors))[0].second, plain[0].second));
+    tensors = as_map(normal);
+    tensors["2.num_batches_tracked"] = torch::tensor(7);
+    CHECK(model_from_tensors("file", tensors).network->architecture().batch_norm);
+  }
+  SECTION("nothing") {
+    refused({}, "has no matrix 0.weight");
+  }
+  SECTION("a layer elsewhere: behind nn.Flatten") {
+    std::map<std::string, Tensor> moved;
+    for (const auto& [name, tensor] : plain)
+      moved[std::to_string(name[0] - '0' + 1) + name.substr(1)] = tensor;
+    refused(moved, "has 1.weight");
+  }
+  SECTION("two layers without ReLU between them") {
+    refused({{"0.weight", torch::ones({5, 6})},
+             {"0.bias", torch::ones({5})},
+             {"1.weight", torch::ones({3, 5})},
+             {"1.bias", torch::ones({3})}},
+            "has 0.weight");
+  }
+  SECTION("batch norm before ReLU is another function") {
+    auto before = as_map(normal);
+    for (const char* leaf : {"weight", "bias", "running_mean", "running_var"}) {
+      before[std::string("1.") + leaf] = before.at(std::string("2.") + leaf);
+      before.erase(std::string("2.") + leaf);
+    }
+    refused(before, "has no 2.weight");
+  }
+  SECTION("dropout in place of batch norm") {
+    refused({{"0.weight", torch::ones({5, 6})},
+             {"0.bias", torch::ones({5})},
+             {"3.weight", torch::ones({3, 5})},
+             {"3.bias", torch::ones({3})}},
+            "has no 2.weight");
+  }
+  SECTION("one missing") {
+    tensors.erase("2.bias");
+    refused(tensors, "has no 2.bias");
+  }
+  SECTION("one too many") {
+    tensors["scale"] = torch::ones({3});
+    refused(tensors, "has scale, which 6-5-4-3 has no place for");
+  }
+  SECTION("a layer that does not fit the one before") {
+    tensors["2.weight"] = torch::ones({4, 6});
+    refused(tensors, "2.weight is 4 × 6, but 4 × 5 is what");
+  }
+  SECTION("a bias of another size") {
+    tensors["2.bias"] = torch::ones({5});
+    refused(tensors, "2.bias is 5, but 4");
+  }
+  SECTION("too wide") {
+    refused({{"0.weight", torch::ones({70000, 1})}, {"0.bias", torch::ones({70000})}},
+            "layer 1 has 70000 units");
+  }
+  SECTION("not a number, and not one in float32") {
+    tensors["2.weight"] = tensors["2.weight"].clone();
+    tensors["2.weight"][3][1] = std::nan("");
+    refused(tensors, "2.weight holds a number that is not finite");
+    tensors["2.weight"] = torch::full({4, 5}, 1e300, at::kDouble);
+    refused(tensors, "2.weight holds a number that is not finite");
+  }
+  SECTION("a negative variance") {
+    auto negative = as_map(normal);
+    negative["5.running_var"] = torch::full({4}, -1.0);
+    refused(negative, "5.running_var holds a negative variance");
+  }
+  SECTION("whole numbers") {
+    tensors["2.weight"] = torch::ones({4, 5}, at::kLong);
+    refused(tensors, "2.weight holds no floating-point numbers");
+  }
+}
+
+TEST_CASE("metadata that contradicts the network is refused", "[export]") {
+  CHECK(info_from("file", {}, 35).shape.columns == 35);
+  CHECK(info_from("file", {{"rows", "7"}, {"columns", "5"}, {"test_accuracy", "0.5"}}, 35).test_accuracy ==
+        0.5);
+  for (const Metadata& metadata :
+       {Metadata{{"rows", "7"}, {"columns", "6"}}, Metadata{{"rows", "-7"}, {"columns", "-5"}},
+        Metadata{{"rows", "9223372036854775807"}, {"columns", "35"}}, Metadata{{"rows", "7x"}},
+        Metadata{{"test_accuracy", "1.5"}}, Metadata{{"test_accuracy", "nan"}}}) {
+    CHECK_THROWS_AS(info_from("file", metadata, 35), ModelError);
+  }
+}
+
+TEST_CASE("safetensors: damaged and hostile files are refused", "[export]") {
+  const std::string four = std::string(16, '\0');
+  const auto entry = [](const std::string& shape, const std::string& offsets,
+                        const std::string& dtype = "F32") {
+    return R"({"w":{"dtype":")" + dtype + R"(","shape":)" + shape + R"(,"data_offsets":)" + offsets + "}}";
+  };
+  REQUIRE(parse_safetensors(safetensors(entry("[2,2]", "[0,16]"), four), "file").tensors.size() == 1);
+  REQUIRE(parse_safetensors(safetensors(R"({"__metadata__":{"a":"b"}})", ""), "file").metadata.at("a") ==
+          "b");
+  const auto [file, part] = GENERATE_COPY(table<std::string, std::string>({
+      {"", "shorter than the eight bytes"},
+      {"1234567", "shorter than the eight bytes"},
+      {with_length("{}", 3, ""), "header would be 3 bytes long, but 2 follow"},
+      {with_length("{}", ~std::uint64_t{0}, ""), "header would be 18446744073709551615 bytes"},
+      {with_length("{}", std::uint64_t{1} << 40, ""), "header would be"},
+      {safetensors("[]", ""), "no JSON object"},
+      {safetensors("{", ""), "no JSON object"},
+      {safetensors("\xff\xff", ""), "no JSON object"},
+      {safetensors(std::string(100000, '['), ""), "no JSON object"},
+      {safetensors(R"({"a":1,"a":2})", ""), "the name a twice"},
+      {safetensors(R"({"__metadata__":[]})", ""), "metadata is no JSON object"},
+      {safetensors(R"({"__metadata__":{"a":1}})", ""), "metadata a is no text"},
+      {safetensors(R"({"w":1})", ""), "w is not described"},
+      {safetensors(R"({"w":{"dtype":"F32","shape":[4]}})", four), "w is not described"},
+      {safetensors(entry("4", "[0,16]"), four), "w is not described"},
+      {safetensors(entry("[4]", "[0]"), four), "w is not described"},
+      {safetensors(entry("[4]", "[0,16]", "F33"), four), "unknown type F33"},
+      {safetensors(entry("[-4]", "[0,16]"), four), "no whole number"},
+      {safetensors(entry("[4.0]", "[0,16]"), four), "no whole number"},
+      {safetensors(entry("[1e3]", "[0,16]"), four), "no whole number"},
+      {safetensors(entry("[18446744073709551615]", "[0,16]"), four), "no whole number"},
+      {safetensors(entry("[4294967296,4294967296]", "[0,0]"), ""), "not what its shape needs"},
+      {safetensors(entry("[4611686018427387904]", "[0,0]"), ""), "not what its shape needs"},
+      {safetensors(entry("[3]", "[0,16]"), four), "not what its shape needs"},
+      {safetensors(entry("[4]", "[0,17]"), four), "but 16 are there"},
+      {safetensors(entry("[4]", "[16,0]"), four), "would lie from 16 to 0"},
+      {safetensors(entry("[4]", "[9223372036854775792,9223372036854775807]"), four), "would lie from"},
+      {safetensors(entry("[3]", "[4,16]"), four), "begin at 4, but those before end at 0"},
+      {safetensors(entry("[3]", "[0,12]"), four), "12 bytes belong to tensors, but 16 are there"},
+      {safetensors(R"({"v":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
+                   R"("w":{"dtype":"F32","shape":[3],"data_offsets":[4,16]}})",
+                   four),
+       "the bytes of w begin at 4, but those before end at 8"},
+  }));
+  CAPTURE(part);
+  CHECK_THROWS_AS(parse_safetensors(file, "file"), ModelError);
+  CHECK_THROWS_WITH(parse_safetensors(file, "file"), Contains(part) && Catch::StartsWith("file: "));
+}
+
+TEST_CASE("safetensors: every mixture of types can be written and read", "[export]") {
+  const std::string bytes(24, '\x01');
+  const std::string_view view = bytes;
+  const Safetensors contents = {{{"key", "value \"with\" quotes"}},
+                                {{"a", "U8", {3}, view.substr(0, 3)},
+                                 {"b", "F64", {}, view.substr(0, 8)},
+                                 {"c", "F32", {2, 3}, view},
+                                 {"d", "F32", {0, 3}, view.substr(0, 0)}}};
+  const std::string file = serialize_safetensors(contents);
+  const Safetensors again = parse_safetensors(file, "file");
+  CHECK(again.metadata == contents.metadata);
+  REQUIRE(again.tensors.size() == 4);
+  for (const StoredTensor& tensor : again.tensors) {
+    const auto place = static_cast<std::size_t>(tensor.bytes.data() - file.data());
+    if (tensor.dtype == "F64") CHECK(place % 8 == 0);
+    if (tensor.dtype == "F32") CHECK(place % 4 == 0);
+  }
+  CHECK_THROWS_AS(serialize_safetensors({{}, {{"a", "F32", {3}, view.substr(0, 11)}}}), ModelError);
+}
+
+TEST_CASE("pickles: only a dict of tensors is read, and nothing is called", "[export]") {
+  const std::string begin = "\x80\x02";
+  const auto text = [](const std::string& value) {
+    std::string bytes = "X";
+    for (int i = 0; i < 4; ++i) bytes += static_cast<char>(value.size() >> (8 * i) & 0xff);
+    return bytes + value;
+  };
+  const std::string storage =
+      "(" + text("storage") + "ctorch\nFloatStorage\n" + text("0") + text("cpu") + "K\x06tQ";
+  const std::string hooks = "ccollections\nOrderedDict\n)R";
+  const auto tensor = [&](const std::string& offset, const std::string& shape, const std::string& stride) {
+    return "ctorch._utils\n_rebuild_tensor_v2\n(" + storage + offset + shape + stride + "\x89" + hooks + "tR";
+  };
+  const auto dict = [&](const std::string& value) { return begin + "}(" + text("0.bias") + value + "u."; };
+  const auto good = unpickle_tensors(dict(tensor(std::string("K\0", 2), "K\x06\x85", "K\x01\x85")), "file");
+  REQUIRE(good.size() == 1);
+  CHECK(good[0].name == "0.bias");
+  CHECK(good[0].shape == std::vector<std::int64_t>{6});
+
+  const std::string zero("K\0", 2);
+  const auto [pickle, part] = GENERATE_COPY(table<std::string, std::string>({
+      {"", "ends too early"},
+      {begin, "ends too early"},
+      {begin + ".", "too little on the stack"},
+      {begin + "N.", "no dict"},
+      {begin + "]N.", "no dict"},
+      {begin + "(.", "too little on the stack"},
+      {begin + "t.", "no mark"},
+      {begin + "h\x05.", "was not made"},
+      {std::string("\x80\x01}.", 4), "protocol 1"},
+      {begin + "X\xff\xff\xff\xff" + "abc.", "ends too early"},
+      {begin + "\x8a\x09" + "123456789.", "more than 64 bits"},
+      {begin + "cos\nsystem\n" + text("touch hostile") + "\x85R.", "it names os.system"},
+      {begin + "cbuiltins\neval\n" + text("1") + "\x85R.", "it names builtins.eval"},
+      {begin + "ctorch.hub\nStorage\n.", "it names torch.hub.Storage"},
+      {begin + "ctorch\nload\n.", "it names torch.load"},
+      {begin + "\x8c\x02os\x8c\x06system\x93.", "operation 0x8c"},
+      {begin + "ctorch\nFloatStorage\n)R.", "it calls FloatStorage"},
+      {begin + "N)R.", "calls what is no function"},
+      {begin + "}(K\x01Nu.", "a key of the dict is no text"},
+      {dict("N"), "the entry 0.bias is no tensor"},
+      {dict("}"), "the entry 0.bias is no tensor"},
+      {dict(storage), "the entry 0.bias is no tensor"},
+      {begin + "}(" + text("0.bias") + "u.", "what cannot take them"},
+      {dict(tensor(zero, "K\x07\x85", "K\x01\x85")), "beyond its storage"},
+      {dict(tensor("K\x01", "K\x06\x85", "K\x01\x85")), "beyond its storage"},
+      {dict(tensor("J\xff\xff\xff\xff", "K\x06\x85", "K\x01\x85")), "beyond its storage"},
+      {dict(tensor(zero, "K\x06\x85", "K\x02\x85")), "beyond its storage"},
+      {dict(tensor(zero, "K\x07\x85", zero + "\x85")), "beyond its storage"},
+      {dict(tensor(zero, "K\x06\x85", "J\xff\xff\xff\xff\x85")), "beyond its storage"},
+      {dict(tensor(zero, "K\x06\x85", ")")), "beyond its storage"},
+      {dict(tensor(zero, zero + "\x85", "K\x01\x85")), "beyond its storage"},
+      {dict(tensor(zero, "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f\x85",
+                   "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f\x85")),
+       "beyond its storage"},
+      {dict(tensor(zero, "(K\x01K\x01K\x01K\x01K\x01K\x01K\x01K\x01K\x01t", "K\x01\x85")),
+       "more than 8 axes"},
+      {dict(tensor(zero, "N\x85", "K\x01\x85")), "not made of what tensors"},
+      {dict("ctorch._utils\n_rebuild_tensor_v2\n)R"), "not made of what tensors"},
+      {begin + "}q" + zero.substr(1) + "(" + text("a") + "h" + zero.substr(1) + "u.",
+       "the entry a is no tensor"},
+      {begin + std::string(200000, ')') + std::string(200000, '\x85') + ".", "no dict"},
+      {begin + std::string(200000, '(') + ".", "too little on the stack"},
+  }));
+  CAPTURE(part);
+  CHECK_THROWS_AS(unpickle_tensors(pickle, "file"), ModelError);
+  CHECK_THROWS_WITH(unpickle_tensors(pickle, "file"), Contains(part) && Catch::StartsWith("file: "));
+}
+
+TEST_CASE("a pickle of large counts and many tensors is read back", "[export]") {
+  std::vector<PickledTensor> tensors;
+  for (int i = 0; i < 300; ++i) {
+    tensors.push_back({fmt::format("{:03}.weight", i),
+                       "DoubleStorage",
+                       std::to_string(i),
+                       5000000000,
+                       7,
+                       {2, 1000000000},
+                       {2000000000, 2}});
+  }
+  const auto again = unpickle_tensors(pickle_tensors(tensors), "file");
+  REQUIRE(again.size() == tensors.size());
+  for (std::size_t i = 0; i < again.size(); ++i) {
+    CHECK(again[i].name == tensors[i].name);
+    CHECK(again[i].storage == tensors[i].storage);
+    CHECK(again[i].storage_size == 5000000000);
+    CHECK(again[i].offset == 7);
+    CHECK(again[i].shape == tensors[i].shape);
+    CHECK(again[i].stride == tensors[i].stride);
+  }
+}
+
+TEST_CASE("thousands of damaged files are read or refused", "[export]") {
+  const Model model = random_model({12, {5, 4}, 3, true}, {4, 3});
+  const std::string of_safetensors = to_safetensors(model);
+  check_damaged(of_safetensors.substr(0, of_safetensors.find('}') + 200), 3000,
+                [](const std::string& file) { parse_safetensors(file, "file"); });
+  std::vector<PickledTensor> pickled;
+  for (const auto& [name, tensor] : tensors_of(model)) {
+    pickled.push_back(
+        {name, "FloatStorage", "0", tensor.numel(), 0, tensor.sizes().vec(), tensor.strides().vec()});
+  }
+  check_damaged(pickle_tensors(pickled), 10000,
+                [](const std::string& file) { unpickle_tensors(file, "file"); });
+  check_damaged(to_state_dict(model), 500, [](const std::string& file) { parse_state_dict(file, "file"); });
+}
+
+TEST_CASE("files of other kinds are refused by name", "[export]") {
+  const TemporaryDirectory directory;
+  const auto path = directory.path() / "model";
+  const auto refused = [&](const std::string& contents, const std::string& part) {
+    write_file(path, contents);
+    CHECK_THROWS_AS(load_model(path), ModelError);
+    CHECK_THROWS_WITH(load_model(path), Contains(part));
+    CHECK_THROWS_WITH(load_classifier(path), Contains(part));
+  };
+  CHECK_THROWS_AS(load_model(path), FileError);
+  refused("", "is no model file");
+  refused("\x80\x02\x8a\x0al\xfc\x9c", "is no model file");  // torch.save before version 1.6
+  refused("PK\x03\x04 and no more", "damaged file of torch.save");
+  torch::save(torch::ones({3}), path.string());
+  CHECK_THROWS_AS(load_model(path), ModelError);
+  const std::string good = to_state_dict(random_model({6, {}, 3, false}, {2, 3}));
+  refused(good.substr(0, good.size() / 2), "damaged file of torch.save");
+}
+
+TEST_CASE("a file that its check refuses does not take the old one's place", "[export]") {
+  const TemporaryDirectory directory;
+  const auto path = directory.path() / "file";
+  write_file(path, "old");
+  const auto check = [&](const std::filesystem::path& written) {
+    const Bytes bytes = read_file(written);
+    CHECK(std::string(bytes.begin(), bytes.end()) == "new");
+    throw ModelError("no");
+  };
+  CHECK_THROWS_AS(write_file(path, "new", check), ModelError);
+  CHECK(read_file(path) == Bytes{'o', 'l', 'd'});
+  CHECK(std::distance(std::filesystem::directory_iterator(directory.path()), {}) == 1);
+  write_file(path, "newer", [](const auto& /*path*/) {});
+  CHECK(read_file(path).size() == 5);
+}
+
+TEST_CASE("a C header has names of its own, exact numbers and comments that end where they should",
+          "[export]") {
+  CHECK(c_prefix("dir/digits.h") == "digits");
+  CHECK(c_prefix("my-model 2.h") == "my_model_2");
+  CHECK(c_prefix("2x.h") == "model2x");
+  CHECK(c_prefix("_a.h") == "model_a");
+  CHECK(c_prefix("zähler.h") == "z__hler");
+  Model model = random_model({2, {}, 2, false}, {1, 2});
+  const auto value = [&](float number) {
+    model.network->parameters.weight[0].fill_(number);
+    const std::string text = to_c_header(model, "p");
+    const std::size_t begin = text.find("= {", text.find("p_0_weight[4]")) + 3;
+    return text.substr(begin, text.find(',', begin) - begin);
+  };
+  CHECK_THAT(value(1), Catch::EndsWith(" 1.0f"));
+  CHECK_THAT(value(-0.1F), Catch::EndsWith(" -0.1f"));
+  CHECK_THAT(value(1e-30F), Catch::EndsWith(" 1e-30f"));
+  for (const float number : {1.0F / 3, 16777217.0F, 1.17549435e-38F, 3.40282347e38F}) {
+    CHECK(std::stof(value(number)) == number);
+  }
+  model.info.training_config = "/* */ @_ #";
+  const std::string text = to_c_header(model, "p");
+  CHECK_THAT(text, Contains("training_config: / * * / @_ #\n"));
+}
