@@ -66,10 +66,9 @@ void print(const Metrics& metrics, const LabelledImages& images) {
 int evaluate_command(const Arguments& arguments) {
   Options options(
       "evaluate",
-      "measures a saved model on labelled images: a run directory, a safetensors file, a state dict of "
-      "torch.save or a TorchScript file. A TorchScript file is a program: evaluate only those that you "
-      "trust. "
-      "Nothing in the other files is run",
+      "measures a saved model on labelled images: a run directory, a safetensors file, a\n"
+      "state dict of torch.save or a TorchScript file. A TorchScript file is a program: evaluate only\n"
+      "those that you trust. Nothing in the other files is run",
       "MODEL");
   options.value("model", "", "FILE", "the same as MODEL")
       .value("set", "test", "NAME", "test, validation or train; a single file has only test")

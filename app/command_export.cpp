@@ -92,6 +92,9 @@ Source read_source(const Request& request) {
   if (!request.ensemble) {
     source.networks.push_back(load_model(source.place.file));
   } else {
+    if (!source.place.trained_on) {
+      throw ModelError(fmt::format("{}: is no run directory, from which an ensemble is made", request.model));
+    }
     if (source.place.networks < 2) {
       throw ModelError(fmt::format("{}: has one network; an ensemble needs a run with --replicas 2 or more",
                                    request.model));

@@ -82,11 +82,11 @@ TEST_CASE("what cannot be exported is refused, and nothing is written") {
           "missing/model.safetensors: cannot be written");
   refused("run --format safetensors --output data", "data: cannot be written");
   refused("data/t10k-labels-idx1-ubyte --format onnx", "is no model file");
+  refused("missing --format torchscript --replica ensemble", "missing: is no run directory");
   CHECK(written(directory).empty());
   CHECK(run(directory, "export run --format safetensors --fold-batch-norm").exit_code == 0);
   refused("model.safetensors --format onnx --fold-batch-norm", "has no batch norm to fold");
-  refused("model.safetensors --format torchscript --replica ensemble",
-          "an ensemble needs a run with --replicas");
+  refused("model.safetensors --format torchscript --replica ensemble", "is no run directory, from which");
 }
 
 TEST_CASE("export writes where it says, under names of its own") {
