@@ -1,6 +1,7 @@
 // Model files: what is written is read back to the bit, and what is damaged or hostile is refused.
 #include "model_file.h"
 
+#include <caffe2/serialize/inline_container.h>
 #include <fmt/format.h>
 
 #include <random>
@@ -146,6 +147,7 @@ TEST_CASE("two files agree only within rounding, and NaN never does", "[export]"
   CHECK(agrees(after(0, 1, 9e-6)));
   CHECK_FALSE(agrees(after(0, 1, 1.2e-5)));
   CHECK_FALSE(agrees(after(0, 1, std::nan(""))));
+  CHECK_FALSE(agrees(after(0, 0, std::nan(""))));  // which leaves the class as it is
   // The second image's two best are closer than a tie may be.
   const Agreement tie = after(1, 1, 1.1e-5 - 1e-6 + 1e-7);
   CHECK(tie.changed == 1);
@@ -428,6 +430,33 @@ TEST_CASE("thousands of damaged files are read or refused", "[export]") {
   check_damaged(pickle_tensors(pickled), 10000,
                 [](const std::string& file) { unpickle_tensors(file, "file"); });
   check_damaged(to_state_dict(model), 500, [](const std::string& file) { parse_state_dict(file, "file"); });
+}
+
+TEST_CASE("a state dict whose bytes are not those of its pickle is refused", "[export]") {
+  const auto archive = [](std::int64_t claimed, std::size_t bytes, const std::string& record) {
+    std::string file;
+    caffe2::serialize::PyTorchStreamWriter writer([&](const void* data, std::size_t size) {
+      file.append(static_cast<const char*>(data), size);
+      return size;
+    });
+    std::vector<PickledTensor> tensors = {{"0.weight", "FloatStorage", "0", claimed, 0, {3, 2}, {2, 1}},
+                                          {"0.bias", "FloatStorage", "0", claimed, claimed - 3, {3}, {1}}};
+    const std::string pickle = pickle_tensors(tensors);
+    const std::string numbers(bytes, '\0');
+    writer.writeRecord("data.pkl", pickle.data(), pickle.size());
+    writer.writeRecord(record, numbers.data(), numbers.size());
+    writer.writeEndOfFile();
+    return file;
+  };
+  CHECK(parse_state_dict(archive(9, 36, "data/0"), "file").network->architecture().description() == "2-3");
+  for (const std::size_t bytes : {0, 4, 35, 37, 40}) {
+    CHECK_THROWS_WITH(parse_state_dict(archive(9, bytes, "data/0"), "file"),
+                      Contains("not as many as its pickle"));
+  }
+  CHECK_THROWS_WITH(parse_state_dict(archive(1000000000000, 36, "data/0"), "file"),
+                    Contains("not as many as its pickle"));
+  CHECK_THROWS_WITH(parse_state_dict(archive(9, 36, "data/1"), "file"),
+                    Contains("damaged file of torch.save"));
 }
 
 TEST_CASE("files of other kinds are refused by name", "[export]") {
