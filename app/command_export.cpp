@@ -3,12 +3,14 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <optional>
 
 #include "c_header.h"
 #include "commands.h"
 #include "errors.h"
 #include "file.h"
+#include "interruption.h"
 #include "labelled_images.h"
 #include "onnx_file.h"
 #include "state_dict.h"
@@ -77,6 +79,9 @@ Request read_request(const Options& options) {
     throw options.wrong("replica", "a whole number of at least 0, or ensemble");
   }
   request.fold = options.on("fold-batch-norm");
+  if (options.given("data") && !options.on("verify") && !request.ensemble) {
+    throw UsageError("--data: is for --verify and ensembles, which are measured; leave it out");
+  }
   request.output = options.text("output").empty() ? default_name(request) : options.text("output");
   return request;
 }
@@ -179,7 +184,8 @@ int export_command(const Arguments& arguments) {
                   "MODEL");
   options.value("format", "", "NAME", fmt::format("{}", fmt::join(format_names(), ", ")))
       .value("output", "", "FILE", "the file to write [model.ENDING here]")
-      .value("replica", "0", "R", "which network of a run, from 0; ensemble: all as one, as torchscript")
+      .value("replica", "0", "R",
+             "which network of a run, from 0; ensemble: all as one, as torchscript, measured on test images")
       .toggle("fold-batch-norm", "put batch norm into the weights of the next layer")
       .toggle("verify", "read the file back with another program, and keep it only if that agrees")
       .value("data", "", "DIR",
@@ -208,7 +214,11 @@ int export_command(const Arguments& arguments) {
     images = load_images(options, source.place, model.info.shape, architecture.classes, "test");
     expected = probabilities(model, images->pixels);
   }
-  if (request.ensemble) model.info.test_accuracy = accuracy(expected, *images);
+  if (request.ensemble) {
+    // Of other data it would say nothing about the training that the file names.
+    model.info.test_accuracy.reset();
+    if (!options.given("data")) model.info.test_accuracy = accuracy(expected, *images);
+  }
   if (request.fold) model = fold_batch_norm(model);
 
   const std::string bytes = serialize(model, request);
@@ -221,11 +231,18 @@ int export_command(const Arguments& arguments) {
       require_agreement(*found);
     };
   }
-  write_file(request.output, bytes, check);
+  catch_interruptions();
+  try {
+    write_file(request.output, bytes, check);
+  } catch (const Error& error) {
+    if (interruption() == 0) throw;
+    std::fputs(fmt::format("handgrad: {}\n", error.what()).c_str(), stderr);
+    return 128 + interruption();
+  }
 
   fmt::print("{} as {}, {} bytes\n", model.network->architecture().description(),
              entry(request.format).description, bytes.size());
-  if (request.ensemble) print_gain(source.networks, *model.info.test_accuracy, *images);
+  if (request.ensemble) print_gain(source.networks, accuracy(expected, *images), *images);
   if (found) print(*found, *images, accuracy(expected, *images));
   fmt::print("saved: {}\n", printable(request.output.string()));
   return 0;

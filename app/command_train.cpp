@@ -10,8 +10,7 @@
 #include "errors.h"
 #include "file.h"
 #include "interruption.h"
-#include "progress.h"
-#include "run_directory.h"
+#include "recorder.h"
 #include "saved_model.h"
 #include "settings.h"
 #include "system.h"
@@ -20,42 +19,38 @@ namespace handgrad::app {
 
 namespace {
 
-class Recorder : public TrainingObserver {
- public:
-  Recorder(RunDirectory& run, Progress& progress) : run_(run), progress_(progress) {}
+constexpr const char* config_text = "config";
+constexpr const char* data_text = "data_sha256";
 
-  void on_step(std::int64_t step, std::int64_t total_steps) override { progress_.step(step, total_steps); }
+// The settings that may differ from those of the run that training goes on with: they decide nothing about
+// the result, or only how far it goes.
+bool may_change(const std::string& key) {
+  return key == "version" || key == "data" || key == "epochs" || key == "threads" || key == "device";
+}
 
-  void on_train(const TrainRecord& record) override {
-    run_.append_metrics({{"kind", "train"},
-                         {"step", record.step},
-                         {"epoch", record.epoch},
-                         {"loss", record.loss},
-                         {"l2_penalty", record.l2_penalty},
-                         {"learning_rate", record.learning_rate}});
+// Throws where training that goes on would not be the same; says where it may only differ in its last bits.
+void check_resumed(const Json& earlier, const Json& now) {
+  for (const auto& [key, value] : earlier.items()) {
+    if (may_change(key) || (now.contains(key) && now.at(key) == value)) continue;
+    std::string flag = key;
+    std::replace(flag.begin(), flag.end(), '_', '-');
+    throw ModelError(fmt::format("--resume: the run has {} {}, not {}; leave --{} out, or begin another run",
+                                 key, to_text(value, -1),
+                                 now.contains(key) ? to_text(now.at(key), -1) : "none", flag));
   }
-
-  void on_evaluation(const EvaluationRecord& record) override {
-    Json loss = Json::array();
-    Json accuracy = Json::array();
-    for (const LossAndAccuracy& validation : record.validation) {
-      loss.push_back(validation.loss);
-      accuracy.push_back(validation.accuracy);
-    }
-    run_.append_metrics({{"kind", "evaluation"},
-                         {"step", record.step},
-                         {"epoch", record.epoch},
-                         {"validation_loss", loss},
-                         {"validation_accuracy", accuracy}});
-    progress_.evaluation(record);
+  if (now.at("epochs") < earlier.at("epochs")) {
+    throw ModelError(
+        fmt::format("--resume: the run is for {} epochs, not for {}; give more, or leave --epochs out",
+                    to_text(earlier.at("epochs"), -1), to_text(now.at("epochs"), -1)));
   }
-
-  bool stop_requested() override { return interruption() != 0; }
-
- private:
-  RunDirectory& run_;
-  Progress& progress_;
-};
+  for (const char* key : {"threads", "device", "version"}) {
+    if (now.at(key) == earlier.at(key)) continue;
+    std::fputs(fmt::format("warning: {} was {}, is {}: the last bits of the result may differ\n", key,
+                           to_text(earlier.at(key), -1), to_text(now.at(key), -1))
+                   .c_str(),
+               stderr);
+  }
+}
 
 Json to_json(const LossAndAccuracy& metrics) {
   return {{"loss", metrics.loss}, {"accuracy", metrics.accuracy}};
@@ -144,23 +139,27 @@ Options train_options() {
   options.value("out", "", "DIR", "where the run goes [the next free runs/NNN]")
       .toggle("overwrite", "replace a run that is in --out")
       .value("config", "", "FILE", "a run's config.json to take settings from; flags win")
-      .value("init", "", "FILE",
+      .value("resume", "", "DIR",
+             "go on with the run in DIR, to the same bits as if it had not stopped; --epochs may grow")
+      .value("checkpoint-every", "auto", "N|Ns|Nep",
+             fmt::format("steps, seconds or epochs between checkpoints; auto: an epoch, at least {:.0f} s",
+                         Schedule::least_seconds))
+      .value("init", "none", "FILE",
              "begin with the network of this safetensors file, state dict, TorchScript file or run; --hidden "
              "and "
              "--batch-norm come from it");
   return options;
 }
 
-// The network to begin with, and where it was. Its architecture becomes the default of the flags.
+// The network to begin with, and where it was. Flags that were not given take its architecture.
 struct Beginning {
   std::string file;
   Model model;
 };
 
-std::optional<Beginning> read_beginning(Options& options, const Json& config) {
-  const std::string given = options.text("init");
-  const std::string name = given.empty() ? config.value("init", "") : given;
-  if (name.empty()) return std::nullopt;
+std::optional<Beginning> read_beginning(Options& options) {
+  const std::string& name = options.text("init");
+  if (name == "none") return std::nullopt;
   const std::filesystem::path file = find_model(name, 0).file;
   Beginning beginning{std::filesystem::absolute(file).lexically_normal().string(), load_model(file)};
   const Architecture& architecture = beginning.model.network->architecture();
@@ -172,7 +171,7 @@ std::optional<Beginning> read_beginning(Options& options, const Json& config) {
   return beginning;
 }
 
-void begin_with(Network& network, const Beginning& beginning) {
+void begin_with(Network& network, const Beginning& beginning, ImageShape images) {
   const Architecture& ours = network.architecture();
   const Architecture& theirs = beginning.model.network->architecture();
   if (ours.description() != theirs.description()) {
@@ -180,6 +179,12 @@ void begin_with(Network& network, const Beginning& beginning) {
         fmt::format("--init: {} holds {}, but flags and data ask for {}; choose another file, or "
                     "leave out --hidden, --batch-norm and --classes",
                     beginning.file, theirs.description(), ours.description()));
+  }
+  const ImageShape& shape = beginning.model.info.shape;
+  if (!shape.takes(images)) {
+    throw ModelError(
+        fmt::format("--init: {} takes {} × {} images, but those to train on are {} × {}; choose another file",
+                    beginning.file, shape.rows, shape.columns, images.rows, images.columns));
   }
   copy_network(network.parameters, network.running, beginning.model.network->parameters,
                beginning.model.network->running, 0);
@@ -208,10 +213,24 @@ int train_command(const Arguments& arguments) {
     fmt::print("{}", options.help());
     return 0;
   }
+  const Schedule schedule(options);
+  const bool resuming = options.given("resume");
+  for (const char* flag : {"out", "overwrite", "config", "init"}) {
+    if (resuming && options.given(flag)) {
+      throw UsageError(fmt::format("--{}: a run that goes on has its own; leave it out with --resume", flag));
+    }
+  }
+  std::optional<RunDirectory> resumed;
+  if (resuming) resumed.emplace(std::filesystem::path(options.text("resume")));
+  std::string note;
+  const std::optional<TrainingState> state = resumed ? resumed->read_checkpoint(note) : std::nullopt;
   const std::string& config_file = options.text("config");
-  const Json earlier = config_file.empty() ? Json::object() : read_json(config_file);
-  const std::optional<Beginning> beginning = read_beginning(options, earlier);
-  options.apply_config(earlier, config_file, config_keys());
+  const Json earlier = resumed               ? resumed->config()
+                       : config_file.empty() ? Json::object()
+                                             : read_json(config_file);
+  options.apply_config(earlier, config_file.empty() ? "config.json" : config_file, config_keys());
+  std::optional<Beginning> beginning;
+  if (!state) beginning = read_beginning(options);
   Settings settings = read_settings(options);
   if (beginning && settings.replicas > 1) {
     throw UsageError("--replicas: networks that all begin with that of --init stay equal; leave it out");
@@ -233,11 +252,24 @@ int train_command(const Arguments& arguments) {
 
   Json config = config_json(options, settings);
   if (beginning) {
-    begin_with(network, *beginning);
+    begin_with(network, *beginning, {dataset.rows(), dataset.columns()});
     settings.training.initialise = false;
     config["init"] = beginning->file;
   }
-  RunDirectory run(options.text("out"), options.on("overwrite"), config);
+  const std::string data_sha256 = dataset.sha256();
+  if (resumed) {
+    if (earlier.contains("init")) config["init"] = earlier.at("init");
+    check_resumed(state ? Json::parse(state->string(config_text)) : earlier, config);
+    if (state && state->string(data_text) != data_sha256) {
+      throw DataError(fmt::format(
+          "{}: is not the data that the run was trained on (another SHA-256); name it with --data",
+          dataset.name));
+    }
+    resumed->go_on(config, state);
+  } else {
+    resumed.emplace(options.text("out"), options.on("overwrite"), config);
+  }
+  RunDirectory& run = *resumed;
   const BlasLibrary blas = blas_library();
   if (device.is_cpu() && blas.is_slow) {
     std::fputs("warning: matrix products run on a slow reference BLAS; `handgrad doctor` says what to do\n",
@@ -248,14 +280,19 @@ int train_command(const Arguments& arguments) {
              settings.replicas > 1 ? fmt::format(" × {} networks", settings.replicas) : "", device.str(),
              blas.name, printable(dataset.name), splits.train.count(), splits.validation.count(),
              splits.test.count(), printable(run.path().string()));
+  if (resuming) {
+    fmt::print("going on after step {}\n", state ? state->number("step") : 0);
+  }
   std::fflush(stdout);
+  if (!note.empty()) std::fputs(fmt::format("warning: {}\n", printable(note)).c_str(), stderr);
 
   catch_interruptions();
   TrainingResult result;
   {
     Progress progress;
-    Recorder recorder(run, progress);
-    result = train(network, splits, settings.training, recorder);
+    Recorder recorder(run, progress, schedule,
+                      {{config_text, to_text(config, -1)}, {data_text, data_sha256}});
+    result = train(network, splits, settings.training, recorder, state ? &*state : nullptr);
   }
   const std::vector<ReplicaResult>& replicas = result.replicas;
   if (std::all_of(replicas.begin(), replicas.end(),
@@ -264,7 +301,7 @@ int train_command(const Arguments& arguments) {
                                    replicas.front().fault));
   }
   const ImageShape shape{dataset.rows(), dataset.columns()};
-  const std::string data_sha256 = dataset.sha256();
+  run.flush_metrics();
   for (std::int64_t r = 0; r < settings.replicas; ++r) {
     const ModelInfo info =
         info_of(result, static_cast<std::size_t>(r), shape, config, settings, beginning, data_sha256);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -117,6 +118,7 @@ int run(const app::Arguments& arguments) {
 
 int main(int argc, char** argv) {
   open_standard_streams();
+  std::signal(SIGXFSZ, SIG_IGN);     // a limit on the size of files is a failing write, like a full disk
   handgrad::choose_blas_kernels(0);  // commands that know the network choose again
   const int exit_code = run({argv + 1, argv + argc});
   const bool written = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;

@@ -61,8 +61,8 @@ Options& Options::toggle(const std::string& name, const std::string& help) {
   return *this;
 }
 
-void Options::preset(const std::string& name, const std::string& default_value) {
-  if (!given(name)) values_[name] = default_value;
+void Options::preset(const std::string& name, const std::string& value) {
+  if (!given(name)) values_[name] = value;
 }
 
 Options& Options::hide(const std::string& name) {

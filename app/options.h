@@ -28,8 +28,8 @@ class Options {
                  const std::string& help);
   Options& toggle(const std::string& name, const std::string& help);
 
-  // Another default, for what neither the command line nor a config says.
-  void preset(const std::string& name, const std::string& default_value);
+  // The value of a flag that the command line did not give.
+  void preset(const std::string& name, const std::string& value);
 
   // Leaves a flag at its default, and out of the command line and --help.
   Options& hide(const std::string& name);

@@ -40,7 +40,12 @@ Progress::~Progress() {
   if (is_terminal_ && step_ > 0) print("\r\033[K");
 }
 
+void Progress::warn(const std::string& text) {
+  print("{}warning: {}\n", is_terminal_ ? "\r\033[K" : "", text);
+}
+
 void Progress::step(std::int64_t step, std::int64_t total_steps) {
+  if (first_step_ < 0) first_step_ = step - 1;  // of training that goes on
   step_ = step;
   total_ = total_steps;
   if (Clock::now() >= next_update_) draw();
@@ -60,7 +65,7 @@ void Progress::note(const std::string& text) {
 void Progress::draw() {
   const Clock::time_point now = Clock::now();
   const double seconds = std::chrono::duration<double>(now - begin_).count();
-  const double rate = seconds > 0 ? static_cast<double>(step_) / seconds : 0;
+  const double rate = seconds > 0 ? static_cast<double>(step_ - first_step_) / seconds : 0;
   const std::string eta = rate > 0 ? duration(static_cast<double>(total_ - step_) / rate) : "?";
   if (is_terminal_) {
     constexpr std::int64_t width = 24;

@@ -18,6 +18,8 @@ class Progress {
 
   void step(std::int64_t step, std::int64_t total_steps);
   void evaluation(const EvaluationRecord& record);
+  // A line of its own.
+  void warn(const std::string& text);
   // What stands beside the bar from now on.
   void note(const std::string& text);
 
@@ -28,6 +30,7 @@ class Progress {
 
   bool is_terminal_;
   Clock::time_point begin_, next_update_;
+  std::int64_t first_step_ = -1;
   std::int64_t step_ = 0;
   std::int64_t total_ = 0;
   std::string note_;

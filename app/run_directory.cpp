@@ -6,7 +6,6 @@
 #include <regex>
 
 #include "errors.h"
-#include "file.h"
 
 namespace handgrad::app {
 
@@ -15,12 +14,22 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* config_file = "config.json";
+constexpr const char* metrics_file = "metrics.jsonl";
+constexpr const char* checkpoint_file = "checkpoint.safetensors";
+constexpr const char* previous_checkpoint_file = "checkpoint-previous.safetensors";
+constexpr const char* metrics_bytes = "metrics_bytes";
 
-// Also what a run that was killed while it wrote may have left.
+// What a process that was killed while it wrote may have left.
+bool is_left_over(const std::string& name) {
+  static const std::regex names(R"(\.handgrad-.*\.tmp)");
+  return std::regex_match(name, names);
+}
+
 bool is_run_file(const fs::directory_entry& entry) {
   static const std::regex names(
-      R"(config\.json|metrics\.jsonl|summary\.json|model(-[0-9]+)?\.pt|\.handgrad-.*\.tmp)");
-  return entry.is_regular_file() && std::regex_match(entry.path().filename().string(), names);
+      R"(config\.json|metrics\.jsonl|summary\.json|model(-[0-9]+)?\.pt|checkpoint(-previous)?\.safetensors)");
+  const std::string name = entry.path().filename().string();
+  return entry.is_regular_file() && (std::regex_match(name, names) || is_left_over(name));
 }
 
 void clear(const fs::path& path, bool overwrite) {
@@ -71,12 +80,56 @@ RunDirectory::RunDirectory(const std::string& out, bool overwrite, const Json& c
     make_directories(path_);
     if (!fs::is_directory(path_))
       throw FileError(fmt::format("--out: {} is a file; choose a directory", out));
-    clear(path_, overwrite);
   }
-  write_json(config_file, config);
-  metrics_.open(path_ / "metrics.jsonl");
-  if (!metrics_)
-    throw FileError(fmt::format("--out: cannot write into {}; choose another directory", path_.string()));
+  lock_.emplace(path_);
+  if (!out.empty()) clear(path_, overwrite);
+  go_on(config, std::nullopt);
+}
+
+RunDirectory::RunDirectory(const fs::path& path) : path_(path) {
+  std::error_code unreadable;
+  if (!fs::exists(path_ / config_file, unreadable)) {
+    throw ModelError(fmt::format("--resume: {} holds no run, it has no {}; name the directory of a run",
+                                 path_.string(), config_file));
+  }
+  lock_.emplace(path_);
+  std::vector<fs::path> left_over;
+  for (const fs::directory_entry& entry : fs::directory_iterator(path_)) {
+    if (is_left_over(entry.path().filename().string())) left_over.push_back(entry.path());
+  }
+  for (const fs::path& file : left_over) fs::remove(file, unreadable);
+}
+
+Json RunDirectory::config() const {
+  return read_json(path_ / config_file);
+}
+
+std::optional<TrainingState> RunDirectory::read_checkpoint(std::string& note) const {
+  std::error_code unreadable;
+  std::string fault;
+  for (const char* name : {checkpoint_file, previous_checkpoint_file}) {
+    const fs::path file = path_ / name;
+    if (!fs::exists(file, unreadable)) continue;
+    try {
+      const Bytes bytes = read_file(file);
+      TrainingState state =
+          parse_checkpoint({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, file.string());
+      if (!fault.empty()) note = fmt::format("{}; going on from {}", fault, name);
+      return state;
+    } catch (const Error& error) {
+      if (fault.empty()) fault = error.what();
+    }
+  }
+  if (fault.empty()) return std::nullopt;
+  throw ModelError(fmt::format("{}; there is no other checkpoint: begin anew with --config {}", fault,
+                               (path_ / config_file).string()));
+}
+
+void RunDirectory::go_on(const Json& config, const std::optional<TrainingState>& checkpoint) {
+  std::error_code none;
+  if (!fs::exists(path_ / config_file, none) || this->config() != config) write_json(config_file, config);
+  const std::int64_t kept = checkpoint ? checkpoint->number(metrics_bytes) : 0;
+  metrics_.emplace(path_ / metrics_file, static_cast<std::uint64_t>(kept));
 }
 
 fs::path RunDirectory::model_path(std::int64_t replica) const {
@@ -88,11 +141,24 @@ void RunDirectory::write_json(const std::string& name, const Json& json) const {
 }
 
 void RunDirectory::append_metrics(const Json& record) {
-  // A line is whole on disk before training goes on: a reader may follow along.
-  metrics_ << to_text(record, -1) << '\n' << std::flush;
-  if (!metrics_)
-    throw FileError(
-        fmt::format("{}: cannot be written; is the disk full?", (path_ / "metrics.jsonl").string()));
+  metrics_->append(to_text(record, -1) + "\n");
+}
+
+void RunDirectory::write_checkpoint(TrainingState state) {
+  // A checkpoint speaks of metrics that are on disk.
+  metrics_->flush();
+  state.set(metrics_bytes, static_cast<std::int64_t>(metrics_->size()));
+  const fs::path file = path_ / checkpoint_file;
+  write_file(file, to_checkpoint(state), [&](const fs::path& /*written*/) {
+    std::error_code error;
+    if (!fs::exists(file, error)) return;
+    fs::rename(file, path_ / previous_checkpoint_file, error);
+    if (error) {
+      throw FileError(
+          fmt::format("{}: cannot be kept as the previous one: {}; check the directory's permissions",
+                      file.string(), error.message()));
+    }
+  });
 }
 
 std::string model_file_name(std::int64_t replica) {

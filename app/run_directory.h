@@ -1,31 +1,58 @@
-// The directory of a training run: config.json, metrics.jsonl, model.pt and summary.json.
+// The directory of a training run: config.json, metrics.jsonl, checkpoints, model.pt and summary.json.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+
+#include "file.h"
+#include "training_state.h"
 
 namespace handgrad::app {
 
 using Json = nlohmann::ordered_json;
 
+// Held by one process at a time.
 class RunDirectory {
  public:
   // Begins a run with this config.json. `out` empty: the next free runs/NNN. Throws FileError when the
-  // directory cannot be made, or holds anything; with `overwrite` a run in it is removed first.
+  // directory cannot be made, is in use, or holds anything; with `overwrite` a run in it is removed first.
   RunDirectory(const std::string& out, bool overwrite, const Json& config);
+
+  // Opens a run to go on with it. Throws FileError where that cannot be, ModelError where it holds no run.
+  explicit RunDirectory(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path model_path(std::int64_t replica) const;
 
+  Json config() const;
+
+  // The newest checkpoint that is whole; none where there is no checkpoint yet. `note`: what to tell the
+  // user, or "". Throws ModelError where there are checkpoints, but none is whole.
+  std::optional<TrainingState> read_checkpoint(std::string& note) const;
+
+  // Makes what is on disk that of the checkpoint, or of a run that begins: cuts off what metrics.jsonl holds
+  // beyond it.
+  void go_on(const Json& config, const std::optional<TrainingState>& checkpoint);
+
   void write_json(const std::string& name, const Json& json) const;
+
+  // Throws FileError where a line is not on disk; it is tried again with the next one.
   void append_metrics(const Json& record);
+
+  // Has all metrics on disk. Throws FileError.
+  void flush_metrics() { metrics_->flush(); }
+
+  // Writes the state with all metrics so far; the checkpoint before it is kept as the previous one. Throws
+  // FileError, and then the one before is still there.
+  void write_checkpoint(TrainingState state);
 
  private:
   std::filesystem::path path_;
-  std::ofstream metrics_;
+  std::optional<DirectoryLock> lock_;
+  std::optional<GrowingFile> metrics_;
 };
 
 // Makes a directory and those above it. Throws FileError.

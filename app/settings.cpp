@@ -280,7 +280,7 @@ Json config_json(const Options& options, const Settings& settings) {
 std::string training_text(Json config, std::uint64_t seed, std::uint64_t data_seed,
                           const std::string& data_sha256) {
   // Of the machine, not of the network; the version is said elsewhere.
-  for (const char* key : {"version", "data", "device", "threads"}) config.erase(key);
+  for (const char* key : {"version", "data", "device", "threads", "init"}) config.erase(key);
   config["replicas"] = 1;
   config["seed"] = seed;
   config["data_seed"] = data_seed;

@@ -9,6 +9,7 @@
 #include "embed.h"
 #include "errors.h"
 #include "file.h"
+#include "interruption.h"
 #include "subprocess.h"
 #include "system.h"
 #include "temporary_directory.h"
@@ -56,40 +57,42 @@ class Bench {
 
   // The header, compiled without a warning and run.
   std::optional<Reading> compiler(const std::string& program) {
+    // Beside the source, under a name that needs no escape.
+    const fs::path header = directory_ / "model.h";
     const fs::path source = directory_ / "run_header.c";
     const fs::path executable = directory_ / "run_header";
+    fs::copy_file(file_.path, header, fs::copy_options::overwrite_existing);
     write_file(source, embedded_run_header());
     const ProgramResult version = run_program({program, "--version"}, directory_.path());
     if (version.exit_code == not_found) return std::nullopt;
-    const std::vector<std::string> flags = {"-std=c99",
-                                            "-Wall",
-                                            "-Wextra",
-                                            "-Werror",
-                                            "-pedantic",
-                                            "-O2",
-                                            "-DPREFIX=" + file_.c_prefix,
-                                            "-DHEADER=\"" + fs::absolute(file_.path).string() + "\""};
-    std::vector<std::string> command = {program};
-    command.insert(command.end(), flags.begin(), flags.end());
-    command.insert(command.end(), {"-o", executable.string(), source.string(), "-lm"});
-    const ProgramResult compiled = run_program(command, directory_.path());
+    const ProgramResult compiled = run_program(
+        {program, "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O2", "-DPREFIX=" + file_.c_prefix,
+         "-DHEADER=\"model.h\"", "-o", executable.string(), source.string(), "-lm"},
+        directory_.path());
     if (compiled.exit_code != 0) fail(program, compiled);
     std::optional<Reading> reading = read({executable.string(), pixels_.string(), probabilities_.string()});
+    if (!reading) {
+      throw ModelError(fmt::format("{} compiled the file to a program that cannot be run here", program));
+    }
     reading->reader = version.out.substr(0, version.out.find('\n')) + ", -std=c99";
     return reading;
   }
 
  private:
   [[noreturn]] void fail(const std::string& program, const ProgramResult& result) const {
+    // The first line that says "error", of Python the last.
     std::string text = result.error;
     text.erase(text.find_last_not_of(" \n") + 1);
+    const std::size_t found = text.find("error: ");
+    const std::size_t begin = found == std::string::npos ? text.rfind('\n') + 1 : found;
     throw ModelError(fmt::format("{} cannot run the file (exit code {}): {}", program, result.exit_code,
-                                 text.substr(text.rfind('\n') + 1)));
+                                 text.substr(begin, text.find('\n', begin) - begin)));
   }
 
   // Nothing where the program, or what it needs, is not installed.
   std::optional<Reading> read(const std::vector<std::string>& command) {
     const ProgramResult result = run_program(command, directory_.path());
+    if (interruption() != 0) throw Error("interrupted; the file was not kept");
     if (result.exit_code == not_installed || result.exit_code == not_found) return std::nullopt;
     if (result.exit_code != 0) fail(command.front(), result);
     Bytes bytes = read_file(probabilities_);
@@ -124,7 +127,7 @@ std::optional<Reading> any_python(Bench& bench) {
 Reading read_back(const FileToVerify& file, const Tensor& pixels) {
   if (file.format == Format::torchscript) {
     return {"torch::jit::load of LibTorch " + libtorch_version(),
-            TorchScriptModel(file.path).log_probabilities(pixels).exp()};
+            TorchScriptModel(file.path).forward(pixels.view({-1, 1, file.shape.rows, file.shape.columns}))};
   }
   Bench bench(file, pixels);
   std::optional<Reading> reading;

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "errors.h"
+
 namespace handgrad {
 
 namespace {
@@ -19,6 +21,9 @@ std::string literal(float value) {
 
 std::string array(const std::string& name, const Tensor& tensor) {
   const Tensor values = tensor.to(at::kFloat).contiguous();
+  if (!at::isfinite(values).all().item<bool>()) {
+    throw ModelError("the network has numbers that leave float32; it cannot be written as C");
+  }
   std::string text = fmt::format("static const float {}[{}] = {{", name, values.numel());
   const float* value = values.data_ptr<float>();
   std::size_t column = 0;
@@ -35,13 +40,18 @@ std::string array(const std::string& name, const Tensor& tensor) {
   return text + "};\n";
 }
 
-// Text that neither ends a comment nor seems to begin one.
-std::string in_comment(std::string text) {
-  for (std::size_t i = 0; i + 1 < text.size(); ++i) {
-    const std::string pair = text.substr(i, 2);
-    if (pair == "*/" || pair == "/*") text.insert(i + 1, " ");
+// Text of whoever wrote the model, which must not end the comment: a compiler joins lines at a backslash and,
+// in C99, replaces trigraphs before it looks for the end.
+std::string in_comment(const std::string& text) {
+  std::string safe;
+  for (const char letter : text) {
+    const bool plain = static_cast<unsigned char>(letter) >= 0x20 && letter != 0x7f && letter != '\\';
+    const char last = safe.empty() ? ' ' : safe.back();
+    const bool opens = (last == '/' && letter == '*') || (last == '*' && letter == '/');
+    if (opens || (last == '?' && letter == '?')) safe += ' ';
+    safe += plain ? letter : ' ';
   }
-  return text;
+  return safe;
 }
 
 // The functions that are the same for every network; @ stands for the prefix.

@@ -2,7 +2,6 @@
 #include "dataset.h"
 
 #include <fmt/format.h>
-#include <openssl/evp.h>
 
 #include <algorithm>
 #include <cmath>
@@ -11,6 +10,7 @@
 
 #include "errors.h"
 #include "random.h"
+#include "sha256.h"
 #include "synthetic.h"
 
 namespace handgrad {
@@ -102,19 +102,12 @@ Dataset synthetic_dataset() {
 }  // namespace
 
 std::string Dataset::sha256() const {
-  const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
-  bool good = context != nullptr && EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) == 1;
+  Sha256 sum;
   for (const IdxArray* array : {&train_images, &train_labels, &test_images, &test_labels}) {
     const Bytes bytes = serialize_idx(*array);
-    good = good && EVP_DigestUpdate(context.get(), bytes.data(), bytes.size()) == 1;
+    sum.update({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   }
-  std::uint8_t digest[EVP_MAX_MD_SIZE];
-  unsigned int size = 0;
-  good = good && EVP_DigestFinal_ex(context.get(), digest, &size) == 1;
-  if (!good) throw Error("SHA-256 failed inside OpenSSL; its installation may be damaged");
-  std::string text;
-  for (unsigned int i = 0; i < size; ++i) text += fmt::format("{:02x}", digest[i]);
-  return text;
+  return sum.hex();
 }
 
 Dataset load_dataset(const std::string& source, std::int64_t classes) {

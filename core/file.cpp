@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -39,6 +40,45 @@ auto retry_interrupted(Call call) {
   return result;
 }
 
+FileFault& file_fault() {
+  static FileFault fault;
+  return fault;
+}
+
+// What a test has this system call do: fail, write short, or neither. Sets errno where it fails.
+enum class Fault { none, fail, write_short };
+
+Fault fault_at(std::string_view call) {
+  if (!file_fault()) return Fault::none;
+  const int error = file_fault()(call);
+  if (error == 0) return Fault::none;
+  if (error == short_write) return Fault::write_short;
+  errno = error;
+  return Fault::fail;
+}
+
+template <typename Call>
+auto faulty(std::string_view name, Call call) -> decltype(call()) {
+  return fault_at(name) == Fault::fail ? -1 : call();
+}
+
+// Takes what was written off the front of `contents`; −1 where that is not all of it.
+int write_all(int descriptor, std::string_view& contents) {
+  while (!contents.empty()) {
+    const Fault fault = fault_at("write");
+    if (fault == Fault::fail) return -1;
+    const std::size_t size = fault == Fault::write_short ? 1 : contents.size();
+    const ssize_t count = retry_interrupted([&] { return ::write(descriptor, contents.data(), size); });
+    if (count < 0) return -1;
+    contents.remove_prefix(static_cast<std::size_t>(count));
+  }
+  return 0;
+}
+
+int flush_to_disk(int descriptor, std::string_view name) {
+  return faulty(name, [&] { return retry_interrupted([&] { return ::fsync(descriptor); }); });
+}
+
 class Descriptor {
  public:
   explicit Descriptor(int number = -1) : number_(number) {}
@@ -49,6 +89,7 @@ class Descriptor {
   int number() const { return number_; }
   void set(int number) { number_ = number; }
   int close() { return number_ < 0 ? 0 : ::close(std::exchange(number_, -1)); }
+  int release() { return std::exchange(number_, -1); }
 
  private:
   int number_;
@@ -76,8 +117,7 @@ bool is_gzip(const std::uint8_t* bytes, std::size_t size) {
 }
 
 // The file that takes the new contents until they replace the target's. It lies in the target's directory,
-// because a rename is one step only within a file system. Every system call that changes a file is in this
-// class.
+// because a rename is one step only within a file system.
 class TemporaryFile {
  public:
   explicit TemporaryFile(int directory) : directory_(directory) {}
@@ -93,43 +133,38 @@ class TemporaryFile {
     // A name may be left over from a process that was killed, or in use by another machine on a shared disk.
     do {
       name = fmt::format(".handgrad-{}-{}.tmp", ::getpid(), next++);
-      file_.set(::openat(directory_, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+      file_.set(faulty("open", [&] {
+        return ::openat(directory_, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+      }));
     } while (file_.number() < 0 && (errno == EEXIST || errno == EINTR));
     if (file_.number() >= 0) name_ = std::move(name);
     return file_.number();
   }
 
   int set_permissions(fs::perms permissions) {
-    return ::fchmod(file_.number(), static_cast<mode_t>(permissions));
+    return faulty("fchmod", [&] { return ::fchmod(file_.number(), static_cast<mode_t>(permissions)); });
   }
 
-  int write(std::string_view contents) {
-    while (!contents.empty()) {
-      const ssize_t count =
-          retry_interrupted([&] { return ::write(file_.number(), contents.data(), contents.size()); });
-      if (count < 0) return -1;
-      contents.remove_prefix(static_cast<std::size_t>(count));
-    }
-    return 0;
-  }
+  int write(std::string_view contents) { return write_all(file_.number(), contents); }
 
-  int flush() {
-    return retry_interrupted([&] { return ::fsync(file_.number()); });
-  }
+  int flush() { return flush_to_disk(file_.number(), "fsync"); }
 
-  int close() { return file_.close(); }
+  int close() {
+    return faulty("close", [&] { return file_.close(); });
+  }
 
   const std::string& name() const { return name_; }
 
   int rename(const fs::path& target) {
-    const int result = ::renameat(directory_, name_.c_str(), directory_, target.c_str());
+    const int result =
+        faulty("rename", [&] { return ::renameat(directory_, name_.c_str(), directory_, target.c_str()); });
     if (result == 0) name_.clear();
     return result;
   }
 
   // Makes the rename itself durable.
   int flush_directory() {
-    const int result = retry_interrupted([&] { return ::fsync(directory_); });
+    const int result = flush_to_disk(directory_, "fsync directory");
     // Some file systems have no such operation for directories.
     return result < 0 && errno == EINVAL ? 0 : result;
   }
@@ -148,6 +183,11 @@ std::string printable(std::string_view name) {
   const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
   std::replace_if(line.begin(), line.end(), is_control, '?');
   return line;
+}
+
+std::string printable_excerpt(std::string_view name) {
+  constexpr std::size_t longest = 100;
+  return name.size() <= longest ? printable(name) : printable(name.substr(0, longest)) + "...";
 }
 
 Bytes unpack(Bytes bytes, const std::string& name, std::uint64_t limit) {
@@ -267,6 +307,80 @@ void write_file(const fs::path& path, std::string_view contents, const FileCheck
                     "directory failed: {}; check the disk and write again",
                     printable(path.string()), reason(flush_error)));
   }
+}
+
+struct GrowingFile::Handle {
+  Descriptor file;
+};
+
+GrowingFile::GrowingFile(const fs::path& path, std::uint64_t size) : path_(path), handle_(new Handle) {
+  const auto fail = [&] {
+    throw FileError(fmt::format("{}: cannot be written: {}; check its permissions and the free space",
+                                printable(path_.string()), reason(errno)));
+  };
+  handle_->file.set(
+      faulty("open", [&] { return ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666); }));
+  struct stat status {};
+  if (handle_->file.number() < 0 || ::fstat(handle_->file.number(), &status) < 0) fail();
+  size_ = std::min(size, static_cast<std::uint64_t>(status.st_size));
+  const auto kept = static_cast<off_t>(size_);
+  if (faulty("ftruncate", [&] { return ::ftruncate(handle_->file.number(), kept); }) < 0) fail();
+}
+
+GrowingFile::~GrowingFile() = default;
+
+void GrowingFile::append(std::string_view text) {
+  pending_ += text;
+  write_pending();
+}
+
+void GrowingFile::write_pending() {
+  std::string_view rest = pending_;
+  const int result = write_all(handle_->file.number(), rest);
+  const int error = errno;
+  size_ += pending_.size() - rest.size();
+  pending_.erase(0, pending_.size() - rest.size());
+  if (result < 0) {
+    throw FileError(fmt::format(
+        "{}: cannot be written: {}; what is missing is kept and tried again: check the free space",
+        printable(path_.string()), reason(error)));
+  }
+}
+
+void GrowingFile::flush() {
+  write_pending();
+  if (flush_to_disk(handle_->file.number(), "fsync") < 0) {
+    throw FileError(fmt::format("{}: cannot be flushed to disk: {}; check the disk",
+                                printable(path_.string()), reason(errno)));
+  }
+}
+
+DirectoryLock::DirectoryLock(const fs::path& directory) {
+  Descriptor opened(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (opened.number() < 0) {
+    throw FileError(fmt::format("{}: cannot be opened: {}; name another directory",
+                                printable(directory.string()), reason(errno)));
+  }
+  if (retry_interrupted([&] { return ::flock(opened.number(), LOCK_EX | LOCK_NB); }) < 0) {
+    throw FileError(
+        errno == EWOULDBLOCK
+            ? fmt::format("{}: another handgrad is at work in it; wait for it, or choose another directory",
+                          printable(directory.string()))
+            : fmt::format("{}: cannot be locked: {}; choose a directory on another file system",
+                          printable(directory.string()), reason(errno)));
+  }
+  descriptor_ = opened.release();
+}
+
+DirectoryLock::DirectoryLock(DirectoryLock&& other) noexcept
+    : descriptor_(std::exchange(other.descriptor_, -1)) {}
+
+DirectoryLock::~DirectoryLock() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+void inject_file_faults(FileFault fault) {
+  file_fault() = std::move(fault);
 }
 
 }  // namespace handgrad

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <iosfwd>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,7 +38,61 @@ Bytes unpack(Bytes bytes, const std::string& name, std::uint64_t limit = largest
 using FileCheck = std::function<void(const std::filesystem::path&)>;
 void write_file(const std::filesystem::path& path, std::string_view contents, const FileCheck& check = {});
 
+// A file that grows at its end, such as a log. What cannot be written at once is kept, and tried again with
+// what comes next: a full disk loses nothing as long as the program lives.
+class GrowingFile {
+ public:
+  // Opens a file, or makes it, and cuts off what lies behind its first `size` bytes. Throws FileError.
+  GrowingFile(const std::filesystem::path& path, std::uint64_t size);
+  ~GrowingFile();
+  GrowingFile(const GrowingFile&) = delete;
+  GrowingFile& operator=(const GrowingFile&) = delete;
+
+  // Adds to what is to be written, and writes what can be. Throws FileError where not all could; nothing is
+  // lost.
+  void append(std::string_view text);
+
+  // Writes all there is and has it on disk. Throws FileError.
+  void flush();
+
+  // Bytes of the file once all is written.
+  std::uint64_t size() const { return size_ + pending_.size(); }
+
+ private:
+  struct Handle;  // keeps the system's headers out of this one
+
+  void write_pending();
+
+  std::filesystem::path path_;
+  std::unique_ptr<Handle> handle_;
+  std::uint64_t size_ = 0;  // written
+  std::string pending_;
+};
+
+// Holds a directory for one process: the lock ends with the process, however that ends.
+class DirectoryLock {
+ public:
+  // Throws FileError where another holds it, or the directory cannot be opened.
+  explicit DirectoryLock(const std::filesystem::path& directory);
+  ~DirectoryLock();
+  DirectoryLock(DirectoryLock&& other) noexcept;
+  DirectoryLock& operator=(DirectoryLock&&) = delete;
+
+ private:
+  int descriptor_ = -1;
+};
+
+// For tests: asked before every system call that changes a file ("open", "fchmod", "write", "fsync", "close",
+// "rename", "fsync directory", "ftruncate"). 0 lets it be; another number fails it with this errno;
+// short_write, for "write", has it write one byte only. An empty function ends that.
+constexpr int short_write = -1;
+using FileFault = std::function<int(std::string_view call)>;
+void inject_file_faults(FileFault fault);
+
 // `name` as messages show it: on one line, whatever bytes a file name holds.
 std::string printable(std::string_view name);
+
+// The same of a name that stands in a file, which may be of any length: its beginning.
+std::string printable_excerpt(std::string_view name);
 
 }  // namespace handgrad

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "errors.h"
 #include "evaluator.h"
@@ -15,6 +16,8 @@
 namespace handgrad {
 
 namespace {
+
+constexpr std::size_t most_layers = 1000;
 
 std::string shape_text(at::IntArrayRef shape) {
   std::string text;
@@ -49,14 +52,18 @@ Architecture architecture_of(const std::string& file, const std::map<std::string
     if (index && tensor.dim() == 2) matrices.emplace(*index, tensor);
   }
   if (matrices.empty()) refuse_names(file, "has no matrix 0.weight");
-  const std::int64_t spacing = matrices.size() == 1 ? 2 : std::next(matrices.begin())->first;
+  if (matrices.size() > most_layers) {
+    refuse(file, fmt::format("has {} layers, more than the {} that are read", matrices.size(), most_layers));
+  }
+  const std::int64_t second = matrices.size() == 1 ? 2 : std::next(matrices.begin())->first;
+  const std::int64_t spacing = second == 3 ? 3 : 2;
   Architecture architecture;
   architecture.batch_norm = spacing == 3;
   architecture.inputs = matrices.begin()->second.size(1);
   architecture.hidden.clear();
   std::int64_t expected = 0;
   for (const auto& [index, matrix] : matrices) {
-    if (index != expected || (spacing != 2 && spacing != 3)) {
+    if (index != expected) {
       refuse_names(file, fmt::format("has {}.weight, which is not where a layer can be", index));
     }
     expected += spacing;
@@ -93,9 +100,8 @@ bool is_passed_over(const std::string& name) {
 
 void check_shapes(const std::string& file, const std::map<std::string, Tensor>& tensors,
                   const Architecture& architecture) {
-  std::size_t used = 0;
-  const auto shapes = named_shapes(architecture);
-  for (const auto& [name, shape] : shapes) {
+  std::set<std::string> known;
+  for (const auto& [name, shape] : named_shapes(architecture)) {
     const auto found = tensors.find(name);
     if (found == tensors.end()) refuse_names(file, fmt::format("has no {}", name));
     if (found->second.sizes() != at::IntArrayRef(shape)) {
@@ -103,15 +109,12 @@ void check_shapes(const std::string& file, const std::map<std::string, Tensor>& 
                                "another kind of network",
                                name, shape_text(found->second.sizes()), shape_text(shape)));
     }
-    ++used;
+    known.insert(name);
   }
   for (const auto& [name, tensor] : tensors) {
-    const auto is_this = [&, text = &name](const auto& expected) { return expected.first == *text; };
-    if (is_passed_over(name)) continue;
-    if (std::none_of(shapes.begin(), shapes.end(), is_this)) {
-      refuse_names(file, fmt::format("has {}, which {} has no place for", printable(name),
-                                     architecture.description()));
-    }
+    if (known.count(name) > 0 || is_passed_over(name)) continue;
+    refuse_names(file, fmt::format("has {}, which {} has no place for", printable_excerpt(name),
+                                   architecture.description()));
   }
 }
 
@@ -134,7 +137,7 @@ std::optional<Number> number_in(const std::string& file, const Metadata& metadat
   Number value{};
   const auto [stopped, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || stopped != text.data() + text.size()) {
-    refuse(file, fmt::format("its metadata has {} for {}, which is no number", printable(text), key));
+    refuse(file, fmt::format("its metadata has {} for {}, which is no number", printable_excerpt(text), key));
   }
   return value;
 }
@@ -270,6 +273,9 @@ Model fold_batch_norm(const Model& model) {
     }
     folded.network->parameters.weight[l].copy_(weight);
     folded.network->parameters.bias[l].copy_(bias);
+  }
+  if (!at::isfinite(folded.network->parameters.flat).all().item<bool>()) {
+    throw ModelError("batch norm cannot be folded: numbers would leave float32; leave out --fold-batch-norm");
   }
   return folded;
 }

@@ -70,6 +70,8 @@ ModelInfo info_from(const std::string& file, const Metadata& metadata, std::int6
 
 // The same function without batch norm: evaluation's γ (x − μ) / √(v + ε) + β = a x + c is affine, so that
 // with W' = W diag(a), b' = b + W c the next layer computes it. In float64, rounded once.
+// Throws ModelError where the new weights leave float32.
+// Throws ModelError where the new weights leave float32.
 Model fold_batch_norm(const Model& model);
 
 // a and c of each hidden layer, [R,F], float64.

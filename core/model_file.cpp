@@ -7,6 +7,7 @@
 #include "file.h"
 #include "safetensors.h"
 #include "state_dict.h"
+#include "stored_tensor.h"
 
 namespace handgrad {
 
@@ -16,29 +17,13 @@ std::string_view view(const Bytes& bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-at::ScalarType dtype_of(const StoredTensor& stored, const std::string& name) {
-  static const std::map<std::string, at::ScalarType> types = {
-      {"F32", at::kFloat}, {"F64", at::kDouble}, {"F16", at::kHalf}, {"BF16", at::kBFloat16}};
-  const auto found = types.find(stored.dtype);
-  // What is no floating-point number is refused by the model, or passed over.
-  if (found == types.end()) return at::kByte;
-  if (stored.bytes.empty()) {
-    throw ModelError(fmt::format("{}: {} is empty; the file is of another kind of network", printable(name),
-                                 printable(stored.name)));
-  }
-  return found->second;
-}
-
 Model parse_safetensors_model(std::string_view file, const std::string& name) {
   const Safetensors contents = parse_safetensors(file, name);
   std::map<std::string, Tensor> tensors;
   for (const StoredTensor& stored : contents.tensors) {
-    const at::ScalarType dtype = dtype_of(stored, name);
-    const bool bytes = dtype == at::kByte;
-    // Copied as bytes: the numbers need not be aligned in the file.
-    Tensor tensor = bytes ? at::empty({0}, dtype) : at::empty(stored.shape, dtype);
-    if (!bytes) std::copy(stored.bytes.begin(), stored.bytes.end(), static_cast<char*>(tensor.data_ptr()));
-    tensors[stored.name] = tensor;
+    const Tensor tensor = as_tensor(stored);
+    // What is no floating-point number is refused by the model, or passed over.
+    tensors[stored.name] = tensor.defined() ? tensor : at::empty({0}, at::kByte);
   }
   Model model = model_from_tensors(name, tensors);
   model.info = info_from(name, contents.metadata, model.network->architecture().inputs);
@@ -68,21 +53,20 @@ std::string to_safetensors(const Model& model) {
   contents.metadata["format"] = "pt";  // to readers of the format: tensors in PyTorch's layout
   const NamedTensors tensors = tensors_of(model);
   for (const auto& [name, tensor] : tensors) {
-    contents.tensors.push_back(
-        {name, "F32", tensor.sizes().vec(), {static_cast<const char*>(tensor.data_ptr()), tensor.nbytes()}});
+    contents.tensors.push_back(as_stored(name, tensor));
   }
   return serialize_safetensors(contents);
 }
 
 Model load_model(const std::filesystem::path& path) {
   const Bytes bytes = read_file(path);
-  if (is_torchscript_file(bytes, path.string())) return TorchScriptModel(path).model();
+  if (is_torchscript_file(bytes, path.string())) return TorchScriptModel(bytes, path.string()).model();
   return parse_model(bytes, path.string());
 }
 
 TorchScriptModel load_classifier(const std::filesystem::path& path) {
   const Bytes bytes = read_file(path);
-  if (is_torchscript_file(bytes, path.string())) return TorchScriptModel(path);
+  if (is_torchscript_file(bytes, path.string())) return {bytes, path.string()};
   return TorchScriptModel(parse_model(bytes, path.string()));
 }
 

@@ -16,8 +16,8 @@ constexpr const char* rebuild_tensor = "torch._utils._rebuild_tensor_v2";
 constexpr const char* rebuild_parameter = "torch._utils._rebuild_parameter";
 constexpr const char* ordered_dict = "collections.OrderedDict";
 
-// A pickle can name one object any number of times. These keep what is copied of it small.
-constexpr std::size_t longest_name = 1024;
+// A pickle can name one object any number of times: what is copied for each tensor is small.
+constexpr std::size_t longest_name = 64;
 constexpr std::size_t most_axes = 8;
 
 enum class Op : unsigned char {
@@ -120,7 +120,7 @@ class Machine {
         refuse_contents("a key of the dict is no text, or a very long one");
       }
       if (value.kind != Kind::tensor) {
-        refuse_contents(fmt::format("the entry {} is no tensor", printable(key.text)));
+        refuse_contents(fmt::format("the entry {} is no tensor", printable_excerpt(key.text)));
       }
       PickledTensor tensor = tensors_[static_cast<std::size_t>(value.number)];
       tensor.name = key.text;
@@ -136,10 +136,10 @@ class Machine {
 
   struct Object {
     Kind kind = Kind::none;
-    std::int64_t number = 0;         // of a tensor: its position in tensors_
-    std::string text;                // of a storage: its key
-    std::vector<std::size_t> items;  // positions in objects_; of a dict: key, value, key, value, …
-    std::string storage_type;
+    std::int64_t number = 0;  // of a tensor: its position in tensors_
+    std::string text;         // of a global: its name
+    std::vector<std::size_t>
+        items;  // positions in objects_; of a dict: key, value, …; of a storage: type, key
   };
 
   [[noreturn]] void refuse(const std::string& reason) const {
@@ -187,7 +187,7 @@ class Machine {
 
   void push(Object object) { stack_.push_back(make(std::move(object))); }
 
-  void push_number(std::int64_t value) { push({Kind::number, value, {}, {}, {}}); }
+  void push_number(std::int64_t value) { push({Kind::number, value, {}, {}}); }
 
   std::size_t pop() {
     const std::size_t floor = marks_.empty() ? 0 : marks_.back();
@@ -208,7 +208,7 @@ class Machine {
   }
 
   void push_tuple(std::size_t count) {
-    Object tuple{Kind::tuple, 0, {}, std::vector<std::size_t>(count), {}};
+    Object tuple{Kind::tuple, 0, {}, std::vector<std::size_t>(count)};
     for (std::size_t i = count; i-- > 0;) tuple.items[i] = pop();
     push(std::move(tuple));
   }
@@ -250,7 +250,7 @@ class Machine {
         return push({});
       case Op::new_true:
       case Op::new_false:
-        return push({Kind::flag, 0, {}, {}, {}});
+        return push({Kind::flag, 0, {}, {}});
       case Op::binint:
         return push_number(static_cast<std::int32_t>(little_endian(4)));
       case Op::binint1:
@@ -261,10 +261,10 @@ class Machine {
         return push_long();
       case Op::binfloat:
         take(8);
-        return push({Kind::real, 0, {}, {}, {}});
+        return push({Kind::real, 0, {}, {}});
       case Op::binunicode: {
         const std::uint64_t size = little_endian(4);
-        return push({Kind::text, 0, std::string(take(size)), {}, {}});
+        return push({Kind::text, 0, std::string(take(size)), {}});
       }
       case Op::empty_tuple:
         return push_tuple(0);
@@ -275,15 +275,15 @@ class Machine {
       case Op::tuple3:
         return push_tuple(3);
       case Op::tuple:
-        return push({Kind::tuple, 0, {}, pop_to_mark(), {}});
+        return push({Kind::tuple, 0, {}, pop_to_mark()});
       case Op::empty_list:
-        return push({Kind::list, 0, {}, {}, {}});
+        return push({Kind::list, 0, {}, {}});
       case Op::append:
         return extend(Kind::list, {pop()});
       case Op::appends:
         return extend(Kind::list, pop_to_mark());
       case Op::empty_dict:
-        return push({Kind::dict, 0, {}, {}, {}});
+        return push({Kind::dict, 0, {}, {}});
       case Op::setitem: {
         const std::size_t value = pop();
         const std::size_t key = pop();
@@ -337,9 +337,9 @@ class Machine {
                             name.find('.', torch.size()) == std::string::npos &&
                             name.compare(name.size() - storage.size(), storage.size(), storage) == 0;
     if (!is_storage && name != rebuild_tensor && name != rebuild_parameter && name != ordered_dict) {
-      refuse_contents(fmt::format("it names {}, which such a dict has no need of", printable(name)));
+      refuse_contents(fmt::format("it names {}, which such a dict has no need of", printable_excerpt(name)));
     }
-    push({Kind::global, 0, is_storage ? name.substr(torch.size()) : name, {}, {}});
+    push({Kind::global, 0, is_storage ? name.substr(torch.size()) : name, {}});
   }
 
   const Object& item(const Object& tuple, std::size_t index, Kind kind) const {
@@ -359,7 +359,7 @@ class Machine {
         type.size() > longest_name) {
       refuse("it refers to something that is no storage");
     }
-    push({Kind::storage, item(tuple, 4, Kind::number).number, key, {}, type});
+    push({Kind::storage, item(tuple, 4, Kind::number).number, {}, {tuple.items[1], tuple.items[2]}});
   }
 
   void call(std::size_t function, std::size_t arguments) {
@@ -369,14 +369,14 @@ class Machine {
       if (objects_[arguments].kind != Kind::tuple || !objects_[arguments].items.empty()) {
         refuse("an OrderedDict begins with contents");
       }
-      push({Kind::dict, 0, {}, {}, {}});
+      push({Kind::dict, 0, {}, {}});
     } else if (name == rebuild_tensor) {
       push_tensor(objects_[arguments]);
     } else if (name == rebuild_parameter) {
       item(objects_[arguments], 0, Kind::tensor);
       stack_.push_back(objects_[arguments].items[0]);
     } else {
-      refuse_contents(fmt::format("it calls {}, which such a dict has no need of", printable(name)));
+      refuse_contents(fmt::format("it calls {}, which such a dict has no need of", printable_excerpt(name)));
     }
   }
 
@@ -393,15 +393,15 @@ class Machine {
   void push_tensor(const Object& arguments) {
     const Object& storage = item(arguments, 0, Kind::storage);
     PickledTensor tensor;
-    tensor.storage_type = storage.storage_type;
-    tensor.storage = storage.text;
+    tensor.storage_type = objects_[storage.items[0]].text;
+    tensor.storage = objects_[storage.items[1]].text;
     tensor.storage_size = storage.number;
     tensor.offset = item(arguments, 1, Kind::number).number;
     tensor.shape = numbers(item(arguments, 2, Kind::tuple));
     tensor.stride = numbers(item(arguments, 3, Kind::tuple));
     check_extent(tensor);
     tensors_.push_back(std::move(tensor));
-    push({Kind::tensor, static_cast<std::int64_t>(tensors_.size()) - 1, {}, {}, {}});
+    push({Kind::tensor, static_cast<std::int64_t>(tensors_.size()) - 1, {}, {}});
   }
 
   // Every item lies within the storage; and there are no more than it has, as a stride of 0 could feign.

@@ -16,10 +16,11 @@ namespace handgrad {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
 
 constexpr std::size_t length_size = 8;
-constexpr std::size_t largest_header = 100000000;  // of the reference implementation
+constexpr std::size_t largest_header = std::size_t{1} << 24;
+constexpr std::size_t most_axes = 8;
 constexpr const char* metadata_key = "__metadata__";
 
 // Bytes of an item; 0 for what no tensor here can be made of.
@@ -42,6 +43,45 @@ std::optional<std::uint64_t> byte_count(const std::vector<std::int64_t>& shape, 
   return count;
 }
 
+// Looks for a key that stands twice in one object: two readers could read either. (The library's callback
+// parser, which could tell it too, takes time that is quadratic in the keys.)
+struct RepeatedKeys : nlohmann::json_sax<Json> {
+  bool null() override { return true; }
+  bool boolean(bool /*value*/) override { return true; }
+  bool number_integer(number_integer_t /*value*/) override { return true; }
+  bool number_unsigned(number_unsigned_t /*value*/) override { return true; }
+  bool number_float(number_float_t /*value*/, const string_t& /*text*/) override { return true; }
+  bool string(string_t& /*value*/) override { return true; }
+  bool binary(binary_t& /*value*/) override { return true; }
+  bool start_array(std::size_t /*count*/) override { return true; }
+  bool end_array() override { return true; }
+  bool parse_error(std::size_t /*place*/, const std::string& /*token*/,
+                   const nlohmann::detail::exception& /*error*/) override {
+    return false;
+  }
+  bool start_object(std::size_t /*count*/) override {
+    keys_.emplace_back();
+    return true;
+  }
+  bool end_object() override {
+    keys_.pop_back();
+    return true;
+  }
+  bool key(string_t& name) override {
+    if (!keys_.back().insert(name).second && !found) {
+      found = true;
+      repeated = name;
+    }
+    return true;
+  }
+
+  bool found = false;
+  std::string repeated;
+
+ private:
+  std::vector<std::set<std::string>> keys_;
+};
+
 class Parser {
  public:
   Parser(std::string_view file, const std::string& name) : file_(file), name_(name) {}
@@ -62,7 +102,7 @@ class Parser {
     for (Place& place : places_) {
       if (place.begin != end) {
         refuse(fmt::format("the bytes of {} begin at {}, but those before end at {}",
-                           printable(place.tensor.name), place.begin, end));
+                           printable_excerpt(place.tensor.name), place.begin, end));
       }
       end = place.end;
       contents_.tensors.push_back(std::move(place.tensor));
@@ -96,17 +136,10 @@ class Parser {
     }
     const std::string_view text = file_.substr(length_size, static_cast<std::size_t>(length));
     data_ = file_.substr(length_size + text.size());
-    // A key that stands twice could be read as either by two readers.
-    std::vector<std::set<std::string>> keys;
-    const auto watch_keys = [&](int /*depth*/, Json::parse_event_t event, Json& value) {
-      if (event == Json::parse_event_t::object_start) keys.emplace_back();
-      if (event == Json::parse_event_t::object_end) keys.pop_back();
-      if (event == Json::parse_event_t::key && !keys.back().insert(value.get<std::string>()).second) {
-        refuse(fmt::format("its header has the name {} twice", printable(value.get<std::string>())));
-      }
-      return true;
-    };
-    Json header = Json::parse(text, watch_keys, false);
+    RepeatedKeys keys;
+    if (!Json::sax_parse(text, &keys)) refuse("its header is no JSON object");
+    if (keys.found) refuse(fmt::format("its header has the name {} twice", printable_excerpt(keys.repeated)));
+    Json header = Json::parse(text, nullptr, false);
     if (!header.is_object()) refuse("its header is no JSON object");
     return header;
   }
@@ -114,7 +147,7 @@ class Parser {
   void read_metadata(const Json& entry) {
     if (!entry.is_object()) refuse("its metadata is no JSON object");
     for (const auto& [key, value] : entry.items()) {
-      if (!value.is_string()) refuse(fmt::format("its metadata {} is no text", printable(key)));
+      if (!value.is_string()) refuse(fmt::format("its metadata {} is no text", printable_excerpt(key)));
       contents_.metadata[key] = value.get<std::string>();
     }
   }
@@ -122,7 +155,7 @@ class Parser {
   std::int64_t number(const Json& value, const std::string& of) const {
     if (!value.is_number_unsigned() ||
         value.get<std::uint64_t>() > std::uint64_t{std::numeric_limits<std::int64_t>::max()}) {
-      refuse(fmt::format("{} has a size or place that is no whole number", printable(of)));
+      refuse(fmt::format("{} has a size or place that is no whole number", printable_excerpt(of)));
     }
     return value.get<std::int64_t>();
   }
@@ -134,23 +167,28 @@ class Parser {
                        entry.contains("shape") && entry.contains("data_offsets");
     if (!whole || !entry["dtype"].is_string() || !entry["shape"].is_array() ||
         !entry["data_offsets"].is_array() || entry["data_offsets"].size() != 2) {
-      refuse(fmt::format("{} is not described by dtype, shape and two data_offsets", printable(key)));
+      refuse(fmt::format("{} is not described by dtype, shape and two data_offsets", printable_excerpt(key)));
     }
     tensor.dtype = entry["dtype"].get<std::string>();
+    if (entry["shape"].size() > most_axes) {
+      refuse(fmt::format("{} has more than {} axes", printable_excerpt(key), most_axes));
+    }
     for (const Json& size : entry["shape"]) tensor.shape.push_back(number(size, key));
     const std::int64_t begin = number(entry["data_offsets"][0], key);
     const std::int64_t end = number(entry["data_offsets"][1], key);
     if (begin > end || static_cast<std::uint64_t>(end) > data_.size()) {
-      refuse(fmt::format("the bytes of {} would lie from {} to {}, but {} are there", printable(key), begin,
-                         end, data_.size()));
+      refuse(fmt::format("the bytes of {} would lie from {} to {}, but {} are there", printable_excerpt(key),
+                         begin, end, data_.size()));
     }
     const std::size_t item = item_size(tensor.dtype);
     if (item == 0)
-      refuse(fmt::format("{} is of the unknown type {}", printable(key), printable(tensor.dtype)));
+      refuse(fmt::format("{} is of the unknown type {}", printable_excerpt(key),
+                         printable_excerpt(tensor.dtype)));
     const auto count = byte_count(tensor.shape, item);
     const auto given = static_cast<std::uint64_t>(end - begin);
     if (count != given) {
-      refuse(fmt::format("{} has {} bytes, which is not what its shape needs", printable(key), given));
+      refuse(
+          fmt::format("{} has {} bytes, which is not what its shape needs", printable_excerpt(key), given));
     }
     tensor.bytes = data_.substr(static_cast<std::size_t>(begin), static_cast<std::size_t>(given));
     places_.push_back({static_cast<std::size_t>(begin), static_cast<std::size_t>(end), std::move(tensor)});
@@ -166,7 +204,7 @@ class Parser {
 }  // namespace
 
 std::string serialize_safetensors(const Safetensors& contents) {
-  Json header = Json::object();
+  nlohmann::ordered_json header = nlohmann::ordered_json::object();
   if (!contents.metadata.empty()) header[metadata_key] = contents.metadata;
   // The widest items first keep every tensor at a multiple of its item's size.
   std::vector<const StoredTensor*> order;

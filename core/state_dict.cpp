@@ -1,85 +1,23 @@
-// State dicts: a zip archive, through LibTorch, of a pickle and of the bytes of each storage.
+// State dicts: a zip archive of a pickle and of the bytes of each storage, written through LibTorch.
 #include "state_dict.h"
 
 #include <caffe2/serialize/inline_container.h>
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cstring>
 #include <map>
 
 #include "errors.h"
 #include "file.h"
 #include "pickle.h"
+#include "zip.h"
 
 namespace handgrad {
 
 namespace {
 
-constexpr std::size_t largest_pickle = std::size_t{1} << 22;
+constexpr std::size_t largest_pickle = std::size_t{1} << 20;
 constexpr const char* pickle_record = "data.pkl";
 constexpr const char* metadata_record = "extra/metadata.json";
-
-// The file in memory, for LibTorch's reader.
-class View : public caffe2::serialize::ReadAdapterInterface {
- public:
-  explicit View(std::string_view bytes) : bytes_(bytes) {}
-
-  std::size_t size() const override { return bytes_.size(); }
-
-  std::size_t read(std::uint64_t position, void* to, std::size_t count, const char* /*what*/) const override {
-    if (position >= bytes_.size()) return 0;
-    count = std::min(count, bytes_.size() - static_cast<std::size_t>(position));
-    std::memcpy(to, bytes_.data() + position, count);
-    return count;
-  }
-
- private:
-  std::string_view bytes_;
-};
-
-class Archive {
- public:
-  // Throws ModelError where the bytes are no such archive.
-  Archive(std::string_view bytes, const std::string& name) : name_(name), most_(bytes.size()) {
-    guarded([&] {
-      reader_ = std::make_unique<caffe2::serialize::PyTorchStreamReader>(std::make_shared<View>(bytes));
-    });
-  }
-
-  bool has(const std::string& record) {
-    bool found = false;
-    guarded([&] { found = reader_->hasRecord(record); });
-    return found;
-  }
-
-  // torch.save and LibTorch do not compress: no record is larger than the file.
-  std::string read(const std::string& record) {
-    std::string contents;
-    guarded([&] {
-      const auto [data, size] = reader_->getRecord(record);
-      if (size <= most_) contents.assign(static_cast<const char*>(data.get()), size);
-      if (size > most_) throw std::length_error("a record is larger than the file");
-    });
-    return contents;
-  }
-
- private:
-  template <typename Work>
-  void guarded(const Work& work) const {
-    try {
-      work();
-    } catch (const std::exception& error) {
-      const std::string text = error.what();
-      throw ModelError(fmt::format("{}: is a damaged file of torch.save ({}); write it again",
-                                   printable(name_), printable(text.substr(0, text.find('\n')))));
-    }
-  }
-
-  std::string name_;
-  std::size_t most_;
-  std::unique_ptr<caffe2::serialize::PyTorchStreamReader> reader_;
-};
 
 at::ScalarType dtype_of(const std::string& storage_type, const std::string& name) {
   static const std::map<std::string, at::ScalarType> types = {
@@ -90,7 +28,7 @@ at::ScalarType dtype_of(const std::string& storage_type, const std::string& name
     throw ModelError(
         fmt::format("{}: holds a {}, which no tensor of a network is made of; save its weights "
                     "as float32",
-                    printable(name), printable(storage_type)));
+                    printable(name), printable_excerpt(storage_type)));
   }
   return found->second;
 }
@@ -128,11 +66,11 @@ bool is_archive(std::string_view file) {
 }
 
 bool is_torchscript(std::string_view archive, const std::string& name) {
-  return Archive(archive, name).has("constants.pkl");
+  return ZipArchive(archive, name).has("constants.pkl");
 }
 
 Model parse_state_dict(std::string_view bytes, const std::string& name) {
-  Archive archive(bytes, name);
+  const ZipArchive archive(bytes, name);
   if (!archive.has(pickle_record)) {
     throw ModelError(fmt::format("{}: is a zip archive, but not one of torch.save: it has no {}",
                                  printable(name), pickle_record));
@@ -141,13 +79,14 @@ Model parse_state_dict(std::string_view bytes, const std::string& name) {
     throw ModelError(
         fmt::format("{}: its numbers are not little-endian; save it on another machine", printable(name)));
   }
-  const std::string pickle = archive.read(pickle_record);
+  const std::string_view pickle = archive.read(pickle_record);
   if (pickle.size() > largest_pickle) {
     throw ModelError(fmt::format("{}: its pickle has {} bytes, more than the {} that are read",
                                  printable(name), pickle.size(), largest_pickle));
   }
-  std::map<std::string, std::string> storages;  // several tensors may share one
+  std::map<std::string, std::string> storages;  // copied, to be aligned; several tensors may share one
   std::map<std::string, Tensor> tensors;
+  std::uint64_t total = 0;
   for (const PickledTensor& pickled : unpickle_tensors(pickle, name)) {
     const at::ScalarType dtype = dtype_of(pickled.storage_type, name);
     const auto [storage, is_new] = storages.try_emplace(pickled.storage);
@@ -156,14 +95,20 @@ Model parse_state_dict(std::string_view bytes, const std::string& name) {
     if (static_cast<std::uint64_t>(pickled.storage_size) != storage->second.size() / item ||
         storage->second.size() % item != 0) {
       throw ModelError(fmt::format("{}: the bytes of {} are not as many as its pickle says; write it again",
-                                   printable(name), printable(pickled.name)));
+                                   printable(name), printable_excerpt(pickled.name)));
     }
     char* first = storage->second.data() + static_cast<std::size_t>(pickled.offset) * item;
-    tensors[pickled.name] = at::from_blob(first, pickled.shape, pickled.stride, dtype).clone();
+    const Tensor view = at::from_blob(first, pickled.shape, pickled.stride, dtype);
+    total += view.nbytes();
+    if (total > bytes.size()) {
+      throw ModelError(fmt::format("{}: its tensors are larger than the file, as those of no network are",
+                                   printable(name)));
+    }
+    tensors[pickled.name] = view.clone();
   }
   Model model = model_from_tensors(name, tensors);
   Metadata metadata;
-  if (archive.has(metadata_record)) metadata = metadata_from_json(archive.read(metadata_record));
+  if (archive.has(metadata_record)) metadata = metadata_from_json(std::string(archive.read(metadata_record)));
   model.info = info_from(name, metadata, model.network->architecture().inputs);
   return model;
 }

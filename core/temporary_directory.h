@@ -1,4 +1,5 @@
-// A directory for the files of one test, removed with everything in it at the end.
+// A directory for files that are needed for a while, removed with everything in it at the end. Free of
+// LibTorch.
 #pragma once
 
 #include <cerrno>
@@ -12,7 +13,7 @@ namespace handgrad {
 class TemporaryDirectory {
  public:
   TemporaryDirectory() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "handgrad-test-XXXXXX").string();
+    std::string pattern = (std::filesystem::temp_directory_path() / "handgrad-XXXXXX").string();
     if (!::mkdtemp(pattern.data())) throw std::system_error(errno, std::generic_category(), pattern);
     path_ = pattern;
   }

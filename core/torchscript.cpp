@@ -10,7 +10,6 @@
 
 #include "errors.h"
 #include "evaluator.h"
-#include "file.h"
 
 namespace handgrad {
 
@@ -127,28 +126,29 @@ TorchScriptModel::TorchScriptModel(const Model& model)
 }
 
 TorchScriptModel::TorchScriptModel(const std::filesystem::path& path)
-    : module_(std::make_unique<Module>()), name_(path.string()) {
-  std::error_code unreadable;
-  if (!std::filesystem::is_regular_file(path, unreadable)) {
-    throw FileError(fmt::format("{}: is not a file that can be read; name a run directory or a model file",
-                                path.string()));
-  }
+    : TorchScriptModel(read_file(path), path.string()) {}
+
+TorchScriptModel::TorchScriptModel(const Bytes& file, const std::string& name)
+    : module_(std::make_unique<Module>()), name_(printable(name)) {
   torch::jit::ExtraFilesMap extra_files = {{metadata_file, ""}};
   try {
-    module_->script = torch::jit::load(path.string(), at::kCPU, extra_files);
+    std::istringstream stream(std::string(file.begin(), file.end()));
+    module_->script = torch::jit::load(stream, at::kCPU, extra_files);
   } catch (const std::exception& error) {
-    throw ModelError(fmt::format("{}: not a TorchScript file that LibTorch can read ({})", path.string(),
-                                 first_line(error)));
+    throw ModelError(
+        fmt::format("{}: not a TorchScript file that LibTorch can read ({})", name_, first_line(error)));
   }
-  for (const char* name : {"rows", "columns", "classes"}) {
-    if (!module_->script.hasattr(name) || !module_->script.attr(name).isInt()) {
+  for (const char* number : {"rows", "columns", "classes"}) {
+    if (!module_->script.hasattr(number) || !module_->script.attr(number).isInt()) {
       throw ModelError(
-          fmt::format("{}: has no number `{}`, so it was not written by handgrad", path.string(), name));
+          fmt::format("{}: has no number `{}`, so it was not written by handgrad", name_, number));
     }
   }
-  if (!module_->script.find_method("logits")) {
-    throw ModelError(
-        fmt::format("{}: has no method `logits`, so it was not written by handgrad", path.string()));
+  for (const char* method : {"logits", "forward"}) {
+    if (!module_->script.find_method(method)) {
+      throw ModelError(
+          fmt::format("{}: has no method `{}`, so it was not written by handgrad", name_, method));
+    }
   }
   shape_ = {module_->script.attr("rows").toInt(), module_->script.attr("columns").toInt()};
   classes_ = module_->script.attr("classes").toInt();
@@ -187,17 +187,25 @@ Model TorchScriptModel::model() const {
   return model;
 }
 
-Tensor TorchScriptModel::log_probabilities(const Tensor& pixels) const {
+Tensor TorchScriptModel::run(const char* method, const Tensor& pixels) const {
   const at::NoGradGuard no_grad;
   std::vector<Tensor> parts;
   try {
     for (const Tensor& part : pixels.split(evaluation_batch_size)) {
-      parts.push_back(at::log_softmax(module_->script.get_method("logits")({part}).toTensor(), -1));
+      parts.push_back(module_->script.get_method(method)({part}).toTensor());
     }
   } catch (const std::exception& error) {
     throw ModelError(fmt::format("{}: failed on these images ({})", name_, last_line(error)));
   }
   return at::cat(parts);
+}
+
+Tensor TorchScriptModel::forward(const Tensor& pixels) const {
+  return run("forward", pixels);
+}
+
+Tensor TorchScriptModel::log_probabilities(const Tensor& pixels) const {
+  return at::log_softmax(run("logits", pixels), -1);
 }
 
 }  // namespace handgrad

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "file.h"
 #include "model.h"
 
 namespace handgrad {
@@ -22,8 +23,9 @@ class TorchScriptModel {
   // equal nn.Sequential, of an ensemble behind the number of the network: "0.2.weight".
   explicit TorchScriptModel(const Model& model);
 
-  // A file of such a module. Throws FileError when there is no such file, ModelError when it is not such a
-  // model.
+  // A file of such a module; `name` is what messages call it. Throws ModelError when it is not such a model.
+  TorchScriptModel(const Bytes& file, const std::string& name);
+  // The same, read from disk. Throws FileError when it cannot be read.
   explicit TorchScriptModel(const std::filesystem::path& path);
 
   ~TorchScriptModel();
@@ -43,10 +45,15 @@ class TorchScriptModel {
   // ensemble.
   Model model() const;
 
+  // pixels as above → probabilities [N,C], by the module's own forward.
+  Tensor forward(const Tensor& pixels) const;
+
   // pixels [N,rows·columns] as above → log probabilities [N,C], a part of the images at a time.
   Tensor log_probabilities(const Tensor& pixels) const;
 
  private:
+  Tensor run(const char* method, const Tensor& pixels) const;
+
   struct Module;  // keeps LibTorch's heavy script header out of this one
 
   std::unique_ptr<Module> module_;

@@ -70,10 +70,17 @@ class Training {
     if (data.watched.count() > 0) watched_.emplace(network, data.watched);
   }
 
-  TrainingResult run() {
+  TrainingResult run(const TrainingState* from) {
+    Clock::duration earlier_time{};
+    Clock::duration training_time{};
     const Clock::time_point begin = Clock::now();
-    if (options_.initialise) network_.initialise(options_.seeds);
+    if (options_.initialise && from == nullptr) network_.initialise(options_.seeds);
     State checked(network_, stepper_.optimizer());
+    if (from != nullptr) {
+      restore(*from, checked);
+      earlier_time = Clock::duration(from->number("nanoseconds"));
+      training_time = Clock::duration(from->number("training_nanoseconds"));
+    }
     const std::int64_t total = options_.epochs * stepper_.steps_per_epoch();
     const std::int64_t evaluation_steps = steps_between_evaluations();
     std::set<std::int64_t> report_steps;
@@ -87,8 +94,16 @@ class Training {
     }
     TrainingResult result;
 
-    Clock::duration training_time{};
     Clock::time_point resumed = Clock::now();
+    const auto hand_over = [&] {
+      TrainingState state = current_state(checked);
+      const auto nanoseconds = [](Clock::duration time) {
+        return std::chrono::duration_cast<std::chrono::nanoseconds>(time).count();
+      };
+      state.set("nanoseconds", nanoseconds(earlier_time + (Clock::now() - begin)));
+      state.set("training_nanoseconds", nanoseconds(training_time));
+      observer_.on_checkpoint(std::move(state));
+    };
     while (steps_ < total && running() && !interrupted_) {
       const bool report = report_steps.count(steps_ + 1) > 0;
       const bool record = (steps_ + 1) % steps_per_record == 0 || steps_ + 1 == total || report;
@@ -100,22 +115,26 @@ class Training {
       observer_.on_step(steps_, total);
       interrupted_ = observer_.stop_requested();
       // Delta-stop compares costs that are a fixed number of steps apart.
-      const bool evaluate_end = (steps_ == total || interrupted_) && !compat().delta_stop;
-      if (steps_ % evaluation_steps == 0 || evaluate_end) {
-        training_time += Clock::now() - resumed;
-        evaluate_watched(checked);
-        resumed = Clock::now();
-      }
-      if (report && steps_ < total) {
-        training_time += Clock::now() - resumed;
-        result.at_epoch[epoch_number()] = report_so_far();
-        resumed = Clock::now();
-      }
+      const bool evaluate = steps_ % evaluation_steps == 0 || (steps_ == total && !compat().delta_stop);
+      const bool epoch_ended = steps_ % stepper_.steps_per_epoch() == 0;
+      const bool checkpoint = interrupted_ || observer_.checkpoint_due(steps_, epoch_ended);
+      if (!evaluate && !report && !checkpoint) continue;
+      training_time += Clock::now() - resumed;
+      if (evaluate) evaluate_watched(checked);
+      if (report && steps_ < total) result.at_epoch[epoch_number()] = report_so_far();
+      if (checkpoint) hand_over();
+      resumed = Clock::now();
     }
     training_time += Clock::now() - resumed;
+    if (!interrupted_) {
+      hand_over();
+    } else if (steps_ % evaluation_steps != 0 && steps_ < total && !compat().delta_stop) {
+      // For this result alone: training that goes on from the checkpoint has not seen it.
+      evaluate_watched(checked);
+    }
 
     finish(result, checked);
-    result.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+    result.seconds = std::chrono::duration<double>(earlier_time + (Clock::now() - begin)).count();
     if (steps_ > 0) {
       result.microseconds_per_step =
           std::chrono::duration<double, std::micro>(training_time).count() / static_cast<double>(steps_);
@@ -135,6 +154,84 @@ class Training {
     std::int64_t steps = 0;
     double train_cost = std::numeric_limits<double>::quiet_NaN();
   };
+
+  // What is remembered of each network, as a row of numbers each.
+  template <typename Visit>
+  static void for_each_number(Visit visit) {
+    visit("best_loss", [](Replica& r) -> double& { return r.best_loss; });
+    visit("previous_loss", [](Replica& r) -> double& { return r.previous_loss; });
+    visit("train_cost", [](Replica& r) -> double& { return r.train_cost; });
+    visit("best_step", [](Replica& r) -> std::int64_t& { return r.best_step; });
+    visit("evaluations_since_best", [](Replica& r) -> std::int64_t& { return r.evaluations_since_best; });
+    visit("steps", [](Replica& r) -> std::int64_t& { return r.steps; });
+  }
+
+  // The tensors that a state consists of, by name.
+  std::map<std::string, Tensor> state_tensors(const State& checked) {
+    std::map<std::string, Tensor> tensors = {
+        {"parameters", network_.parameters.flat},   {"running", network_.running.flat},
+        {"best_parameters", best_parameters_.flat}, {"best_running", best_running_.flat},
+        {"checked.parameters", checked.parameters}, {"checked.running", checked.running}};
+    const std::vector<Tensor>& buffers = stepper_.optimizer().state().buffers;
+    for (std::size_t i = 0; i < buffers.size(); ++i) {
+      tensors[fmt::format("optimizer.{}", i)] = buffers[i];
+      tensors[fmt::format("checked.optimizer.{}", i)] = checked.optimizer.buffers[i];
+    }
+    return tensors;
+  }
+
+  TrainingState current_state(const State& checked) {
+    TrainingState state;
+    state.tensors = state_tensors(checked);
+    state.set("step", steps_);
+    state.set("optimizer.steps", stepper_.optimizer().state().steps);
+    state.set("checked.step", checked.step);
+    state.set("checked.optimizer.steps", checked.optimizer.steps);
+    for_each_number([&](const char* name, auto number_of) {
+      std::vector<std::decay_t<decltype(number_of(replicas_.front()))>> numbers;
+      for (Replica& replica : replicas_) numbers.push_back(number_of(replica));
+      state.tensors[fmt::format("replica.{}", name)] = at::tensor(numbers);
+    });
+    std::vector<std::int64_t> has_best;
+    std::vector<std::int64_t> stopped;  // -1: not yet
+    for (std::size_t r = 0; r < replicas_.size(); ++r) {
+      has_best.push_back(replicas_[r].has_best ? 1 : 0);
+      stopped.push_back(replicas_[r].stopped ? static_cast<std::int64_t>(*replicas_[r].stopped) : -1);
+      if (!replicas_[r].fault.empty()) state.text[fmt::format("fault.{}", r)] = replicas_[r].fault;
+    }
+    state.tensors["replica.has_best"] = at::tensor(has_best);
+    state.tensors["replica.stopped"] = at::tensor(stopped);
+    return state;
+  }
+
+  void restore(const TrainingState& state, State& checked) {
+    for (auto& [name, tensor] : state_tensors(checked)) tensor.copy_(state.tensor(name, tensor));
+    OptimizerState optimizer = stepper_.optimizer().state();  // the buffers are its own, and restored by now
+    optimizer.steps = state.number("optimizer.steps");
+    stepper_.optimizer().set_state(optimizer);
+    checked.optimizer.steps = state.number("checked.optimizer.steps");
+    checked.step = state.number("checked.step");
+    steps_ = state.number("step");
+    const auto count = static_cast<std::int64_t>(replicas_.size());
+    for_each_number([&](const char* name, auto number_of) {
+      using Number = std::decay_t<decltype(number_of(replicas_.front()))>;
+      const Tensor like = at::empty({count}, c10::CppTypeToScalarType<Number>::value);
+      const Tensor numbers = state.tensor(fmt::format("replica.{}", name), like);
+      for (std::size_t r = 0; r < replicas_.size(); ++r) {
+        number_of(replicas_[r]) = numbers.data_ptr<Number>()[r];
+      }
+    });
+    const Tensor like = at::empty({count}, at::kLong);
+    const Tensor has_best = state.tensor("replica.has_best", like);
+    const Tensor stopped = state.tensor("replica.stopped", like);
+    for (std::size_t r = 0; r < replicas_.size(); ++r) {
+      replicas_[r].has_best = has_best.data_ptr<std::int64_t>()[r] != 0;
+      const std::int64_t reason = stopped.data_ptr<std::int64_t>()[r];
+      if (reason >= 0) replicas_[r].stopped = static_cast<StopReason>(reason);
+      const auto fault = state.text.find(fmt::format("fault.{}", r));
+      if (fault != state.text.end()) replicas_[r].fault = fault->second;
+    }
+  }
 
   std::int64_t steps_between_evaluations() const {
     if (compat().delta_stop) return steps_per_record;
@@ -355,10 +452,10 @@ const char* to_string(StopReason reason) {
 }
 
 TrainingResult train(Network& network, const Splits& data, const TrainingOptions& options,
-                     TrainingObserver& observer) {
+                     TrainingObserver& observer, const TrainingState* from) {
   validate(options, network.architecture(), network.replicas(), data.train.count());
   const at::AutoDispatchBelowADInplaceOrView no_autograd;
-  return Training(network, data, options, observer).run();
+  return Training(network, data, options, observer).run(from);
 }
 
 }  // namespace handgrad

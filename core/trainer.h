@@ -10,6 +10,7 @@
 #include "dataset.h"
 #include "evaluator.h"
 #include "training_options.h"
+#include "training_state.h"
 
 namespace handgrad {
 
@@ -41,6 +42,10 @@ class TrainingObserver {
   virtual void on_evaluation(const EvaluationRecord& /*record*/) {}
   // Asked after each step; true ends training as if it had been the last step.
   virtual bool stop_requested() { return false; }
+  // Asked after each step whose records are made; true has the state of training handed over. That is done
+  // too where training stops for a request, and after the last step.
+  virtual bool checkpoint_due(std::int64_t /*step*/, bool /*epoch_ended*/) { return false; }
+  virtual void on_checkpoint(TrainingState /*state*/) {}
 };
 
 enum class StopReason { max_epochs, early_stopping, non_finite, interrupted };
@@ -79,8 +84,11 @@ struct TrainingResult {
 // Initialises the networks, unless the options say otherwise, trains them on data.train and leaves each with
 // its best parameters by validation loss (the last ones where there is no validation set, or with
 // delta_stop). A network whose loss leaves the finite numbers stops, and disturbs no other. Deterministic:
-// the same bits for the same arguments, device, thread count and build. Throws what validate throws.
+// the same bits for the same arguments, device, thread count and build. `from`: the state of an earlier
+// training with the same arguments, from which this one goes on to the same bits as if that had not stopped;
+// more epochs may be asked for. Throws what validate throws, ModelError where the state is of another
+// network.
 TrainingResult train(Network& network, const Splits& data, const TrainingOptions& options,
-                     TrainingObserver& observer);
+                     TrainingObserver& observer, const TrainingState* from = nullptr);
 
 }  // namespace handgrad

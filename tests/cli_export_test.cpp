@@ -62,6 +62,7 @@ TEST_CASE("wrong arguments of export are refused by name, and nothing is written
       {"run/model.pt --format torchscript --output ./run/model.pt", "is the model itself"},
       {"run/model.pt --format torchscript --replica 1", "--replica: picks a network of a run directory"},
       {"run --format onnx --verfy", "verfy"},
+      {"run --format c-header --data elsewhere", "--data: is for --verify and ensembles"},
   }));
   CAPTURE(arguments);
   check_refused(run(trained.directory, "export " + arguments), 2, part);
@@ -147,8 +148,24 @@ TEST_CASE("a file is kept only if a reader agrees, and without a reader it is no
   refused(fakes, "python3 gave 68 bytes of probabilities for 6 images of 3 classes");
   trained.fake("python3", "echo first >&2; echo the reason >&2; exit 3");
   refused(fakes, "python3 cannot run the file (exit code 3): the reason");
+  // A compiler whose program is not there, one that finds fault, and one that is interrupted.
+  const std::string compile = "export run --format c-header --verify";
+  trained.fake("cc", "exit 0");
+  Outcome outcome = run(directory, compile, "PATH=" + fakes);
+  CHECK(outcome.exit_code == 1);
+  CHECK_THAT(outcome.error, Catch::Contains("to a program that cannot be run here"));
+  trained.fake(
+      "cc",
+      "test \"$1\" = --version || { echo 'x.c:1: error: the reason' >&2; echo 'that was it' >&2; exit 1; }");
+  outcome = run(directory, compile, "PATH=" + fakes);
+  CHECK(outcome.exit_code == 1);
+  CHECK_THAT(outcome.error, Catch::Contains("error: the reason") && !Catch::Contains("that was it"));
+  trained.fake("cc", "test \"$1\" = --version || { kill $PPID; sleep 1; exit 1; }");
+  outcome = run(directory, compile, "PATH=" + fakes);
+  CHECK(outcome.exit_code == 128 + 15);
+  CHECK(written(directory) == std::vector<std::string>{"model.safetensors"});
   // For C headers there is no second place to look: a PATH without a compiler has no reader.
-  const Outcome outcome = run(directory, "export run --format c-header --verify", "PATH=/nowhere");
+  outcome = run(directory, compile, "PATH=/nowhere");
   CAPTURE(outcome.error);
   CHECK(outcome.exit_code == 1);
   CHECK_THAT(outcome.error, Catch::Contains("no reader of the format c-header; install a C compiler"));
@@ -171,6 +188,19 @@ TEST_CASE("training begins with the network of a file, and refuses what does not
   CHECK(contents(directory / "third") != contents(directory / "first"));
   CHECK_THAT(contents(directory / "third"), Catch::Contains("\\\"epochs\\\":1,"));
 
+  // The file wins over another run's settings, and none of it is told to others.
+  REQUIRE(run(directory, train + "--epochs 0 --hidden 7 --out seven").exit_code == 0);
+  CHECK(run(directory, "train --config seven/config.json --init first --out mixed").exit_code == 0);
+  CHECK(run(directory, "train --config mixed/config.json --init none --hidden 7 --out none").exit_code == 0);
+  CHECK_THAT(contents(directory / "third"), !Catch::Contains("init"));
+
+  fs::create_directory(directory / "turned");
+  for (const auto& entry : fs::directory_iterator(directory / "data")) {
+    std::string bytes = contents(entry.path());
+    if (bytes[3] == 3) std::swap(bytes[11], bytes[15]);
+    write_text(directory / "turned" / entry.path().filename(), bytes);
+  }
+  write_text(directory / "list", "[1]");
   const auto refused = [&](const std::string& flags, int exit_code, const std::string& part) {
     CAPTURE(flags);
     check_refused(run(directory, train + "--out never " + flags), exit_code, part);
@@ -180,6 +210,8 @@ TEST_CASE("training begins with the network of a file, and refuses what does not
   refused("--init first --hidden 5", 1, "holds 12-4-3 + batch norm, but flags and data ask for 12-5-3");
   refused("--init first --batch-norm=false", 1, "ask for 12-4-3; choose");
   refused("--init first --replicas 2", 2, "--replicas: networks that all begin with that of --init");
+  refused("--init first --data turned", 1, "takes 4 × 3 images, but those to train on are 3 × 4");
+  refused("--init first --config list", 1, "holds no JSON object");
   refused("--init first --data synthetic", 1, "the synthetic digits have 10 classes, not 3");
   refused("--init first --data synthetic --classes 10", 1, "but flags and data ask for 784-4-10");
   refused("--init data/train-labels-idx1-ubyte", 1, "is no model file");

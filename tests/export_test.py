@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import zipfile
 
 import numpy
 import onnx
@@ -163,11 +164,13 @@ def check_run(name, run_directory, images, directory, replica="0", batch_norm=Fa
                 assert round(again["accuracy"] * again["count"]) == right, again
 
 
-def check_ensemble(name, run_directory, images, directory):
+def check_ensemble(name, run_directory, images, directory, batch_norm=False):
     members = [images.predictions(run_directory, "--replica", r) for r in range(5)]
     expected = numpy.mean(members, 0)
     right = (expected.argmax(1) == images.labels).sum()
     flags = ["--replica", "ensemble"]
+    if batch_norm:
+        check(name, run_directory, images, directory, "torchscript", [*flags, "--fold-batch-norm"], expected, right)
     file = check(name, run_directory, images, directory, "torchscript", flags, expected, right)
     said = handgrad("export", run_directory, "--format", "torchscript", *flags, "--output", file)
     mean = numpy.mean([(member.argmax(1) == images.labels).mean() for member in members])
@@ -198,9 +201,9 @@ def python_model(batch_norm, dtype=torch.float32):
     return model.eval()
 
 
-def save_safetensors(state, path):
+def save_safetensors(state, path, metadata=None):
     """By the description of the format alone."""
-    header, body = {"__metadata__": {"written_by": "a test"}}, b""
+    header, body = {"__metadata__": metadata or {"written_by": "a test"}}, b""
     names = {torch.float32: "F32", torch.float64: "F64", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}
     for name, tensor in state.items():
         values = tensor.contiguous().reshape(-1)
@@ -256,6 +259,20 @@ def check_files_of_python(images, directory):
     assert summary["test"]["accuracy"] > (expected.argmax(1) == images.labels).mean() + 0.1, summary
 
 
+def check_hostile_metadata(images, directory):
+    """What a file says of itself is not compiled into a program."""
+    marker = directory / "hostile"
+    code = f'int system(const char *); __attribute__((constructor)) static void hostile(void) {{ system("touch {marker}"); }}'
+    for ending in ("*/", "*\\\n/", "*??/\n/"):
+        file = directory / "hostile.safetensors"
+        metadata = {"training_config": f"{ending}\n{code}\n/*"}
+        save_safetensors(python_model(False).state_dict(), file, metadata)
+        header = directory / "hostile.h"
+        flags = ["--format", "c-header", "--output", header, "--verify", "--data", images.data]
+        result = subprocess.run([program, "export", file, *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert result.returncode == 0 and not marker.exists(), (ending, result)
+
+
 def check_hostile_files(images, directory):
     marker = directory / "hostile"
 
@@ -274,6 +291,7 @@ def check_hostile_files(images, directory):
     for command in commands:
         refused("it names posix.system, which such a dict has no need of", *command)
     assert not marker.exists()
+    assert not (directory / "never").exists() and not (directory / "never.onnx").exists()
     for contents, part in (
         ([torch.ones(3)], "what it holds is no dict"),
         ({"model": python_model(False).state_dict()}, "the entry model is no tensor"),
@@ -293,6 +311,14 @@ def check_hostile_files(images, directory):
     for length in (10, 100, len(whole) // 2, len(whole) - 10):
         file.write_bytes(whole[:length])
         refused("damaged file of torch.save", "evaluate", file, "--data", images.data)
+    # A file that unpacks to far more than it is, and one whose tensors are many times their storage.
+    bomb = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED)
+    bomb.writestr("a/data.pkl", bytes(10**8))
+    bomb.close()
+    refused("its data.pkl is compressed", "evaluate", file, "--data", images.data)
+    shared = torch.ones(10**5)
+    torch.save({f"{i}.x": shared for i in range(300)}, file)
+    refused("larger than the file", "evaluate", file, "--data", images.data)
     print("hostile and damaged files: refused", flush=True)
 
 
@@ -329,9 +355,10 @@ with tempfile.TemporaryDirectory() as scratch:
         check_round_trip(one, mnist, directory)
         handgrad("train", "--data", data, "--epochs", "2", "--replicas", "5", "--out", five, "--overwrite", *flags)
         check_run(f"{name}, one of five", five, mnist, directory, replica="3", batch_norm=batch_norm)
-        check_ensemble(f"{name}, ensemble of five", five, mnist, directory)
+        check_ensemble(f"{name}, ensemble of five", five, mnist, directory, batch_norm)
     check_files_of_python(mnist, directory)
     check_hostile_files(mnist, directory)
+    check_hostile_metadata(mnist, directory)
 
     write_odd_data(directory / "odd")
     odd = Images(directory, directory / "odd", (9, 11))

@@ -3,8 +3,11 @@
 
 #include <caffe2/serialize/inline_container.h>
 #include <fmt/format.h>
+#include <zlib.h>
 
+#include <chrono>
 #include <random>
+#include <set>
 
 #include "c_header.h"
 #include "errors.h"
@@ -16,6 +19,7 @@
 #include "state_dict.h"
 #include "temporary_directory.h"
 #include "test.h"
+#include "zip.h"
 
 using namespace handgrad;
 using Catch::Contains;
@@ -68,20 +72,32 @@ std::string damaged(std::string file, std::mt19937& random) {
   return file;
 }
 
-// Runs `parse` on `count` damaged copies: each is read or refused, and nothing else happens.
+// Runs `parse` on `count` copies of a good file, damaged in their first `length` bytes: each is read or
+// refused, and nothing else happens. Most are refused, for as many reasons as `reasons` at least.
 template <typename Parse>
-void check_damaged(const std::string& good, int count, const Parse& parse) {
+void check_damaged(const std::string& good, std::size_t length, int count, std::size_t reasons,
+                   const Parse& parse) {
+  REQUIRE_NOTHROW(parse(good));
   std::mt19937 random(7);  // NOLINT: the same every time
   int refused = 0;
+  std::set<std::string> messages;
   for (int i = 0; i < count; ++i) {
-    const std::string file = damaged(good, random);
+    const std::string file = damaged(good.substr(0, length), random) + good.substr(length);
     try {
       parse(file);
-    } catch (const ModelError&) {
+    } catch (const ModelError& error) {
       ++refused;
+      std::string message = error.what();
+      message.erase(std::remove_if(message.begin(), message.end(),
+                                   [](unsigned char c) { return std::isalpha(c) == 0; }),
+                    message.end());
+      messages.insert(message.substr(0, 60));
     }
   }
+  CAPTURE(refused, messages.size());
   CHECK(refused > count / 10);
+  CHECK(refused < count);
+  CHECK(messages.size() >= reasons);
 }
 
 }  // namespace
@@ -134,6 +150,14 @@ TEST_CASE("batch norm folds into the next layer", "[export]") {
     unfolded.network->parameters.bias[l].copy_(model.network->parameters.bias[l]);
   }
   CHECK((probabilities(unfolded, bytes) - probabilities(model, bytes)).abs().max().item<float>() > 1e-2);
+}
+
+TEST_CASE("numbers that leave float32 are refused where they arise", "[export]") {
+  const Model model = random_model({4, {2}, 2, true}, {2, 2});
+  model.network->parameters.gamma[0].fill_(3e38F);
+  model.network->running.var[0].fill_(0);
+  CHECK_THROWS_AS(fold_batch_norm(model), ModelError);
+  CHECK_THROWS_AS(to_c_header(model, "p"), ModelError);
 }
 
 TEST_CASE("two files agree only within rounding, and NaN never does", "[export]") {
@@ -189,7 +213,7 @@ TEST_CASE("only the tensors of the equal nn.Sequential are a network", "[export]
              {"0.bias", torch::ones({5})},
              {"1.weight", torch::ones({3, 5})},
              {"1.bias", torch::ones({3})}},
-            "has 0.weight");
+            "has 1.weight");
   }
   SECTION("batch norm before ReLU is another function") {
     auto before = as_map(normal);
@@ -419,17 +443,134 @@ TEST_CASE("a pickle of large counts and many tensors is read back", "[export]") 
 
 TEST_CASE("thousands of damaged files are read or refused", "[export]") {
   const Model model = random_model({12, {5, 4}, 3, true}, {4, 3});
-  const std::string of_safetensors = to_safetensors(model);
-  check_damaged(of_safetensors.substr(0, of_safetensors.find('}') + 200), 3000,
+  const std::string safetensors = to_safetensors(model);
+  const auto header = static_cast<std::size_t>(static_cast<unsigned char>(safetensors[0]) +
+                                               256 * static_cast<unsigned char>(safetensors[1]));
+  check_damaged(safetensors, 8 + header, 5000, 10,
                 [](const std::string& file) { parse_safetensors(file, "file"); });
   std::vector<PickledTensor> pickled;
   for (const auto& [name, tensor] : tensors_of(model)) {
     pickled.push_back(
         {name, "FloatStorage", "0", tensor.numel(), 0, tensor.sizes().vec(), tensor.strides().vec()});
   }
-  check_damaged(pickle_tensors(pickled), 10000,
+  const std::string pickle = pickle_tensors(pickled);
+  check_damaged(pickle, pickle.size(), 10000, 10,
                 [](const std::string& file) { unpickle_tensors(file, "file"); });
-  check_damaged(to_state_dict(model), 500, [](const std::string& file) { parse_state_dict(file, "file"); });
+  const std::string state_dict = to_state_dict(model);
+  check_damaged(state_dict, state_dict.size(), 3000, 10,
+                [](const std::string& file) { parse_state_dict(file, "file"); });
+  // Its directory lies at the end.
+  std::mt19937 random(8);  // NOLINT: the same every time
+  const std::size_t directory = state_dict.find("PK\x01\x02");
+  for (int i = 0; i < 5000; ++i) {
+    const std::string file = state_dict.substr(0, directory) + damaged(state_dict.substr(directory), random);
+    try {
+      parse_state_dict(file, "file");
+    } catch (const ModelError&) {  // NOLINT(bugprone-empty-catch): is as good as being read
+    }
+  }
+}
+
+TEST_CASE("files that would take much more memory or time than they are large are refused", "[export]") {
+  const auto seconds = [](const auto& work) {
+    const auto begin = std::chrono::steady_clock::now();
+    work();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  };
+  // Quadratic work on these takes minutes; what is linear a second. Wide enough for any machine.
+  std::string many = "{";
+  for (int i = 0; i < 200000; ++i) {
+    many += fmt::format(R"({}"{}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}})", i == 0 ? "" : ",", i);
+  }
+  many += "}";
+  CHECK(seconds([&] { CHECK(parse_safetensors(safetensors(many, ""), "file").tensors.size() == 200000); }) <
+        60);
+
+  std::map<std::string, Tensor> layers;
+  for (int i = 0; i < 1001; ++i) {
+    layers[fmt::format("{}.weight", 2 * i)] = torch::ones({1, 1});
+    layers[fmt::format("{}.bias", 2 * i)] = torch::ones({1});
+  }
+  CHECK_THROWS_WITH(model_from_tensors("file", layers), Contains("has 1001 layers, more than the 1000"));
+
+  std::string axes = "1";
+  for (int i = 0; i < 8; ++i) axes += ",1";
+  CHECK_THROWS_WITH(
+      parse_safetensors(
+          safetensors(R"({"w":{"dtype":"U8","shape":[)" + axes + R"(],"data_offsets":[0,1]}})", "x"), "file"),
+      Contains("more than 8 axes"));
+  const std::string long_name(1000000, 'n');
+  try {
+    parse_safetensors(safetensors("{\"" + long_name + "\":1}", ""), "file");
+    FAIL("was read");
+  } catch (const ModelError& error) {
+    CHECK(std::string(error.what()).size() < 400);
+  }
+}
+
+TEST_CASE("zip archives: damaged and hostile ones are refused", "[export]") {
+  const auto number = [](std::uint64_t value, int count) {
+    std::string bytes;
+    for (int i = 0; i < count; ++i) bytes += static_cast<char>(value >> (8 * i) & 0xff);
+    return bytes;
+  };
+  struct File {
+    std::string name, contents;
+    std::uint64_t method = 0;
+    std::int64_t claimed = -1;  // bytes, where another number than there are
+    std::int64_t place = -1;
+  };
+  const auto archive = [&](const std::vector<File>& files) {
+    std::string bytes;
+    std::string directory;
+    for (const File& file : files) {
+      const auto checksum =
+          crc32_z(0, reinterpret_cast<const Bytef*>(file.contents.data()), file.contents.size());
+      const std::uint64_t size =
+          file.claimed < 0 ? file.contents.size() : static_cast<std::uint64_t>(file.claimed);
+      const std::uint64_t place = file.place < 0 ? bytes.size() : static_cast<std::uint64_t>(file.place);
+      directory += "PK\x01\x02" + number(0, 6) + number(file.method, 2) + number(0, 4) + number(checksum, 4) +
+                   number(file.contents.size(), 4) + number(size, 4) + number(file.name.size(), 2) +
+                   number(0, 12) + number(place, 4) + file.name;
+      bytes += "PK\x03\x04" + number(0, 22) + number(file.name.size(), 2) + number(0, 2) + file.name +
+               file.contents;
+    }
+    const std::size_t begin = bytes.size();
+    return bytes + directory + "PK\x05\x06" + number(0, 4) + number(files.size(), 2) +
+           number(files.size(), 2) + number(directory.size(), 4) + number(begin, 4) + number(0, 2);
+  };
+  const std::string good = archive({{"a/x", "hello"}, {"a/y", "world"}});
+  CHECK(ZipArchive(good, "file").read("y") == "world");
+  CHECK(ZipArchive(good + "a comment", "file").read("x") == "hello");
+  CHECK_FALSE(ZipArchive(good, "file").has("z"));
+  const auto refused = [](const std::string& file, const std::string& part) {
+    CHECK_THROWS_WITH(ZipArchive(file, "file").read("x"), Contains(part));
+  };
+  refused("", "no central directory");
+  refused("PK", "no central directory");
+  refused(good.substr(0, good.size() - 1), "no central directory");
+  refused(archive({{"a/y", "hello"}}), "it has no x");
+  refused(archive({{"a/x", "hello", 8}}), "its x is compressed");
+  refused(archive({{"a/x", "hello", 0, 1000000000000}}), "its x is compressed");
+  refused(archive({{"a/x", "hello"}, {"b/x", "hello"}}), "a file twice");
+  refused(archive({{"a/x", "hello", 0, -1, 7}}), "its x is not there");
+  refused(archive({{"a/x", "hello", 0, -1, 0xfffffff0}}), "its x is not there");
+  refused(archive({{"a/x", "hello", 0, -1, 0xffffffff}}), "its x is not there");
+  std::vector<File> overlapping = {{"a/x", std::string(1000, 'x')}};
+  for (int i = 0; i < 9; ++i)
+    overlapping.push_back({fmt::format("a/{}", i), std::string(1000, 'x'), 0, -1, 0});
+  std::string shared = archive(overlapping);
+  const std::size_t first = 30 + 3 + 1000;
+  const std::size_t directory = shared.find("PK\x01\x02");
+  shared.erase(first, directory - first);
+  shared.replace(shared.size() - 6, 4, number(first, 4));
+  refused(shared, "larger than it is");
+  std::string changed = good;
+  changed[34] = 'E';
+  refused(changed, "checksum of its x");
+  std::string more = good;
+  more.replace(more.size() - 12, 2, number(3, 2));
+  refused(more, "central directory ends too early");
 }
 
 TEST_CASE("a state dict whose bytes are not those of its pickle is refused", "[export]") {
@@ -475,7 +616,7 @@ TEST_CASE("files of other kinds are refused by name", "[export]") {
   torch::save(torch::ones({3}), path.string());
   CHECK_THROWS_AS(load_model(path), ModelError);
   const std::string good = to_state_dict(random_model({6, {}, 3, false}, {2, 3}));
-  refused(good.substr(0, good.size() / 2), "damaged file of torch.save");
+  refused(good.substr(0, good.size() / 2), "damaged file of torch.save: it has no central directory");
 }
 
 TEST_CASE("a file that its check refuses does not take the old one's place", "[export]") {
@@ -514,7 +655,13 @@ TEST_CASE("a C header has names of its own, exact numbers and comments that end 
   for (const float number : {1.0F / 3, 16777217.0F, 1.17549435e-38F, 3.40282347e38F}) {
     CHECK(std::stof(value(number)) == number);
   }
-  model.info.training_config = "/* */ @_ #";
-  const std::string text = to_c_header(model, "p");
-  CHECK_THAT(text, Contains("training_config: / * * / @_ #\n"));
+  // Neither plainly, nor where the compiler joins lines or replaces a trigraph, does it end the comment.
+  for (const auto& [config, comment] : std::map<std::string, std::string>{{"/* */ @_ #", "/ * * / @_ #"},
+                                                                          {"*\\\n/ *?"
+                                                                           "?/\n/",
+                                                                           "*  / *? ?/ /"},
+                                                                          {"/*/", "/ * /"}}) {
+    model.info.training_config = config;
+    CHECK_THAT(to_c_header(model, "p"), Contains("training_config: " + comment + "\n"));
+  }
 }

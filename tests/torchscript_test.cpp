@@ -30,6 +30,7 @@ TEST_CASE("a TorchScript file computes what the network computes, for each kind 
   for (const Tensor& input :
        {bytes, bytes.flatten(1), pixels, pixels.view({9, 1, 7, 5}), pixels.to(at::kDouble)}) {
     CHECK(torch::allclose(model.log_probabilities(input), expected, 1e-5, 1e-5));
+    CHECK(torch::allclose(model.forward(input), expected.exp(), 1e-5, 1e-6));
   }
   CHECK_THROWS_WITH(model.log_probabilities(bytes.to(at::kLong)),
                     Contains("pixels must be uint8 or floating point"));

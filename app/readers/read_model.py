@@ -3,9 +3,12 @@
 Arguments: the format (state-dict, safetensors or onnx), the model file, a file of pixels (a byte each, image after image), a file
 for the probabilities (float32), rows and columns of an image. Prints what it read the file with; exits 77 where that is not installed."""
 
+import sys
+
+sys.path = [path for path in sys.path if path]  # not from the current directory
+
 import importlib
 import json
-import sys
 
 
 def need(name):

@@ -29,4 +29,7 @@ async function main() {
   console.log(`${name} ${version}, Node.js ${process.version}`);
 }
 
-main();
+main().catch((error) => {
+  console.error(`error: ${error.message}`);
+  process.exit(1);
+});
