@@ -56,7 +56,7 @@ Json to_json(const LossAndAccuracy& metrics) {
   return {{"loss", metrics.loss}, {"accuracy", metrics.accuracy}};
 }
 
-Json summary_json(const TrainingResult& result, const Architecture& architecture, const Dataset& dataset,
+Json summary_json(const TrainingResult& result, const Architecture& architecture, const Json& data,
                   const std::string& data_sha256, at::Device device, int threads) {
   Json replicas = Json::array();
   for (const ReplicaResult& replica : result.replicas) {
@@ -78,7 +78,7 @@ Json summary_json(const TrainingResult& result, const Architecture& architecture
           {"seconds", result.seconds},
           {"microseconds_per_step", result.microseconds_per_step},
           {"stopped", to_string(result.stopped)},
-          {"data", dataset.name},
+          {"data", data},
           {"data_sha256", data_sha256},
           {"architecture", architecture.description()},
           {"parameters", architecture.parameter_count()},
@@ -307,7 +307,8 @@ int train_command(const Arguments& arguments) {
         info_of(result, static_cast<std::size_t>(r), shape, config, settings, beginning, data_sha256);
     write_file(run.model_path(r), TorchScriptModel(model_of(network, r, info)).serialize());
   }
-  run.write_json("summary.json", summary_json(result, architecture, dataset, data_sha256, device, threads));
+  run.write_json("summary.json",
+                 summary_json(result, architecture, config.at("data"), data_sha256, device, threads));
   print_result(result, settings, run);
 
   if (const int signal = interruption()) return 128 + signal;

@@ -1,0 +1,211 @@
+// Runs that stop, for whatever reason, and go on: on the command line.
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include "program.h"
+#include "small_files.h"
+
+using nlohmann::json;
+
+namespace {
+
+const std::string settings =
+    "train --data data --batch-size 5 --hidden 4 --batch-norm --optimizer adam --epochs 4000 --patience "
+    "1000000 "
+    "--validation-fraction 0.25 ";
+
+// A directory with a small data set, and `whole`, a run that was left alone.
+class Runs {
+ public:
+  Runs() {
+    fs::create_directory(directory / "data");
+    write_small_dataset(directory / "data");
+  }
+
+  void train_whole() const {
+    const Outcome outcome = run(directory, settings + "--out whole");
+    CAPTURE(outcome.error);
+    REQUIRE(outcome.exit_code == 0);
+  }
+
+  void check_same(const std::string& name) const {
+    for (const char* file : {"config.json", "metrics.jsonl", "model.pt"}) {
+      CAPTURE(file);
+      CHECK(contents(directory / name / file) == contents(directory / "whole" / file));
+    }
+    json a = json::parse(contents(directory / name / "summary.json"));
+    json b = json::parse(contents(directory / "whole/summary.json"));
+    for (const char* key : {"seconds", "microseconds_per_step"}) {
+      CHECK(a.at(key) > 0);
+      a.erase(key);
+      b.erase(key);
+    }
+    CHECK(a == b);
+  }
+
+  // Starts a training in `part`, and has the shell run `then` once a checkpoint and its predecessor are
+  // there.
+  Outcome train_part(const std::string& then, const std::string& flags = "--checkpoint-every 10 ") const {
+    return run(directory, settings + flags +
+                              "--out part & pid=$!; for i in $(seq 200); do test -e "
+                              "part/checkpoint-previous.safetensors && break; sleep 0.05; done; " +
+                              then);
+  }
+
+  TemporaryDirectory directory;
+};
+
+}  // namespace
+
+TEST_CASE("an interrupted run goes on to the same bytes") {
+  const Runs runs;
+  runs.train_whole();
+  const auto [signal, exit_code] =
+      GENERATE(table<std::string, int>({{"INT", 130}, {"TERM", 143}, {"HUP", 129}}));
+  const Outcome outcome = runs.train_part("kill -" + signal + " $pid; wait $pid");
+  CAPTURE(outcome.error);
+  CHECK(outcome.exit_code == exit_code);
+  const std::string summary = contents(runs.directory / "part/summary.json");
+  CHECK_THAT(summary, Catch::Contains("interrupted"));
+  const Outcome resumed = run(runs.directory, "train --resume part");
+  CAPTURE(resumed.error);
+  CHECK(resumed.exit_code == 0);
+  CHECK_THAT(resumed.out, Catch::Contains("going on after step "));
+  runs.check_same("part");
+}
+
+TEST_CASE("a run that is killed goes on from its checkpoint, or from the one before") {
+  const Runs runs;
+  runs.train_whole();
+  // Whatever was written after the checkpoint, or half written, is cut off.
+  const Outcome killed = runs.train_part("kill -KILL $pid; wait $pid");
+  REQUIRE(killed.exit_code == 137);
+  const TemporaryDirectory& directory = runs.directory;
+  const fs::path newest = directory / "part/checkpoint.safetensors";
+  const fs::path previous = directory / "part/checkpoint-previous.safetensors";
+  std::ofstream(directory / "part/metrics.jsonl", std::ios::app) << "{\"kind\":\"tr";
+  write_text(directory / "part/.handgrad-1-0.tmp", "half");
+  REQUIRE(fs::exists(newest));
+  SECTION("whole") {
+    const Outcome resumed = run(directory, "train --resume part");
+    CHECK(resumed.exit_code == 0);
+    CHECK_THAT(resumed.error, !Catch::Contains("warning"));
+    CHECK_FALSE(fs::exists(directory / "part/.handgrad-1-0.tmp"));
+    runs.check_same("part");
+  }
+  SECTION("the newest damaged") {
+    std::string bytes = contents(newest);
+    bytes[bytes.size() - 9] = static_cast<char>(bytes[bytes.size() - 9] ^ 1);
+    write_text(newest, bytes);
+    const Outcome resumed = run(directory, "train --resume part");
+    CHECK(resumed.exit_code == 0);
+    CHECK_THAT(resumed.error, Catch::Contains("warning: part/checkpoint.safetensors: is damaged") &&
+                                  Catch::Contains("going on from checkpoint-previous.safetensors"));
+    runs.check_same("part");
+  }
+  SECTION("the newest not there") {
+    fs::remove(newest);
+    CHECK(run(directory, "train --resume part").exit_code == 0);
+    runs.check_same("part");
+  }
+  SECTION("both damaged") {
+    write_text(newest, "");
+    write_text(previous, contents(previous).substr(0, 100));
+    check_refused(run(directory, "train --resume part"), 1,
+                  "there is no other checkpoint: begin anew with --config");
+  }
+  SECTION("none yet") {
+    fs::remove(newest);
+    fs::remove(previous);
+    const Outcome resumed = run(directory, "train --resume part");
+    CHECK_THAT(resumed.out, Catch::Contains("going on after step 0"));
+    runs.check_same("part");
+  }
+}
+
+TEST_CASE("a run goes on with its own settings") {
+  const Runs runs;
+  const TemporaryDirectory& directory = runs.directory;
+  const std::string few = "train --data data --batch-size 5 --hidden 4 --epochs 4 --validation-fraction 0 ";
+  REQUIRE(run(directory, few + "--out part").exit_code == 0);
+  const auto refused = [&](const std::string& flags, int exit_code, const std::string& part) {
+    CAPTURE(flags);
+    check_refused(run(directory, "train --resume part " + flags), exit_code, part);
+  };
+  refused("--learning-rate 0.1", 1,
+          "--resume: the run has learning_rate 0.009, not 0.1; leave --learning-rate out");
+  refused("--hidden 5", 1, "the run has hidden \"4\", not \"5\"");
+  refused("--seed 2", 1, "the run has seed 1, not 2");
+  refused("--epochs 3", 1, "the run is for 4 epochs, not for 3");
+  refused("--out elsewhere", 2, "--out: a run that goes on has its own");
+  refused("--init part", 2, "--init: a run that goes on");
+  refused("--checkpoint-every 0", 2, "--checkpoint-every: got 0; must be auto");
+  refused("--checkpoint-every 1x", 2, "--checkpoint-every: got 1x");
+  check_refused(run(directory, "train --resume data"), 1, "holds no run");
+  check_refused(run(directory, "train --resume missing"), 1, "holds no run");
+  fs::copy(directory / "data", directory / "other");
+  std::string bytes = contents(directory / "other/train-images-idx3-ubyte");
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  write_text(directory / "other/train-images-idx3-ubyte", bytes);
+  refused("--data other", 1, "other: is not the data that the run was trained on");
+
+  // More epochs, another place of the same data, other threads.
+  fs::rename(directory / "data", directory / "moved");
+  const Outcome more = run(directory, "train --resume part --data moved --epochs 9 --threads 2");
+  CAPTURE(more.error);
+  CHECK(more.exit_code == 0);
+  CHECK_THAT(more.error, Catch::Contains("warning: threads was \"auto\", is \"2\""));
+  REQUIRE(run(directory, few + "--data moved --epochs 9 --out nine").exit_code == 0);
+  CHECK(json::parse(contents(directory / "part/summary.json")).at("replicas") ==
+        json::parse(contents(directory / "nine/summary.json")).at("replicas"));
+}
+
+TEST_CASE("a run directory is used by one program at a time") {
+  const Runs runs;
+  const Outcome outcome = runs.train_part(
+      "for arguments in 'train --resume part' 'train --data synthetic --overwrite --out part'; do "
+      "'" HANDGRAD_PROGRAM
+      "' $arguments >>second.txt 2>&1; echo \"exit $?\" >>second.txt; done; kill -KILL $pid; wait $pid");
+  CHECK(outcome.exit_code == 137);
+  const std::string second = contents(runs.directory / "second.txt");
+  CAPTURE(second);
+  const std::string line =
+      "part: another handgrad is at work in it; wait for it, or choose another directory\nexit 1\n";
+  const std::size_t first = second.find(line);
+  CHECK(first != std::string::npos);
+  CHECK(second.find(line, first + 1) != std::string::npos);
+  // The lock ended with its owner.
+  CHECK(run(runs.directory, "train --resume part").exit_code == 0);
+}
+
+TEST_CASE("where nothing can be written any more, training goes on, says so and damages nothing") {
+  const Runs runs;
+  const TemporaryDirectory& directory = runs.directory;
+  runs.train_whole();
+  SECTION("no file may grow beyond 4 KiB: metrics and checkpoints fail") {
+    const Outcome outcome = run(directory, settings + "--checkpoint-every 3000 --out part", "ulimit -f 4;");
+    CAPTURE(outcome.error);
+    CHECK(outcome.exit_code == 1);
+    CHECK_THAT(outcome.error,
+               Catch::Contains("warning: part/metrics.jsonl: cannot be written: File too large") &&
+                   Catch::Contains("handgrad: part/metrics.jsonl: cannot be written: File too large"));
+    // What was on disk before is a checkpoint to go on from, or none.
+    const Outcome resumed = run(directory, "train --resume part");
+    CAPTURE(resumed.error);
+    CHECK(resumed.exit_code == 0);
+    runs.check_same("part");
+  }
+  SECTION("the directory is removed") {
+    const Outcome outcome = runs.train_part("mv part away; wait $pid");
+    CAPTURE(outcome.error);
+    CHECK(outcome.exit_code == 1);
+    CHECK_THAT(outcome.error,
+               Catch::Contains("warning: no checkpoint: part/checkpoint.safetensors: cannot be written") &&
+                   Catch::Contains("handgrad: part/model.pt: cannot be written"));
+  }
+  SECTION("a full disk for standard output") {
+    const Outcome outcome = run(directory, "evaluate whole --data data >/dev/full");
+    CHECK(outcome.exit_code == 1);
+    CHECK_THAT(outcome.error, Catch::Contains("standard output cannot be written"));
+  }
+}
