@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <regex>
+#include <utility>
 
 #include "errors.h"
 
@@ -86,7 +87,7 @@ RunDirectory::RunDirectory(const std::string& out, bool overwrite, const Json& c
   go_on(config, std::nullopt);
 }
 
-RunDirectory::RunDirectory(const fs::path& path) : path_(path) {
+RunDirectory::RunDirectory(fs::path path) : path_(std::move(path)) {
   std::error_code unreadable;
   if (!fs::exists(path_ / config_file, unreadable)) {
     throw ModelError(fmt::format("--resume: {} holds no run, it has no {}; name the directory of a run",

@@ -22,7 +22,7 @@ class RunDirectory {
   RunDirectory(const std::string& out, bool overwrite, const Json& config);
 
   // Opens a run to go on with it. Throws FileError where that cannot be, ModelError where it holds no run.
-  explicit RunDirectory(const std::filesystem::path& path);
+  explicit RunDirectory(std::filesystem::path path);
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path model_path(std::int64_t replica) const;

@@ -12,7 +12,7 @@ command -v npm >/dev/null || packages+=(npm)
 case "${1-}" in
   "") ;;
   --tests)
-    packages+=(catch2 librapidcheck-dev python3 python3-torch python3-numpy python3-onnx clang-format clang-tidy shellcheck
+    packages+=(catch2 librapidcheck-dev python3 python3-torch python3-numpy python3-onnx clang-format clang-tidy clang libclang-rt-14-dev shellcheck
       chromium fonts-dejavu-core)
     ;;
   *) fail "unknown argument '$1'; the only one is --tests" ;;

@@ -45,6 +45,9 @@ for line in "${lines[@]}"; do
     [[ $command == *" --epochs"* ]] || command+=" --epochs 1"
     [[ -n ${MNIST_DIR-} || $command == *" --data"* ]] || command+=" --data synthetic"
   fi
+  if [[ $command == *"evaluate --model"* && -z ${MNIST_DIR-} ]]; then
+    command+=" --data synthetic"
+  fi
   if [[ $command =~ handgrad\ sweep ]]; then
     command=${command/--seeds 30/--seeds 1}" --epochs 1"
     [[ -n ${MNIST_DIR-} ]] || command+=" --data synthetic"

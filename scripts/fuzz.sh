@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# Fuzzes the parsers of tests/fuzz.cpp with libFuzzer and the sanitizers: replays what was found before, then mutates seeds.
+# Arguments: seconds for each parser [60], the parsers [all]. Writes the executions and the coverage of each, and what it finds
+# into build/fuzz. Needs clang with its runtime, and build/handgrad for seeds.
+set -euo pipefail
+cd -- "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/common.sh
+source scripts/common.sh
+seconds=${1:-60}
+[[ $seconds =~ ^[0-9]+$ ]] || fail "the seconds must be a whole number, not '$seconds'"
+shift || true
+parsers=(idx gzip png safetensors checkpoint pickle zip)
+if (($# > 0)); then parsers=("$@"); fi
+command -v clang++ >/dev/null || fail "no clang++ here; scripts/setup.sh --tests installs it"
+[[ -x build/handgrad ]] || fail "no build/handgrad for the seeds; build it first"
+
+work=build/fuzz
+mkdir -p "$work"
+sources=(core/{checkpoint,file,idx,pickle,picture,safetensors,sha256,zip}.cpp)
+flags=(-std=c++17 -g -O1 -Icore "-fsanitize=address,undefined" -fno-sanitize-recover=undefined)
+compiler=(clang++)
+if command -v ccache >/dev/null; then compiler=(ccache clang++); fi
+objects=()
+for source in "${sources[@]}"; do
+  object=$work/$(basename "$source" .cpp).o
+  objects+=("$object")
+  quietly "${compiler[@]}" "${flags[@]}" -fsanitize=fuzzer-no-link -c "$source" -o "$object" || fail "cannot compile $source"
+done
+
+# Seeds: small files of every kind, written by the program and by Python.
+rm -rf "$work/seeds" "$work/run"
+mkdir -p "$work/seeds"/{idx,gzip,png,safetensors,checkpoint,pickle,zip}
+quietly build/handgrad train --data synthetic --hidden 2 --batch-norm --epochs 0 --out "$work/run"
+cp "$work/run/checkpoint.safetensors" "$work/seeds/checkpoint"
+for format in safetensors state-dict; do
+  quietly build/handgrad export "$work/run" --format "$format" --output "$work/seeds/model.$format"
+done
+mv "$work/seeds/model.safetensors" "$work/seeds/safetensors/model"
+mv "$work/seeds/model.state-dict" "$work/seeds/zip/model"
+python3 - "$work/seeds" <<'END_OF_PYTHON'
+import gzip, json, pathlib, struct, sys, zipfile, zlib
+
+seeds = pathlib.Path(sys.argv[1])
+images = bytes([0, 0, 8, 3]) + struct.pack(">III", 2, 3, 2) + bytes(range(12))
+(seeds / "idx/images").write_bytes(images)
+(seeds / "idx/labels").write_bytes(bytes([0, 0, 8, 1]) + struct.pack(">I", 4) + bytes(4))
+(seeds / "gzip/plain").write_bytes(images)
+(seeds / "gzip/one").write_bytes(gzip.compress(images * 20))
+(seeds / "gzip/two").write_bytes(gzip.compress(images) + gzip.compress(images[:5], 1))
+
+def chunk(kind, body):
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+for depth, colour, samples in ((8, 0, 1), (8, 2, 3), (16, 4, 2), (8, 6, 4)):
+    row = b"\0" + bytes(range(3 * samples * depth // 8))
+    header = struct.pack(">IIBBBBB", 3, 2, depth, colour, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(row * 2)) + chunk(b"IEND", b"")
+    (seeds / f"png/{colour}").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+header = json.dumps({"w": {"dtype": "F32", "shape": [2, 1], "data_offsets": [0, 8]}}).encode()
+(seeds / "safetensors/small").write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
+archive = zipfile.ZipFile(seeds / "zip/model")
+(seeds / "pickle/model").write_bytes(archive.read("archive/data.pkl"))
+with zipfile.ZipFile(seeds / "zip/small", "w") as small:
+    small.writestr("a/data.pkl", b"hello")
+    small.writestr("a/version", b"3\n")
+END_OF_PYTHON
+
+fuzz() {
+  local parser=$1 executable=$work/fuzz_$1 findings=tests/fuzz_findings/$1
+  mkdir -p "$work/corpus/$parser"
+  if [[ -d $findings ]]; then
+    quietly "$executable" "$findings"/* || { say "$parser: an old finding is back"; return 1; }
+  fi
+  if ! "$executable" -seed=1 -max_total_time="$seconds" -max_len=65536 -rss_limit_mb=4096 -timeout=20 -print_final_stats=1 \
+    -artifact_prefix="$work/$parser-" "$work/corpus/$parser" "$work/seeds/$parser" >"$work/$parser.log" 2>&1; then
+    tail -n 40 "$work/$parser.log" >&2
+    say "$parser: a finding, see $work/$parser-*; keep it in $findings"
+    return 1
+  fi
+  say "$parser: $(sed -nE 's/^stat::number_of_executed_units: *//p' "$work/$parser.log") executions," \
+    "$(grep -oE 'cov: [0-9]+' "$work/$parser.log" | tail -n 1), no finding"
+}
+export -f fuzz quietly say
+export work seconds
+
+for parser in "${parsers[@]}"; do
+  quietly "${compiler[@]}" "${flags[@]}" -fsanitize=fuzzer-no-link "-DFUZZ_${parser^^}" -c tests/fuzz.cpp -o "$work/fuzz_$parser.o" ||
+    fail "cannot compile the fuzzer of $parser"
+  quietly clang++ "${flags[@]}" -fsanitize=fuzzer "$work/fuzz_$parser.o" "${objects[@]}" -o "$work/fuzz_$parser" \
+    -lfmt -lz -lpng -lcrypto || fail "cannot link the fuzzer of $parser"
+done
+printf '%s\n' "${parsers[@]}" | xargs -P "$(nproc)" -I {} bash -c 'fuzz {}' "${0##*/}"
