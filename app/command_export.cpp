@@ -170,8 +170,7 @@ void print(const Verification& found, const LabelledImages& images, double accur
   fmt::print("  read by {}\n", found.reader);
   fmt::print(
       "  {} test images: largest difference of a probability {:.1e}, {} changed classes, accuracy {:.2f} % "
-      "(here "
-      "{:.2f} %)\n",
+      "(here {:.2f} %)\n",
       images.labels.size(0), found.agreement.largest_difference, found.agreement.changed,
       100 * found.accuracy, 100 * accuracy_here);
 }

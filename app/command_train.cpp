@@ -144,10 +144,10 @@ Options train_options() {
       .value("checkpoint-every", "auto", "N|Ns|Nep",
              fmt::format("steps, seconds or epochs between checkpoints; auto: an epoch, at least {:.0f} s",
                          Schedule::least_seconds))
-      .value("init", "none", "FILE",
-             "begin with the network of this safetensors file, state dict, TorchScript file or run; --hidden "
-             "and "
-             "--batch-norm come from it");
+      .value(
+          "init", "none", "FILE",
+          "begin with the network of this safetensors file, state dict, TorchScript file or run, which also "
+          "gives --hidden and --batch-norm");
   return options;
 }
 

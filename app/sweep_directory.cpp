@@ -62,6 +62,7 @@ std::string csv_field(const Json& value) {
 SweepDirectory::SweepDirectory(const std::string& out, Json plan) : path_(out), plan_(std::move(plan)) {
   if (out.empty()) path_ = next_free_run();
   make_directories(path_);
+  lock_.emplace(path_);
   if (is_sweep(path_)) {
     const Json before = read_json(path_ / plan_file);
     const Json was = fixed_part(before);

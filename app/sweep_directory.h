@@ -35,6 +35,7 @@ class SweepDirectory {
 
  private:
   std::filesystem::path path_;
+  std::optional<DirectoryLock> lock_;
   Json plan_;
 };
 

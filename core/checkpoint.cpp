@@ -20,7 +20,7 @@ const std::string blank_checksum(64, '0');
 
 // Where the checksum stands in the file; npos where it does not, or not once.
 std::size_t find_checksum(std::string_view file, const std::string& checksum) {
-  const std::string text = fmt::format("\"{}\":\"{}\"", checksum_key, checksum);
+  const std::string text = fmt::format(R"("{}":"{}")", checksum_key, checksum);
   const std::size_t found = file.find(text);
   return found == std::string_view::npos ? found : found + text.size() - 1 - checksum.size();
 }

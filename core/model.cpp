@@ -35,6 +35,13 @@ std::string shape_text(at::IntArrayRef shape) {
                    "0.bias, 2.weight, …, or of the same with BatchNorm1d after each ReLU");
 }
 
+Model new_model(const Architecture& architecture, std::int64_t networks, ModelInfo info) {
+  Model model;
+  model.network = std::make_unique<Network>(architecture, networks, at::kFloat);
+  model.info = std::move(info);
+  return model;
+}
+
 // The number before ".weight" where there is nothing else.
 std::optional<std::int64_t> weight_index(const std::string& name) {
   std::int64_t index = 0;
@@ -145,7 +152,7 @@ std::optional<Number> number_in(const std::string& file, const Metadata& metadat
 }  // namespace
 
 Model model_of(const Network& network, std::int64_t replica, ModelInfo info) {
-  Model model{std::make_unique<Network>(network.architecture(), 1, at::kFloat), std::move(info)};
+  Model model = new_model(network.architecture(), 1, std::move(info));
   const auto from = named_tensors(network.architecture(), network.parameters, network.running, replica);
   const auto to = named_tensors(network.architecture(), model.network->parameters, model.network->running, 0);
   for (std::size_t i = 0; i < to.size(); ++i) to[i].second.copy_(from[i].second);
@@ -155,7 +162,7 @@ Model model_of(const Network& network, std::int64_t replica, ModelInfo info) {
 Model join_models(const std::vector<Model>& models) {
   const Architecture& architecture = models.front().network->architecture();
   const auto count = static_cast<std::int64_t>(models.size());
-  Model joined{std::make_unique<Network>(architecture, count, at::kFloat), models.front().info};
+  Model joined = new_model(architecture, count, models.front().info);
   for (std::int64_t r = 0; r < count; ++r) {
     const Network& network = *models[static_cast<std::size_t>(r)].network;
     if (network.architecture().description() != architecture.description()) {
@@ -185,7 +192,7 @@ Model model_from_tensors(const std::string& file, const std::map<std::string, Te
   }
   const Architecture architecture = architecture_of(file, tensors);
   check_shapes(file, tensors, architecture);
-  Model model{std::make_unique<Network>(architecture, 1, at::kFloat), {}};
+  Model model = new_model(architecture, 1, {});
   for (const auto& [name, tensor] :
        named_tensors(architecture, model.network->parameters, model.network->running, 0)) {
     tensor.copy_(tensors.at(name));
@@ -261,7 +268,7 @@ Model fold_batch_norm(const Model& model) {
   const Network& from = *model.network;
   Architecture architecture = from.architecture();
   architecture.batch_norm = false;
-  Model folded{std::make_unique<Network>(architecture, from.replicas(), at::kFloat), model.info};
+  Model folded = new_model(architecture, from.replicas(), model.info);
   folded.info.batch_norm_folded = true;
   const std::vector<Affine> affines = batch_norm_affines(from);
   for (std::size_t l = 0; l < from.parameters.weight.size(); ++l) {

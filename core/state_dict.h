@@ -18,6 +18,6 @@ bool is_torchscript(std::string_view archive, const std::string& name);
 
 // A file of a dict of tensors, also one that Python wrote. Runs nothing of it. Throws ModelError where the
 // file is damaged, holds anything else, or a network that model_from_tensors refuses.
-Model parse_state_dict(std::string_view archive, const std::string& name);
+Model parse_state_dict(std::string_view bytes, const std::string& name);
 
 }  // namespace handgrad

@@ -95,7 +95,9 @@ class Training {
     TrainingResult result;
 
     Clock::time_point resumed = Clock::now();
+    std::int64_t handed_over = -1;  // after this step
     const auto hand_over = [&] {
+      handed_over = steps_;
       TrainingState state = current_state(checked);
       const auto nanoseconds = [](Clock::duration time) {
         return std::chrono::duration_cast<std::chrono::nanoseconds>(time).count();
@@ -127,7 +129,7 @@ class Training {
     }
     training_time += Clock::now() - resumed;
     if (!interrupted_) {
-      hand_over();
+      if (handed_over != steps_) hand_over();
     } else if (steps_ % evaluation_steps != 0 && steps_ < total && !compat().delta_stop) {
       // For this result alone: training that goes on from the checkpoint has not seen it.
       evaluate_watched(checked);
