@@ -21,11 +21,27 @@ namespace {
 
 constexpr const char* config_text = "config";
 constexpr const char* data_text = "data_sha256";
+constexpr const char* platform_text = "platform";
+constexpr const char* inherited_text =
+    "inherited";  // the training_config of the network that training began with
+constexpr const char* folded_text = "inherited_batch_norm_folded";
 
 // The settings that may differ from those of the run that training goes on with: they decide nothing about
 // the result, or only how far it goes.
 bool may_change(const std::string& key) {
   return key == "version" || key == "data" || key == "epochs" || key == "threads" || key == "device";
+}
+
+void warn(const std::string& text) {
+  std::fputs(fmt::format("warning: {}\n", printable(text)).c_str(), stderr);
+}
+
+// Throws where `json` is not all that a run's config.json holds.
+void require_settings(const Json& json, const std::string& file) {
+  for (const std::string& key : config_keys()) {
+    if (key == "init" || (json.is_object() && json.contains(key))) continue;
+    throw ModelError(fmt::format("{}: is not the configuration of a run: it has no {}", file, key));
+  }
 }
 
 // Throws where training that goes on would not be the same; says where it may only differ in its last bits.
@@ -42,13 +58,6 @@ void check_resumed(const Json& earlier, const Json& now) {
     throw ModelError(
         fmt::format("--resume: the run is for {} epochs, not for {}; give more, or leave --epochs out",
                     to_text(earlier.at("epochs"), -1), to_text(now.at("epochs"), -1)));
-  }
-  for (const char* key : {"threads", "device", "version"}) {
-    if (now.at(key) == earlier.at(key)) continue;
-    std::fputs(fmt::format("warning: {} was {}, is {}: the last bits of the result may differ\n", key,
-                           to_text(earlier.at(key), -1), to_text(now.at(key), -1))
-                   .c_str(),
-               stderr);
   }
 }
 
@@ -140,7 +149,8 @@ Options train_options() {
       .toggle("overwrite", "replace a run that is in --out")
       .value("config", "", "FILE", "a run's config.json to take settings from; flags win")
       .value("resume", "", "DIR",
-             "go on with the run in DIR, to the same bits as if it had not stopped; --epochs may grow")
+             "go on with the run in DIR, to the same bits as if it had not stopped; with more --epochs, from "
+             "its end")
       .value("checkpoint-every", "auto", "N|Ns|Nep",
              fmt::format("steps, seconds or epochs between checkpoints; auto: an epoch, at least {:.0f} s",
                          Schedule::least_seconds))
@@ -192,11 +202,10 @@ void begin_with(Network& network, const Beginning& beginning, ImageShape images)
 
 // What a model file says of network `r`. One that was not trained any further keeps what it said.
 ModelInfo info_of(const TrainingResult& result, std::size_t r, ImageShape shape, const Json& config,
-                  const Settings& settings, const std::optional<Beginning>& beginning,
-                  const std::string& data_sha256) {
+                  const Settings& settings, const ModelInfo& inherited, const std::string& data_sha256) {
   ModelInfo info;
   const ReplicaResult& replica = result.replicas[r];
-  if (beginning && replica.best_step == 0) info = beginning->model.info;
+  if (replica.best_step == 0) info = inherited;
   if (info.training_config.empty()) {
     info.training_config = training_text(config, replica.seed, settings.training.data_seed, data_sha256);
   }
@@ -228,6 +237,7 @@ int train_command(const Arguments& arguments) {
   const Json earlier = resumed               ? resumed->config()
                        : config_file.empty() ? Json::object()
                                              : read_json(config_file);
+  if (resumed) require_settings(earlier, (resumed->path() / "config.json").string());
   options.apply_config(earlier, config_file.empty() ? "config.json" : config_file, config_keys());
   std::optional<Beginning> beginning;
   if (!state) beginning = read_beginning(options);
@@ -257,20 +267,42 @@ int train_command(const Arguments& arguments) {
     config["init"] = beginning->file;
   }
   const std::string data_sha256 = dataset.sha256();
+  // What the last bits of a result may depend on.
+  const BlasLibrary blas = blas_library();
+  const std::string platform = fmt::format("handgrad {}, LibTorch {}, {}, {} thread(s), {}", version(),
+                                           libtorch_version(), blas.name, threads, device.str());
+  // What the network that training began with said of itself.
+  ModelInfo inherited;
+  if (beginning) inherited = beginning->model.info;
   if (resumed) {
     if (earlier.contains("init")) config["init"] = earlier.at("init");
-    check_resumed(state ? Json::parse(state->string(config_text)) : earlier, config);
-    if (state && state->string(data_text) != data_sha256) {
-      throw DataError(fmt::format(
-          "{}: is not the data that the run was trained on (another SHA-256); name it with --data",
-          dataset.name));
+    Json of_run = earlier;
+    if (state) {
+      of_run = Json::parse(state->string(config_text), nullptr, false);
+      require_settings(of_run, "the checkpoint");
+      if (state->string(data_text) != data_sha256) {
+        throw DataError(fmt::format(
+            "{}: is not the data that the run was trained on (another SHA-256); name it with --data",
+            dataset.name));
+      }
+      inherited.training_config = state->string(inherited_text);
+      inherited.batch_norm_folded = state->string(folded_text) == "true";
     }
-    resumed->go_on(config, state);
+    check_resumed(of_run, config);
+    if (state && state->string(platform_text) != platform) {
+      warn(fmt::format(
+          "the run was computed by {}, it goes on with {}: the last bits of the result may differ",
+          state->string(platform_text), platform));
+    }
+    if (!note.empty()) warn(note);
+    if (!resumed->go_on(config, state)) {
+      warn(fmt::format("{} has lost lines that were there at the checkpoint; the others are kept",
+                       (resumed->path() / "metrics.jsonl").string()));
+    }
   } else {
     resumed.emplace(options.text("out"), options.on("overwrite"), config);
   }
   RunDirectory& run = *resumed;
-  const BlasLibrary blas = blas_library();
   if (device.is_cpu() && blas.is_slow) {
     std::fputs("warning: matrix products run on a slow reference BLAS; `handgrad doctor` says what to do\n",
                stderr);
@@ -284,14 +316,17 @@ int train_command(const Arguments& arguments) {
     fmt::print("going on after step {}\n", state ? state->number("step") : 0);
   }
   std::fflush(stdout);
-  if (!note.empty()) std::fputs(fmt::format("warning: {}\n", printable(note)).c_str(), stderr);
 
   catch_interruptions();
   TrainingResult result;
   {
     Progress progress;
     Recorder recorder(run, progress, schedule,
-                      {{config_text, to_text(config, -1)}, {data_text, data_sha256}});
+                      {{config_text, to_text(config, -1)},
+                       {data_text, data_sha256},
+                       {platform_text, platform},
+                       {inherited_text, inherited.training_config},
+                       {folded_text, inherited.batch_norm_folded ? "true" : "false"}});
     result = train(network, splits, settings.training, recorder, state ? &*state : nullptr);
   }
   const std::vector<ReplicaResult>& replicas = result.replicas;
@@ -301,12 +336,12 @@ int train_command(const Arguments& arguments) {
                                    replicas.front().fault));
   }
   const ImageShape shape{dataset.rows(), dataset.columns()};
-  run.flush_metrics();
   for (std::int64_t r = 0; r < settings.replicas; ++r) {
     const ModelInfo info =
-        info_of(result, static_cast<std::size_t>(r), shape, config, settings, beginning, data_sha256);
+        info_of(result, static_cast<std::size_t>(r), shape, config, settings, inherited, data_sha256);
     write_file(run.model_path(r), TorchScriptModel(model_of(network, r, info)).serialize());
   }
+  run.flush_metrics();
   run.write_json("summary.json",
                  summary_json(result, architecture, config.at("data"), data_sha256, device, threads));
   print_result(result, settings, run);

@@ -14,7 +14,9 @@ void check_unchanged(const ModelPlace& place, const Dataset& dataset) {
   const std::filesystem::path summary = place.file.parent_path() / "summary.json";
   std::error_code unreadable;
   if (!place.trained_on || !std::filesystem::exists(summary, unreadable)) return;
-  if (read_json(summary).value("data_sha256", "") == dataset.sha256()) return;
+  const Json of_run = read_json(summary);
+  if (of_run.is_object() && of_run.contains("data_sha256") && of_run["data_sha256"] == dataset.sha256())
+    return;
   throw DataError(
       fmt::format("{}: is not the data that the run was trained on (another SHA-256); name it with --data",
                   dataset.name));

@@ -3,10 +3,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <regex>
 #include <utility>
 
 #include "errors.h"
+#include "json_check.h"
 
 namespace handgrad::app {
 
@@ -19,6 +21,7 @@ constexpr const char* metrics_file = "metrics.jsonl";
 constexpr const char* checkpoint_file = "checkpoint.safetensors";
 constexpr const char* previous_checkpoint_file = "checkpoint-previous.safetensors";
 constexpr const char* metrics_bytes = "metrics_bytes";
+constexpr std::size_t deepest_json = 64;
 
 // What a process that was killed while it wrote may have left.
 bool is_left_over(const std::string& name) {
@@ -35,18 +38,30 @@ bool is_run_file(const fs::directory_entry& entry) {
 
 void clear(const fs::path& path, bool overwrite) {
   const bool is_run = fs::exists(path / config_file);
+  std::vector<fs::path> files;
   for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
+    const fs::path name = entry.path().filename();
+    files.push_back(entry.path());
+    if (is_left_over(name.string())) continue;
     if (!is_run || !is_run_file(entry)) {
       throw FileError(
           fmt::format("--out: {} holds {}, which is not part of a run; choose an empty or new directory",
-                      path.string(), entry.path().filename().string()));
+                      path.string(), name.string()));
     }
     if (!overwrite) {
       throw FileError(fmt::format(
           "--out: {} already holds a run; choose another directory, or give --overwrite", path.string()));
     }
   }
-  for (const fs::directory_entry& entry : fs::directory_iterator(path)) fs::remove(entry.path());
+  // The file that makes it a run goes last: what is left after a kill can be overwritten again.
+  std::stable_partition(files.begin(), files.end(),
+                        [](const fs::path& file) { return file.filename() != config_file; });
+  for (const fs::path& file : files) {
+    std::error_code error;
+    fs::remove(file, error);
+    if (error)
+      throw FileError(fmt::format("--out: {} cannot be removed: {}", file.string(), error.message()));
+  }
 }
 
 }  // namespace
@@ -105,7 +120,7 @@ Json RunDirectory::config() const {
   return read_json(path_ / config_file);
 }
 
-std::optional<TrainingState> RunDirectory::read_checkpoint(std::string& note) const {
+std::optional<TrainingState> RunDirectory::read_checkpoint(std::string& note) {
   std::error_code unreadable;
   std::string fault;
   for (const char* name : {checkpoint_file, previous_checkpoint_file}) {
@@ -115,22 +130,32 @@ std::optional<TrainingState> RunDirectory::read_checkpoint(std::string& note) co
       const Bytes bytes = read_file(file);
       TrainingState state =
           parse_checkpoint({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, file.string());
-      if (!fault.empty()) note = fmt::format("{}; going on from {}", fault, name);
+      if (!fault.empty()) {
+        note = fmt::format("{}; going on from {}", fault, name);
+        newest_is_good_ = false;
+      }
       return state;
     } catch (const Error& error) {
       if (fault.empty()) fault = error.what();
     }
+  }
+  if (fault.empty() && fs::exists(path_ / "summary.json", unreadable)) {
+    throw ModelError(
+        fmt::format("--resume: {} is finished and has no checkpoint to go on from; begin another run "
+                    "with --config {}",
+                    path_.string(), (path_ / config_file).string()));
   }
   if (fault.empty()) return std::nullopt;
   throw ModelError(fmt::format("{}; there is no other checkpoint: begin anew with --config {}", fault,
                                (path_ / config_file).string()));
 }
 
-void RunDirectory::go_on(const Json& config, const std::optional<TrainingState>& checkpoint) {
+bool RunDirectory::go_on(const Json& config, const std::optional<TrainingState>& checkpoint) {
   std::error_code none;
   if (!fs::exists(path_ / config_file, none) || this->config() != config) write_json(config_file, config);
   const std::int64_t kept = checkpoint ? checkpoint->number(metrics_bytes) : 0;
   metrics_.emplace(path_ / metrics_file, static_cast<std::uint64_t>(kept));
+  return metrics_->size() == static_cast<std::uint64_t>(kept);
 }
 
 fs::path RunDirectory::model_path(std::int64_t replica) const {
@@ -149,17 +174,17 @@ void RunDirectory::write_checkpoint(TrainingState state) {
   // A checkpoint speaks of metrics that are on disk.
   metrics_->flush();
   state.set(metrics_bytes, static_cast<std::int64_t>(metrics_->size()));
+  const std::string bytes = to_checkpoint(state);
   const fs::path file = path_ / checkpoint_file;
-  write_file(file, to_checkpoint(state), [&](const fs::path& /*written*/) {
-    std::error_code error;
-    if (!fs::exists(file, error)) return;
-    fs::rename(file, path_ / previous_checkpoint_file, error);
-    if (error) {
-      throw FileError(
-          fmt::format("{}: cannot be kept as the previous one: {}; check the directory's permissions",
-                      file.string(), error.message()));
-    }
+  if (bytes.size() > largest_file) {
+    throw FileError(fmt::format("{}: would have {} bytes, more than the {} that can be read again",
+                                file.string(), bytes.size(), largest_file));
+  }
+  write_file(file, bytes, [&](const fs::path& /*written*/) {
+    // A damaged file must not take the place of the one that serves in its stead.
+    if (newest_is_good_ && fs::exists(file)) rename_file(file, path_ / previous_checkpoint_file);
   });
+  newest_is_good_ = true;
 }
 
 std::string model_file_name(std::int64_t replica) {
@@ -172,10 +197,10 @@ std::string to_text(const Json& json, int indent) {
 
 Json read_json(const fs::path& path) {
   const Bytes bytes = read_file(path);
-  Json json = Json::parse(bytes, nullptr, false);
-  if (json.is_discarded())
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (!check_json(text, deepest_json).good)
     throw ModelError(fmt::format("{}: is not JSON; the file is damaged", path.string()));
-  return json;
+  return Json::parse(text, nullptr, false);
 }
 
 }  // namespace handgrad::app

@@ -31,11 +31,12 @@ class RunDirectory {
 
   // The newest checkpoint that is whole; none where there is no checkpoint yet. `note`: what to tell the
   // user, or "". Throws ModelError where there are checkpoints, but none is whole.
-  std::optional<TrainingState> read_checkpoint(std::string& note) const;
+  std::optional<TrainingState> read_checkpoint(std::string& note);
 
   // Makes what is on disk that of the checkpoint, or of a run that begins: cuts off what metrics.jsonl holds
   // beyond it.
-  void go_on(const Json& config, const std::optional<TrainingState>& checkpoint);
+  // false: lines that the checkpoint speaks of are missing there.
+  bool go_on(const Json& config, const std::optional<TrainingState>& checkpoint);
 
   void write_json(const std::string& name, const Json& json) const;
 
@@ -53,6 +54,7 @@ class RunDirectory {
   std::filesystem::path path_;
   std::optional<DirectoryLock> lock_;
   std::optional<GrowingFile> metrics_;
+  bool newest_is_good_ = true;  // of the checkpoints
 };
 
 // Makes a directory and those above it. Throws FileError.

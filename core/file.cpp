@@ -309,6 +309,13 @@ void write_file(const fs::path& path, std::string_view contents, const FileCheck
   }
 }
 
+void rename_file(const fs::path& from, const fs::path& to) {
+  if (faulty("rename", [&] { return ::rename(from.c_str(), to.c_str()); }) < 0) {
+    throw FileError(fmt::format("{}: cannot be renamed to {}: {}; check the directory's permissions",
+                                printable(from.string()), printable(to.string()), reason(errno)));
+  }
+}
+
 struct GrowingFile::Handle {
   Descriptor file;
 };

@@ -38,6 +38,9 @@ Bytes unpack(Bytes bytes, const std::string& name, std::uint64_t limit = largest
 using FileCheck = std::function<void(const std::filesystem::path&)>;
 void write_file(const std::filesystem::path& path, std::string_view contents, const FileCheck& check = {});
 
+// Gives a file another name, in place of any file of that name. Throws FileError.
+void rename_file(const std::filesystem::path& from, const std::filesystem::path& to);
+
 // A file that grows at its end, such as a log. What cannot be written at once is kept, and tried again with
 // what comes next: a full disk loses nothing as long as the program lives.
 class GrowingFile {

@@ -11,6 +11,7 @@
 #include "errors.h"
 #include "evaluator.h"
 #include "file.h"
+#include "json_check.h"
 #include "system.h"
 
 namespace handgrad {
@@ -221,8 +222,9 @@ std::string to_json(const Metadata& metadata) {
 }
 
 Metadata metadata_from_json(const std::string& json) {
-  const nlohmann::json object = nlohmann::json::parse(json, nullptr, false);
   Metadata metadata;
+  if (!check_json(json, 1).good) return metadata;
+  const nlohmann::json object = nlohmann::json::parse(json, nullptr, false);
   if (!object.is_object()) return metadata;
   for (const auto& [key, value] : object.items()) {
     if (value.is_string()) metadata[key] = value.get<std::string>();

@@ -7,6 +7,7 @@
 
 #include "errors.h"
 #include "file.h"
+#include "little_endian.h"
 
 namespace handgrad {
 
@@ -88,9 +89,7 @@ class Writer {
     bytes_ += name.substr(0, dot) + '\n' + name.substr(dot + 1) + '\n';
   }
 
-  void little_endian(std::uint64_t value, int count) {
-    for (int i = 0; i < count; ++i) bytes_ += static_cast<char>(value >> (8 * i) & 0xff);
-  }
+  void little_endian(std::uint64_t value, std::size_t count) { bytes_ += to_little_endian(value, count); }
 
   std::string bytes() && { return std::move(bytes_); }
 
@@ -138,8 +137,8 @@ class Machine {
     Kind kind = Kind::none;
     std::int64_t number = 0;  // of a tensor: its position in tensors_
     std::string text;         // of a global: its name
-    std::vector<std::size_t>
-        items;  // positions in objects_; of a dict: key, value, …; of a storage: type, key
+    // Positions in objects_; of a dict: key, value, key, value, …; of a storage: type, key.
+    std::vector<std::size_t> items;
   };
 
   [[noreturn]] void refuse(const std::string& reason) const {
@@ -163,14 +162,7 @@ class Machine {
 
   unsigned char byte() { return static_cast<unsigned char>(take(1).front()); }
 
-  std::uint64_t little_endian(std::size_t count) {
-    const std::string_view bytes = take(count);
-    std::uint64_t value = 0;
-    for (std::size_t i = 0; i < count; ++i) {
-      value |= static_cast<std::uint64_t>(static_cast<unsigned char>(bytes[i])) << (8 * i);
-    }
-    return value;
-  }
+  std::uint64_t little_endian(std::size_t count) { return from_little_endian(take(count)); }
 
   std::string line() {
     const std::size_t end = pickle_.find('\n', position_);

@@ -7,10 +7,11 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 
 #include "errors.h"
 #include "file.h"
+#include "json_check.h"
+#include "little_endian.h"
 
 namespace handgrad {
 
@@ -19,7 +20,8 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::size_t length_size = 8;
-constexpr std::size_t largest_header = std::size_t{1} << 24;
+constexpr std::size_t largest_header = std::size_t{1} << 22;
+constexpr std::size_t deepest_header = 4;
 constexpr std::size_t most_axes = 8;
 constexpr const char* metadata_key = "__metadata__";
 
@@ -42,45 +44,6 @@ std::optional<std::uint64_t> byte_count(const std::vector<std::int64_t>& shape, 
   }
   return count;
 }
-
-// Looks for a key that stands twice in one object: two readers could read either. (The library's callback
-// parser, which could tell it too, takes time that is quadratic in the keys.)
-struct RepeatedKeys : nlohmann::json_sax<Json> {
-  bool null() override { return true; }
-  bool boolean(bool /*value*/) override { return true; }
-  bool number_integer(number_integer_t /*value*/) override { return true; }
-  bool number_unsigned(number_unsigned_t /*value*/) override { return true; }
-  bool number_float(number_float_t /*value*/, const string_t& /*text*/) override { return true; }
-  bool string(string_t& /*value*/) override { return true; }
-  bool binary(binary_t& /*value*/) override { return true; }
-  bool start_array(std::size_t /*count*/) override { return true; }
-  bool end_array() override { return true; }
-  bool parse_error(std::size_t /*place*/, const std::string& /*token*/,
-                   const nlohmann::detail::exception& /*error*/) override {
-    return false;
-  }
-  bool start_object(std::size_t /*count*/) override {
-    keys_.emplace_back();
-    return true;
-  }
-  bool end_object() override {
-    keys_.pop_back();
-    return true;
-  }
-  bool key(string_t& name) override {
-    if (!keys_.back().insert(name).second && !found) {
-      found = true;
-      repeated = name;
-    }
-    return true;
-  }
-
-  bool found = false;
-  std::string repeated;
-
- private:
-  std::vector<std::set<std::string>> keys_;
-};
 
 class Parser {
  public:
@@ -126,19 +89,19 @@ class Parser {
 
   Json parse_header() {
     if (file_.size() < length_size) refuse("it is shorter than the eight bytes that begin such a file");
-    std::uint64_t length = 0;
-    for (std::size_t i = 0; i < length_size; ++i) {
-      length |= static_cast<std::uint64_t>(static_cast<unsigned char>(file_[i])) << (8 * i);
-    }
+    const std::uint64_t length = from_little_endian(file_.substr(0, length_size));
     if (length > largest_header || length > file_.size() - length_size) {
       refuse(fmt::format("its header would be {} bytes long, but {} follow", length,
                          file_.size() - length_size));
     }
     const std::string_view text = file_.substr(length_size, static_cast<std::size_t>(length));
     data_ = file_.substr(length_size + text.size());
-    RepeatedKeys keys;
-    if (!Json::sax_parse(text, &keys)) refuse("its header is no JSON object");
-    if (keys.found) refuse(fmt::format("its header has the name {} twice", printable_excerpt(keys.repeated)));
+    const JsonCheck check = check_json(text, deepest_header);
+    if (!check.good) refuse("its header is no JSON object");
+    // A key that stands twice could be read as either by two readers.
+    if (!check.repeated_key.empty()) {
+      refuse(fmt::format("its header has the name {} twice", printable_excerpt(check.repeated_key)));
+    }
     Json header = Json::parse(text, nullptr, false);
     if (!header.is_object()) refuse("its header is no JSON object");
     return header;
@@ -226,9 +189,8 @@ std::string serialize_safetensors(const Safetensors& contents) {
   }
   std::string text = header.dump(-1, ' ', false, Json::error_handler_t::replace);
   text.append((8 - text.size() % 8) % 8, ' ');
-  std::string file;
+  std::string file = to_little_endian(text.size(), length_size);
   file.reserve(length_size + text.size() + position);
-  for (std::size_t i = 0; i < length_size; ++i) file += static_cast<char>(text.size() >> (8 * i) & 0xff);
   file += text;
   for (const StoredTensor* tensor : order) file += tensor->bytes;
   return file;

@@ -108,7 +108,9 @@ Model parse_state_dict(std::string_view bytes, const std::string& name) {
   }
   Model model = model_from_tensors(name, tensors);
   Metadata metadata;
-  if (archive.has(metadata_record)) metadata = metadata_from_json(std::string(archive.read(metadata_record)));
+  if (archive.has(metadata_record)) {
+    metadata = metadata_from_json(std::string(archive.read(metadata_record).substr(0, largest_pickle)));
+  }
   model.info = info_from(name, metadata, model.network->architecture().inputs);
   return model;
 }

@@ -76,12 +76,12 @@ class Training {
     const Clock::time_point begin = Clock::now();
     if (options_.initialise && from == nullptr) network_.initialise(options_.seeds);
     State checked(network_, stepper_.optimizer());
+    const std::int64_t total = options_.epochs * stepper_.steps_per_epoch();
     if (from != nullptr) {
-      restore(*from, checked);
+      restore(*from, checked, total);
       earlier_time = Clock::duration(from->number("nanoseconds"));
       training_time = Clock::duration(from->number("training_nanoseconds"));
     }
-    const std::int64_t total = options_.epochs * stepper_.steps_per_epoch();
     const std::int64_t evaluation_steps = steps_between_evaluations();
     std::set<std::int64_t> report_steps;
     for (const std::int64_t epochs : options_.report_epochs) {
@@ -206,7 +206,11 @@ class Training {
     return state;
   }
 
-  void restore(const TrainingState& state, State& checked) {
+  [[noreturn]] static void refuse_state() {
+    throw ModelError("the checkpoint has counts of steps that no such training has; begin another run");
+  }
+
+  void restore(const TrainingState& state, State& checked, std::int64_t total) {
     for (auto& [name, tensor] : state_tensors(checked)) tensor.copy_(state.tensor(name, tensor));
     OptimizerState optimizer = stepper_.optimizer().state();  // the buffers are its own, and restored by now
     optimizer.steps = state.number("optimizer.steps");
@@ -214,6 +218,9 @@ class Training {
     checked.optimizer.steps = state.number("checked.optimizer.steps");
     checked.step = state.number("checked.step");
     steps_ = state.number("step");
+    const bool possible = checked.step >= 0 && checked.step <= steps_ && steps_ <= total &&
+                          optimizer.steps >= 0 && checked.optimizer.steps >= 0;
+    if (!possible) refuse_state();
     const auto count = static_cast<std::int64_t>(replicas_.size());
     for_each_number([&](const char* name, auto number_of) {
       using Number = std::decay_t<decltype(number_of(replicas_.front()))>;
@@ -229,6 +236,11 @@ class Training {
     for (std::size_t r = 0; r < replicas_.size(); ++r) {
       replicas_[r].has_best = has_best.data_ptr<std::int64_t>()[r] != 0;
       const std::int64_t reason = stopped.data_ptr<std::int64_t>()[r];
+      const auto before_step = [&](std::int64_t step) { return step >= 0 && step <= steps_; };
+      if (!before_step(replicas_[r].best_step) || !before_step(replicas_[r].steps) || reason < -1 ||
+          reason > static_cast<std::int64_t>(StopReason::non_finite)) {
+        refuse_state();
+      }
       if (reason >= 0) replicas_[r].stopped = static_cast<StopReason>(reason);
       const auto fault = state.text.find(fmt::format("fault.{}", r));
       if (fault != state.text.end()) replicas_[r].fault = fault->second;

@@ -10,6 +10,7 @@
 
 #include "errors.h"
 #include "file.h"
+#include "little_endian.h"
 
 namespace handgrad {
 
@@ -39,12 +40,7 @@ class Reader {
   }
 
   std::uint64_t number(std::uint64_t place, std::size_t count) const {
-    std::uint64_t value = 0;
-    const std::string_view digits = bytes(place, count);
-    for (std::size_t i = 0; i < count; ++i) {
-      value |= static_cast<std::uint64_t>(static_cast<unsigned char>(digits[i])) << (8 * i);
-    }
-    return value;
+    return from_little_endian(bytes(place, count));
   }
 
   bool is_at(std::uint64_t place, const char* signature) const {

@@ -16,7 +16,7 @@ command -v clang++ >/dev/null || fail "no clang++ here; scripts/setup.sh --tests
 
 work=build/fuzz
 mkdir -p "$work"
-sources=(core/{checkpoint,file,idx,pickle,picture,safetensors,sha256,zip}.cpp)
+sources=(core/{checkpoint,file,idx,json_check,pickle,picture,safetensors,sha256,zip}.cpp)
 flags=(-std=c++17 -g -O1 -Icore "-fsanitize=address,undefined" -fno-sanitize-recover=undefined)
 compiler=(clang++)
 if command -v ccache >/dev/null; then compiler=(ccache clang++); fi

@@ -1,5 +1,6 @@
 // Runs that stop, for whatever reason, and go on: on the command line.
 #include <catch2/catch.hpp>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "program.h"
@@ -102,11 +103,19 @@ TEST_CASE("a run that is killed goes on from its checkpoint, or from the one bef
     CHECK_THAT(resumed.error, Catch::Contains("warning: part/checkpoint.safetensors: is damaged") &&
                                   Catch::Contains("going on from checkpoint-previous.safetensors"));
     runs.check_same("part");
+    // The damaged file has not taken the place of the one that served.
+    fs::remove(newest);
+    CHECK(run(directory, "train --resume part").exit_code == 0);
+    runs.check_same("part");
   }
   SECTION("the newest not there") {
     fs::remove(newest);
     CHECK(run(directory, "train --resume part").exit_code == 0);
     runs.check_same("part");
+  }
+  SECTION("lost metrics") {
+    write_text(directory / "part/metrics.jsonl", "");
+    CHECK_THAT(run(directory, "train --resume part").error, Catch::Contains("metrics.jsonl has lost lines"));
   }
   SECTION("both damaged") {
     write_text(newest, "");
@@ -136,6 +145,15 @@ TEST_CASE("a run goes on with its own settings") {
           "--resume: the run has learning_rate 0.009, not 0.1; leave --learning-rate out");
   refused("--hidden 5", 1, "the run has hidden \"4\", not \"5\"");
   refused("--seed 2", 1, "the run has seed 1, not 2");
+  const std::string config = contents(directory / "part/config.json");
+  for (const auto& [text, part] : std::map<std::string, std::string>{
+           {"[1]", "it has no data"},
+           {"{}", "it has no data"},
+           {"{\"hidden\":" + std::string(100000, '[') + std::string(100000, ']') + "}", "is not JSON"}}) {
+    write_text(directory / "part/config.json", text);
+    refused("", 1, part);
+  }
+  write_text(directory / "part/config.json", config);
   refused("--epochs 3", 1, "the run is for 4 epochs, not for 3");
   refused("--out elsewhere", 2, "--out: a run that goes on has its own");
   refused("--init part", 2, "--init: a run that goes on");
@@ -149,12 +167,24 @@ TEST_CASE("a run goes on with its own settings") {
   write_text(directory / "other/train-images-idx3-ubyte", bytes);
   refused("--data other", 1, "other: is not the data that the run was trained on");
 
+  // A finished run without checkpoints, and one that was being overwritten.
+  fs::copy(directory / "part", directory / "finished");
+  fs::remove(directory / "finished/checkpoint.safetensors");
+  fs::remove(directory / "finished/checkpoint-previous.safetensors");
+  check_refused(run(directory, "train --resume finished"), 1, "finished is finished and has no checkpoint");
+  for (const char* file : {"config.json", "metrics.jsonl", "model.pt", "summary.json"}) {
+    fs::remove(directory / "finished" / file);
+  }
+  write_text(directory / "finished/.handgrad-1-0.tmp", "half");
+  CHECK(run(directory, few + "--out finished").exit_code == 0);
+
   // More epochs, another place of the same data, other threads.
   fs::rename(directory / "data", directory / "moved");
   const Outcome more = run(directory, "train --resume part --data moved --epochs 9 --threads 2");
   CAPTURE(more.error);
   CHECK(more.exit_code == 0);
-  CHECK_THAT(more.error, Catch::Contains("warning: threads was \"auto\", is \"2\""));
+  CHECK_THAT(more.error, Catch::Contains("1 thread(s)") && Catch::Contains("2 thread(s)") &&
+                             Catch::Contains("the last bits of the result may differ"));
   REQUIRE(run(directory, few + "--data moved --epochs 9 --out nine").exit_code == 0);
   CHECK(json::parse(contents(directory / "part/summary.json")).at("replicas") ==
         json::parse(contents(directory / "nine/summary.json")).at("replicas"));
@@ -165,7 +195,8 @@ TEST_CASE("a run directory is used by one program at a time") {
   const Outcome outcome = runs.train_part(
       "for arguments in 'train --resume part' 'train --data synthetic --overwrite --out part'; do "
       "'" HANDGRAD_PROGRAM
-      "' $arguments >>second.txt 2>&1; echo \"exit $?\" >>second.txt; done; kill -KILL $pid; wait $pid");
+      "' $arguments >>second.txt 2>&1; echo \"exit $?\" >>second.txt; done; kill -KILL $pid; wait $pid",
+      "--checkpoint-every 10 --epochs 1000000 ");
   CHECK(outcome.exit_code == 137);
   const std::string second = contents(runs.directory / "second.txt");
   CAPTURE(second);
@@ -175,7 +206,7 @@ TEST_CASE("a run directory is used by one program at a time") {
   CHECK(first != std::string::npos);
   CHECK(second.find(line, first + 1) != std::string::npos);
   // The lock ended with its owner.
-  CHECK(run(runs.directory, "train --resume part").exit_code == 0);
+  CHECK(run(runs.directory, settings + "--epochs 0 --overwrite --out part").exit_code == 0);
 }
 
 TEST_CASE("where nothing can be written any more, training goes on, says so and damages nothing") {
@@ -188,7 +219,7 @@ TEST_CASE("where nothing can be written any more, training goes on, says so and 
     CHECK(outcome.exit_code == 1);
     CHECK_THAT(outcome.error,
                Catch::Contains("warning: part/metrics.jsonl: cannot be written: File too large") &&
-                   Catch::Contains("handgrad: part/metrics.jsonl: cannot be written: File too large"));
+                   Catch::Contains("handgrad: part/model.pt: cannot be written"));
     // What was on disk before is a checkpoint to go on from, or none.
     const Outcome resumed = run(directory, "train --resume part");
     CAPTURE(resumed.error);

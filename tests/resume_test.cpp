@@ -7,6 +7,8 @@
 #include "checkpoint.h"
 #include "errors.h"
 #include "file.h"
+#include "json_check.h"
+#include "sha256.h"
 #include "small_data.h"
 #include "temporary_directory.h"
 #include "test.h"
@@ -144,6 +146,23 @@ TEST_CASE("a state of another network is refused", "[training]") {
   const TrainingState state = parse_checkpoint(keeper.files.rbegin()->second, "checkpoint");
   Network other({30, {5}, 3, false}, 1, at::kFloat);
   CHECK_THROWS_AS(train(other, data, options, keeper, &state), ModelError);
+  // Numbers that no training has, with a checksum that is theirs.
+  const auto refused = [&](const std::string& name, const Tensor& value) {
+    CAPTURE(name);
+    TrainingState changed = state;
+    changed.tensors[name] = value;
+    CHECK_THROWS_AS(train(network, data, options, keeper, &changed), ModelError);
+  };
+  const auto number = [](std::int64_t value) { return at::scalar_tensor(value, at::kLong); };
+  for (const std::int64_t value : {-1L, -1000000000000L, 9000000000000000000L}) {
+    refused("step", number(value));
+    refused("checked.step", number(value));
+    refused("replica.best_step", number(value).view({1}));
+    refused("replica.steps", number(value).view({1}));
+  }
+  refused("optimizer.steps", number(-1));
+  refused("replica.stopped", number(77).view({1}));
+  refused("replica.stopped", number(-2).view({1}));
   options.optimizer.kind = OptimizerOptions::Kind::adam;
   CHECK_THROWS_AS(train(network, data, options, keeper, &state), ModelError);
 }
@@ -167,6 +186,11 @@ TEST_CASE("a checkpoint that is damaged in any byte is refused", "[training]") {
   const std::string version = R"("checkpoint_version":"1")";
   later.replace(later.find(version), version.size(), R"("checkpoint_version":"2")");
   CHECK_THROWS_WITH(parse_checkpoint(later, "file"), Contains("checksum"));
+  const std::string key = R"("sha256":")";
+  const std::size_t place = later.find(key) + key.size();
+  later.replace(place, 64, std::string(64, '0'));
+  later.replace(place, 64, Sha256().update(later).hex());
+  CHECK_THROWS_WITH(parse_checkpoint(later, "file"), Contains("format version 2"));
 }
 
 TEST_CASE("a file that cannot be written at any call stays what it was", "[data]") {
@@ -204,6 +228,15 @@ TEST_CASE("a file that cannot be written at any call stays what it was", "[data]
   write_file(path, contents);
   inject_file_faults({});
   CHECK(text() == contents);
+}
+
+TEST_CASE("JSON that nests too deep or has a key twice is known before it is built", "[data]") {
+  CHECK(check_json(R"({"a":[1,{"a":2}],"b":[]})", 3).good);
+  CHECK_FALSE(check_json(R"({"a":[1,{"a":2}],"b":[]})", 2).good);
+  CHECK_FALSE(check_json(std::string(2000000, '['), 64).good);
+  CHECK_FALSE(check_json("{", 64).good);
+  CHECK(check_json(R"({"a":[1,{"a":2}],"b":[]})", 3).repeated_key.empty());
+  CHECK(check_json(R"([{"b":{"a":1,"c":2,"a":3}}])", 3).repeated_key == "a");
 }
 
 TEST_CASE("a growing file loses nothing while it cannot be written", "[data]") {
