@@ -520,15 +520,15 @@ TEST_CASE("zip archives: damaged and hostile ones are refused", "[export]") {
       const std::uint64_t size =
           file.claimed < 0 ? file.contents.size() : static_cast<std::uint64_t>(file.claimed);
       const std::uint64_t place = file.place < 0 ? bytes.size() : static_cast<std::uint64_t>(file.place);
-      directory += "PK\x01\x02" + number(0, 6) + number(file.method, 2) + number(0, 4) + number(checksum, 4) +
-                   number(file.contents.size(), 4) + number(size, 4) + number(file.name.size(), 2) +
-                   number(0, 12) + number(place, 4) + file.name;
-      bytes += "PK\x03\x04" + number(0, 22) + number(file.name.size(), 2) + number(0, 2) + file.name +
-               file.contents;
+      directory += "PK\x01\x02" + std::string(6, '\0') + number(file.method, 2) + std::string(4, '\0') +
+                   number(checksum, 4) + number(file.contents.size(), 4) + number(size, 4) +
+                   number(file.name.size(), 2) + std::string(12, '\0') + number(place, 4) + file.name;
+      bytes += "PK\x03\x04" + std::string(22, '\0') + number(file.name.size(), 2) + std::string(2, '\0') +
+               file.name + file.contents;
     }
     const std::size_t begin = bytes.size();
-    return bytes + directory + "PK\x05\x06" + number(0, 4) + number(files.size(), 2) +
-           number(files.size(), 2) + number(directory.size(), 4) + number(begin, 4) + number(0, 2);
+    return bytes + directory + "PK\x05\x06" + std::string(4, '\0') + number(files.size(), 2) +
+           number(files.size(), 2) + number(directory.size(), 4) + number(begin, 4) + std::string(2, '\0');
   };
   const std::string good = archive({{"a/x", "hello"}, {"a/y", "world"}});
   CHECK(ZipArchive(good, "file").read("y") == "world");
