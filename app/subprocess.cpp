@@ -17,8 +17,6 @@ namespace handgrad::app {
 
 namespace {
 
-constexpr int not_found = 127;  // as shells say it
-
 std::string text_of(const std::filesystem::path& file) {
   const Bytes bytes = read_file(file);
   return {bytes.begin(), bytes.end()};
@@ -56,7 +54,7 @@ ProgramResult run_program(const std::vector<std::string>& arguments, const std::
   argv.push_back(nullptr);
   pid_t process = 0;
   const int failure = posix_spawnp(&process, argv.front(), actions.get(), nullptr, argv.data(), environ);
-  if (failure == ENOENT) return {not_found, "", ""};
+  if (failure == ENOENT) return {program_not_found, "", ""};
   if (failure != 0) {
     throw FileError(fmt::format("{}: cannot be started: {}", arguments.front(),
                                 std::generic_category().message(failure)));

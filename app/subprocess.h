@@ -7,8 +7,10 @@
 
 namespace handgrad::app {
 
+constexpr int program_not_found = 127;  // as shells say it
+
 struct ProgramResult {
-  int exit_code = 0;  // 127 where there is no such program, 128 + signal where one ended it
+  int exit_code = 0;  // program_not_found where there is none, 128 + signal where one ended it
   std::string out, error;
 };
 

@@ -26,7 +26,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int not_installed = 77;  // of our readers
-constexpr int not_found = 127;
 
 struct Reading {
   std::string reader;
@@ -64,7 +63,7 @@ class Bench {
     fs::copy_file(file_.path, header, fs::copy_options::overwrite_existing);
     write_file(source, embedded_run_header());
     const ProgramResult version = run_program({program, "--version"}, directory_.path());
-    if (version.exit_code == not_found) return std::nullopt;
+    if (version.exit_code == program_not_found) return std::nullopt;
     const ProgramResult compiled = run_program(
         {program, "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O2", "-DPREFIX=" + file_.c_prefix,
          "-DHEADER=\"model.h\"", "-o", executable.string(), source.string(), "-lm"},
@@ -93,7 +92,7 @@ class Bench {
   std::optional<Reading> read(const std::vector<std::string>& command) {
     const ProgramResult result = run_program(command, directory_.path());
     if (interruption() != 0) throw Error("interrupted; the file was not kept");
-    if (result.exit_code == not_installed || result.exit_code == not_found) return std::nullopt;
+    if (result.exit_code == not_installed || result.exit_code == program_not_found) return std::nullopt;
     if (result.exit_code != 0) fail(command.front(), result);
     Bytes bytes = read_file(probabilities_);
     if (bytes.size() != static_cast<std::size_t>(count_ * file_.classes) * sizeof(float)) {
