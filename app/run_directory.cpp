@@ -127,9 +127,7 @@ std::optional<TrainingState> RunDirectory::read_checkpoint(std::string& note) {
     const fs::path file = path_ / name;
     if (!fs::exists(file, unreadable)) continue;
     try {
-      const Bytes bytes = read_file(file);
-      TrainingState state =
-          parse_checkpoint({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, file.string());
+      TrainingState state = parse_checkpoint(as_text(read_file(file)), file.string());
       if (!fault.empty()) {
         note = fmt::format("{}; going on from {}", fault, name);
         newest_is_good_ = false;
@@ -197,7 +195,7 @@ std::string to_text(const Json& json, int indent) {
 
 Json read_json(const fs::path& path) {
   const Bytes bytes = read_file(path);
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const std::string_view text = as_text(bytes);
   if (!check_json(text, deepest_json).good)
     throw ModelError(fmt::format("{}: is not JSON; the file is damaged", path.string()));
   return Json::parse(text, nullptr, false);

@@ -4,17 +4,17 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <toml++/toml.h>
 #include <algorithm>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <set>
-#include <sstream>
 
 #include "errors.h"
 #include "file.h"
 #include "measures.h"
 #include "sweep_directory.h"
+#include "toml.h"
 
 namespace handgrad::app {
 
@@ -30,15 +30,17 @@ using SettingList = std::vector<Setting>;
   throw Error(fmt::format("{}: {}", file, what));
 }
 
-// The file's table, over that of its base.
-toml::table read_table(const std::string& file, int depth = 0) {
-  const Bytes bytes = read_file(file);
-  toml::table table;
+toml::table parse_table(std::string_view text, const std::string& file) {
   try {
-    table = toml::parse(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()), file);
+    return toml::parse(text, file);
   } catch (const toml::parse_error& error) {
     fail(file, fmt::format("line {}: {}", error.source().begin.line, error.description()));
   }
+}
+
+// The file's table, over that of its base.
+toml::table read_table(const std::string& file, int depth = 0) {
+  toml::table table = parse_table(as_text(read_file(file)), file);
   if (!table.contains("base")) return table;
   const auto base = table["base"].value<std::string>();
   if (!base) fail(file, "base: must be the name of a file, in quotes");
@@ -119,8 +121,7 @@ class Reader {
  public:
   Reader(const std::string& file, const Options& options) : file_(file), options_(options) {}
 
-  SweepFile read() {
-    const toml::table table = read_table(file_);
+  SweepFile read(const toml::table& table) {
     require_known(file_, "the file", table,
                   {"title", "rules", "seeds", "fixed", "grid", "experiment", "variants", "convergence",
                    "published", "reference", "claim"});
@@ -196,6 +197,10 @@ class Reader {
         texts = {options_.text(flag)};
         overridden_ = true;
       }
+      if (points.size() * texts.size() > most_configurations) {
+        fail(file_,
+             fmt::format("{}: has more than {} combinations; leave values out", place, most_configurations));
+      }
       std::vector<SettingList> longer;
       for (const SettingList& point : points) {
         for (const std::string& text : texts) {
@@ -269,14 +274,16 @@ class Reader {
     return there;
   }
 
-  void add(SweepFile& sweep, SweepConfiguration configuration, const SettingList& own) const {
-    for (const SweepConfiguration& other : sweep.configurations) {
-      if (file_name_of(other.name) == file_name_of(configuration.name)) {
-        fail(file_,
-             fmt::format("two configurations are called {} and {}; give each a name of its own letters and "
-                         "digits",
-                         other.name, configuration.name));
-      }
+  void add(SweepFile& sweep, SweepConfiguration configuration, const SettingList& own) {
+    if (sweep.configurations.size() == most_configurations) {
+      fail(file_, fmt::format("has more than {} configurations; leave some out", most_configurations));
+    }
+    const auto [other, is_new] = names_by_file_.emplace(file_name_of(configuration.name), configuration.name);
+    if (!is_new) {
+      fail(file_,
+           fmt::format("two configurations are called {} and {}; give each a name of its own letters and "
+                       "digits",
+                       other->second, configuration.name));
     }
     Options options = options_;
     for (const SettingList& list : {fixed_, own}) {
@@ -360,13 +367,18 @@ class Reader {
   const std::string& file_;
   const Options& options_;
   SettingList fixed_;
+  std::map<std::string, std::string> names_by_file_;  // of the configurations, by the file that each gets
   bool overridden_ = false;  // a flag took the place of an axis: configurations that claims name may be gone
 };
 
 }  // namespace
 
 SweepFile read_sweep_file(const std::string& file, const Options& options) {
-  return Reader(file, options).read();
+  return Reader(file, options).read(read_table(file));
+}
+
+SweepFile parse_sweep_file(std::string_view text, const std::string& file, const Options& options) {
+  return Reader(file, options).read(parse_table(text, file));
 }
 
 }  // namespace handgrad::app

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -14,6 +15,7 @@
 namespace handgrad::app {
 
 constexpr std::int64_t most_seeds = 100000;
+constexpr std::size_t most_configurations = 10000;
 
 struct SweepConfiguration {  // NOLINT(bugprone-exception-escape): of the JSON library's move
   std::string name;
@@ -46,5 +48,8 @@ struct SweepFile {  // NOLINT(bugprone-exception-escape): of the JSON library's 
 // over what the file says. Throws FileError, UsageError for a setting that is wrong, Error for other faults;
 // the message names file, place and fix.
 SweepFile read_sweep_file(const std::string& file, const Options& options);
+
+// The same of a file's text, which can name no base.
+SweepFile parse_sweep_file(std::string_view text, const std::string& file, const Options& options);
 
 }  // namespace handgrad::app

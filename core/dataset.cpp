@@ -104,8 +104,7 @@ Dataset synthetic_dataset() {
 std::string Dataset::sha256() const {
   Sha256 sum;
   for (const IdxArray* array : {&train_images, &train_labels, &test_images, &test_labels}) {
-    const Bytes bytes = serialize_idx(*array);
-    sum.update({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    sum.update(as_text(serialize_idx(*array)));
   }
   return sum.hex();
 }

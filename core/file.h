@@ -15,6 +15,11 @@ namespace handgrad {
 
 using Bytes = std::vector<std::uint8_t>;
 
+// The same bytes as characters; they stay where they are.
+inline std::string_view as_text(const Bytes& bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
 // The most bytes that are read, before and after unpacking: 4 GiB.
 constexpr std::uint64_t largest_file = std::uint64_t{1} << 32;
 

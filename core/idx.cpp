@@ -33,7 +33,7 @@ std::string guess(const Bytes& bytes) {
       {"PK", "it looks like a zip archive: unpack it first"},
       {"\x1f\x8b", "it looks like gzip in gzip: unpack it once more"},
   }};
-  const std::string_view beginning(reinterpret_cast<const char*>(bytes.data()), magic_size);
+  const std::string_view beginning = as_text(bytes).substr(0, magic_size);
   for (const Kind& kind : kinds) {
     if (beginning.substr(0, kind.beginning.size()) == kind.beginning) return std::string(kind.description);
   }

@@ -13,10 +13,6 @@ namespace handgrad {
 
 namespace {
 
-std::string_view view(const Bytes& bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
 Model parse_safetensors_model(std::string_view file, const std::string& name) {
   const Safetensors contents = parse_safetensors(file, name);
   std::map<std::string, Tensor> tensors;
@@ -31,14 +27,14 @@ Model parse_safetensors_model(std::string_view file, const std::string& name) {
 }
 
 bool is_torchscript_file(const Bytes& bytes, const std::string& name) {
-  return is_archive(view(bytes)) && is_torchscript(view(bytes), name);
+  return is_archive(as_text(bytes)) && is_torchscript(as_text(bytes), name);
 }
 
 Model parse_model(const Bytes& bytes, const std::string& name) {
-  if (is_archive(view(bytes))) return parse_state_dict(view(bytes), name);
+  if (is_archive(as_text(bytes))) return parse_state_dict(as_text(bytes), name);
   const bool has_header = bytes.size() > 8 && bytes[8] == '{';
   const bool is_named_so = std::filesystem::path(name).extension() == ".safetensors";
-  if (has_header || is_named_so) return parse_safetensors_model(view(bytes), name);
+  if (has_header || is_named_so) return parse_safetensors_model(as_text(bytes), name);
   throw ModelError(
       fmt::format("{}: is no model file: neither a safetensors file, nor a state dict of torch.save, nor a "
                   "TorchScript file; name one of these or a run directory",

@@ -9,7 +9,7 @@ source scripts/common.sh
 seconds=${1:-60}
 [[ $seconds =~ ^[0-9]+$ ]] || fail "the seconds must be a whole number, not '$seconds'"
 shift || true
-parsers=(idx gzip png safetensors checkpoint pickle zip)
+parsers=(idx gzip png safetensors checkpoint pickle zip toml)
 if (($# > 0)); then parsers=("$@"); fi
 command -v clang++ >/dev/null || fail "no clang++ here; scripts/setup.sh --tests installs it"
 [[ -x build/handgrad ]] || fail "no build/handgrad for the seeds; build it first"
@@ -17,19 +17,28 @@ command -v clang++ >/dev/null || fail "no clang++ here; scripts/setup.sh --tests
 work=build/fuzz
 mkdir -p "$work"
 sources=(core/{checkpoint,file,idx,json_check,pickle,picture,safetensors,sha256,zip}.cpp)
-flags=(-std=c++17 -g -O1 -Icore "-fsanitize=address,undefined" -fno-sanitize-recover=undefined)
+# What reads a sweep's file shares headers with LibTorch, which is linked as it is.
+toml_sources=(app/{measures,options,run_directory,settings,sweep_directory,sweep_file}.cpp)
+toml_libraries=(build/libhandgrad_core.a -ltorch -ltorch_cpu -lc10 -lgomp)
+flags=(-std=c++17 -g -O1 -Icore -Iapp "-fsanitize=address,undefined" -fno-sanitize-recover=undefined)
 compiler=(clang++)
 if command -v ccache >/dev/null; then compiler=(ccache clang++); fi
+object_of() {
+  printf '%s/%s.o' "$work" "$(basename "$1" .cpp)"
+}
+compile() {
+  local source=$1 object=$2
+  quietly "${compiler[@]}" "${flags[@]}" -fsanitize=fuzzer-no-link "${@:3}" -c "$source" -o "$object" || fail "cannot compile $source"
+}
 objects=()
 for source in "${sources[@]}"; do
-  object=$work/$(basename "$source" .cpp).o
-  objects+=("$object")
-  quietly "${compiler[@]}" "${flags[@]}" -fsanitize=fuzzer-no-link -c "$source" -o "$object" || fail "cannot compile $source"
+  compile "$source" "$(object_of "$source")"
+  objects+=("$(object_of "$source")")
 done
 
 # Seeds: small files of every kind, written by the program and by Python.
 rm -rf "$work/seeds" "$work/run"
-mkdir -p "$work/seeds"/{idx,gzip,png,safetensors,checkpoint,pickle,zip}
+mkdir -p "$work/seeds"/{idx,gzip,png,safetensors,checkpoint,pickle,zip,toml}
 quietly build/handgrad train --data synthetic --hidden 2 --batch-norm --epochs 0 --out "$work/run"
 cp "$work/run/checkpoint.safetensors" "$work/seeds/checkpoint"
 for format in safetensors state-dict; do
@@ -37,6 +46,7 @@ for format in safetensors state-dict; do
 done
 mv "$work/seeds/model.safetensors" "$work/seeds/safetensors/model"
 mv "$work/seeds/model.state-dict" "$work/seeds/zip/model"
+cp scripts/experiments/*.toml "$work/seeds/toml"
 python3 - "$work/seeds" <<'END_OF_PYTHON'
 import gzip, json, pathlib, struct, sys, zipfile, zlib
 
@@ -84,9 +94,17 @@ export -f fuzz quietly say
 export work seconds
 
 for parser in "${parsers[@]}"; do
-  quietly "${compiler[@]}" "${flags[@]}" -fsanitize=fuzzer-no-link "-DFUZZ_${parser^^}" -c tests/fuzz.cpp -o "$work/fuzz_$parser.o" ||
-    fail "cannot compile the fuzzer of $parser"
-  quietly clang++ "${flags[@]}" -fsanitize=fuzzer "$work/fuzz_$parser.o" "${objects[@]}" -o "$work/fuzz_$parser" \
+  compile tests/fuzz.cpp "$work/fuzz_$parser.o" "-DFUZZ_${parser^^}"
+  parts=("$work/fuzz_$parser.o" "${objects[@]}")
+  libraries=()
+  if [[ $parser == toml ]]; then
+    for source in "${toml_sources[@]}"; do
+      compile "$source" "$(object_of "$source")"
+      parts+=("$(object_of "$source")")
+    done
+    libraries=("${toml_libraries[@]}")
+  fi
+  quietly clang++ "${flags[@]}" -fsanitize=fuzzer "${parts[@]}" -o "$work/fuzz_$parser" "${libraries[@]}" \
     -lfmt -lz -lpng -lcrypto || fail "cannot link the fuzzer of $parser"
 done
 printf '%s\n' "${parsers[@]}" | xargs -P "$(nproc)" -I {} bash -c 'fuzz {}' "${0##*/}"

@@ -46,6 +46,13 @@ void write_sweep(const TemporaryDirectory& directory, const std::string& text) {
   write_text(directory / "sweep.toml", text);
 }
 
+// "0,1,2,…": so many numbers.
+std::string listed(int count) {
+  std::string text = "0";
+  for (int i = 1; i < count; ++i) text += "," + std::to_string(i);
+  return text;
+}
+
 std::string replaced(std::string text, const std::string& from, const std::string& to) {
   const auto at = text.find(from);
   REQUIRE(at != std::string::npos);
@@ -237,6 +244,10 @@ TEST_CASE("what is wrong in a sweep's file is named with its place") {
        "two configurations are called 3 epochs, λ 0 and 3 epochs; λ 0"},
       {"title = \"small\"", "base = \"sweep.toml\"", "each other's base"},
       {"title = \"small\"", "base = \"other.toml\"", "other.toml"},
+      {"[grid]", "[[[grid]]]", "sweep.toml: line 9: "},
+      {"l2 = [0.0, 0.5]", "l2 = [" + listed(5001) + "]", "[grid]: has more than 10000 combinations"},
+      {"[published.plain]", "[variants]\nl2 = [" + listed(4999) + "]\n[published.plain]",
+       "has more than 10000 configurations"},
   }));
   const TemporaryDirectory directory;
   write_sweep(directory, replaced(small_sweep, from, to));

@@ -13,6 +13,12 @@
 #include "picture.h"
 #include "safetensors.h"
 #include "zip.h"
+#ifdef FUZZ_TOML
+#include <set>
+
+#include "sweep_directory.h"
+#include "sweep_file.h"
+#endif
 
 namespace {
 
@@ -28,8 +34,22 @@ using namespace handgrad;
   return count;
 }
 
+#ifdef FUZZ_TOML
+const app::Options& sweep_options() {
+  static const app::Options options = [] {
+    app::Options flags("sweep", "", "FILE.toml");
+    app::add_data_flags(flags);
+    app::add_network_flags(flags);
+    app::add_training_flags(flags);
+    app::add_machine_flags(flags);
+    return flags;
+  }();
+  return options;
+}
+#endif
+
 void parse(const Bytes& bytes) {
-  [[maybe_unused]] const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  [[maybe_unused]] const std::string_view text = as_text(bytes);
 #if defined(FUZZ_IDX)
   const IdxArray array = parse_idx(bytes, "input");
   require(product(array.shape) == static_cast<std::int64_t>(array.values.size()));
@@ -61,6 +81,19 @@ void parse(const Bytes& bytes) {
   for (const char* name : {"data.pkl", "data/0", "version"}) {
     if (archive.has(name)) require(archive.read(name).size() <= bytes.size());
   }
+#elif defined(FUZZ_TOML)
+  const app::SweepFile sweep = app::parse_sweep_file(text, "input", sweep_options());
+  std::set<std::string> names;
+  std::set<std::string> files;
+  for (const app::SweepConfiguration& configuration : sweep.configurations) {
+    require(names.insert(configuration.name).second);
+    require(files.insert(app::file_name_of(configuration.name)).second);
+    require(configuration.settings.training.batch_size >= 1 && configuration.settings.training.epochs >= 0);
+  }
+  require(!names.empty() && names.size() <= app::most_configurations && sweep.seeds >= 1);
+  for (const app::Claim& claim : sweep.claims) {
+    for (const auto& [name, coefficient] : claim.contrast) require(names.count(name) == 1);
+  }
 #else
 #error "name the parser: -DFUZZ_IDX, …"
 #endif
@@ -72,6 +105,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try {
     parse({data, data + size});
   } catch (const Error&) {  // NOLINT(bugprone-empty-catch): refused, as it should be
+#ifdef FUZZ_TOML
+  } catch (const app::UsageError&) {  // NOLINT(bugprone-empty-catch): a setting that is wrong
+#endif
   }
   return 0;
 }
