@@ -105,6 +105,7 @@ int gradcheck_command(const Arguments& arguments) {
   checked.dtype = options.choice("dtype", dtype_names) == 0 ? at::kDouble : at::kFloat;
   set_threads(read_threads(options).value_or(1));
   checked.device = choose_device(options.text("device"));
+  checked.against_cpu = !checked.device.is_cpu();
   if (real_data) {
     take_first_batch(checked, settings);
   } else {

@@ -12,8 +12,8 @@ namespace handgrad {
 
 namespace {
 
-// In line, little is kept so that it is still in the core's cache when it is used. A second thread is woken
-// for a whole block, which costs a few microseconds.
+// In line, little is kept so that it is still in the core's cache when it is used. A second thread is woken,
+// and a GPU launched, for a whole block, which costs a few microseconds.
 constexpr std::int64_t images_in_line = 128;
 constexpr std::int64_t images_ahead = 512;
 
@@ -38,8 +38,9 @@ Batches::Batches(const Examples& examples, std::int64_t batch_size, std::uint64_
       reshuffle_(reshuffle),
       per_epoch_((examples.count() + batch_size - 1) / batch_size),
       last_size_(examples.count() - (per_epoch_ - 1) * batch_size),
-      batches_per_block_(
-          std::clamp<std::int64_t>((prefetch ? images_ahead : images_in_line) / batch_size, 1, per_epoch_)),
+      batches_per_block_(std::clamp<std::int64_t>(
+          (prefetch || examples.pixels.is_cuda() ? images_ahead : images_in_line) / batch_size, 1,
+          per_epoch_)),
       blocks_per_epoch_((per_epoch_ + batches_per_block_ - 1) / batches_per_block_),
       order_(static_cast<std::size_t>(examples.count())),
       order_on_device_(

@@ -5,17 +5,6 @@
 
 namespace handgrad {
 
-namespace {
-
-// Shares of the sums over the set.
-std::vector<double> means(const Tensor& sums, std::int64_t count) {
-  const Tensor values = sums.div(static_cast<double>(count)).to(at::kCPU).contiguous();
-  const double* first = values.data_ptr<double>();
-  return {first, first + values.numel()};
-}
-
-}  // namespace
-
 Evaluator::Evaluator(Network& network, const Examples& examples)
     : network_(network),
       examples_(examples),
@@ -31,8 +20,9 @@ std::vector<LossAndAccuracy> Evaluator::evaluate() {
   const at::AutoDispatchBelowADInplaceOrView no_autograd;
   const std::int64_t count = examples_.count();
   const auto sums = at::TensorOptions(network_.options()).dtype(at::kDouble);
-  Tensor loss_sum = at::zeros({network_.replicas()}, sums);
-  Tensor right_sum = at::zeros({network_.replicas()}, sums);
+  const Tensor both_sums = at::zeros({2, network_.replicas()}, sums);
+  Tensor loss_sum = both_sums.select(0, 0);
+  Tensor right_sum = both_sums.select(0, 1);
   Tensor loss = at::empty({network_.replicas()}, network_.options());
   for (std::int64_t begin = 0; begin < count; begin += batch_size_) {
     const std::int64_t size = std::min(batch_size_, count - begin);
@@ -46,10 +36,11 @@ std::vector<LossAndAccuracy> Evaluator::evaluate() {
     loss_sum.add_(loss, static_cast<double>(size));
     right_sum.add_(workspace.logits().argmax(-1).eq(targets.argmax(-1)).sum(0));
   }
-  const std::vector<double> losses = means(loss_sum, count);
-  const std::vector<double> accuracies = means(right_sum, count);
+  // All at once: each copy from a GPU waits for it.
+  const Tensor means = both_sums.div(static_cast<double>(count)).to(at::kCPU);
+  const auto mean = means.accessor<double, 2>();
   std::vector<LossAndAccuracy> results;
-  for (std::size_t r = 0; r < losses.size(); ++r) results.push_back({losses[r], accuracies[r]});
+  for (std::int64_t r = 0; r < network_.replicas(); ++r) results.push_back({mean[0][r], mean[1][r]});
   return results;
 }
 

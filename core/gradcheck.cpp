@@ -401,8 +401,11 @@ class Checker {
     for (std::int64_t r = 0; r < options_.replicas; ++r) {
       const ReferenceNetwork reference(network.parameters, r);
       const double l2 = l2_values[static_cast<std::size_t>(r)];
-      append(expected, reference.gradients(x, labels, l2));
-      append(uncancelled, reference.gradients(x, labels, l2, ReferenceNetwork::Statistics::constant));
+      const Tensor x_there = x.to(options_.device);
+      const Tensor labels_there = labels.to(options_.device);
+      append(expected, reference.gradients(x_there, labels_there, l2));
+      append(uncancelled,
+             reference.gradients(x_there, labels_there, l2, ReferenceNetwork::Statistics::constant));
     }
 
     Network twin(options_.architecture, options_.replicas, at::kDouble);
@@ -413,14 +416,20 @@ class Checker {
     const auto names = tensor_names();
     const auto gradients = network.gradients.views();
     const auto parameters = twin.parameters.views();
+    const auto twin_gradients = twin.gradients.views();
+    if (options_.against_cpu) twin.forward_backward(twin_workspace, x, targets, twin_l2);
     for (std::size_t i = 0; i < gradients.size(); ++i) {
-      const Tensor reference = at::stack(expected[i]);
+      const Tensor reference = on_cpu_as_double(at::stack(expected[i]));
       const double terms = norm_of(at::stack(uncancelled[i]));
       const double scale = cancels(batch_size) ? std::max(terms, norm_of(reference)) : norm_of(reference);
       const Claim claim{names[i].c_str(), parameters[i], gradients[i], reference, scale};
-      const Slopes slopes = network_differences(twin, twin_workspace, x, targets, twin_l2, claim);
-      add(pair, claim, slopes,
-          options_.architecture.batch_norm ? batch_norm_tolerance_ : autograd_tolerance_);
+      const double tolerance = options_.architecture.batch_norm ? batch_norm_tolerance_ : autograd_tolerance_;
+      if (options_.against_cpu) {
+        const double difference = norm_of(on_cpu_as_double(gradients[i]) - twin_gradients[i]);
+        add_invariant(pair + " on the CPU", names[i], parameters[i].sizes(), over(difference, scale),
+                      tolerance);
+      }
+      add(pair, claim, network_differences(twin, twin_workspace, x, targets, twin_l2, claim), tolerance);
     }
   }
 

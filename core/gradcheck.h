@@ -40,6 +40,7 @@ struct GradcheckOptions {
   std::uint64_t seed = 1;
   at::ScalarType dtype = at::kDouble;  // of the gradients that are checked; the references are float64
   at::Device device = at::kCPU;
+  bool against_cpu = false;  // whether the network's gradients are compared with those of our own on the CPU
   // A batch of real data: [batch_size, inputs] in [0, 1] and [batch_size] int64. Undefined: random ones.
   Tensor images, labels;
   GradcheckSubject subject;

@@ -26,7 +26,7 @@ void OptimizerState::copy_from(const OptimizerState& other) {
 }
 
 Optimizer::Optimizer(const OptimizerOptions& options, const Parameters& parameters,
-                     const Parameters& gradients, const std::vector<double>& learning_rate)
+                     const Parameters& gradients, const std::vector<double>& learning_rate, Counter counter)
     : options_(options),
       parameters_(parameters.flat),
       gradients_(gradients.flat),
@@ -47,6 +47,7 @@ Optimizer::Optimizer(const OptimizerOptions& options, const Parameters& paramete
       state_.buffers = {at::zeros_like(parameters_), at::zeros_like(parameters_)};
       denominator_ = at::empty_like(parameters_);
       eps_ = at::empty({}, parameters_.options());
+      if (counter == Counter::device) steps_ = at::zeros({}, parameters_.options().dtype(at::kDouble));
       break;
   }
 }
@@ -87,21 +88,45 @@ void Optimizer::step() {
       break;
     }
     case Kind::adam:
-    case Kind::adamw: {  // Kingma and Ba, 2015, algorithm 1; Loshchilov and Hutter, 2019, algorithm 2
-      Tensor& first_moment = state_.buffers[0];
-      Tensor& second_moment = state_.buffers[1];
-      const auto t = static_cast<double>(state_.steps);
-      const double correction1 = 1 - std::pow(options_.beta1, t);
-      const double correction2 = std::sqrt(1 - std::pow(options_.beta2, t));
-      // θ ← θ − η m̂ / (√v̂ + ε) with both corrections taken out of the fraction.
-      first_moment.lerp_(gradients_, 1 - options_.beta1);
-      at::mul_out(denominator_, gradients_, gradients_);
-      second_moment.lerp_(denominator_, 1 - options_.beta2);
-      at::sqrt_out(denominator_, second_moment).add_(eps_.fill_(options_.eps * correction2));
-      descend(at::div_out(gradients_, first_moment, denominator_), correction2 / correction1);
+    case Kind::adamw:
+      steps_.defined() ? adam_step_counted_on_device() : adam_step();
       break;
-    }
   }
+}
+
+// Kingma and Ba, 2015, algorithm 1; Loshchilov and Hutter, 2019, algorithm 2. Both corrections are taken out
+// of the fraction: θ ← θ − η m̂ / (√v̂ + ε).
+void Optimizer::adam_step() {
+  Tensor& first_moment = state_.buffers[0];
+  Tensor& second_moment = state_.buffers[1];
+  const auto t = static_cast<double>(state_.steps);
+  const double correction1 = 1 - std::pow(options_.beta1, t);
+  const double correction2 = std::sqrt(1 - std::pow(options_.beta2, t));
+  first_moment.lerp_(gradients_, 1 - options_.beta1);
+  at::mul_out(denominator_, gradients_, gradients_);
+  second_moment.lerp_(denominator_, 1 - options_.beta2);
+  at::sqrt_out(denominator_, second_moment).add_(eps_.fill_(options_.eps * correction2));
+  descend(at::div_out(gradients_, first_moment, denominator_), correction2 / correction1);
+}
+
+// The same with t and all that follows from it in tensors.
+void Optimizer::adam_step_counted_on_device() {
+  Tensor& first_moment = state_.buffers[0];
+  Tensor& second_moment = state_.buffers[1];
+  steps_.add_(1);
+  const Tensor correction1 = 1 - at::pow(options_.beta1, steps_);
+  const Tensor correction2 = (1 - at::pow(options_.beta2, steps_)).sqrt_();
+  first_moment.lerp_(gradients_, 1 - options_.beta1);
+  at::mul_out(denominator_, gradients_, gradients_);
+  second_moment.lerp_(denominator_, 1 - options_.beta2);
+  at::sqrt_out(denominator_, second_moment).add_(eps_.copy_(correction2 * options_.eps));
+  at::div_out(gradients_, first_moment, denominator_);
+  descend(gradients_.mul_(eps_.copy_(correction2.div(correction1))));
+}
+
+void Optimizer::set_state(const OptimizerState& state) {
+  state_.copy_from(state);
+  if (steps_.defined()) steps_.fill_(state_.steps);
 }
 
 }  // namespace handgrad

@@ -34,18 +34,31 @@ struct OptimizerState {
 
 class Optimizer {
  public:
+  // Where the number of steps is that Adam's corrections depend on. On the device of the parameters an update
+  // is the same launches every time, and can be recorded; on the host it takes fewer operations.
+  enum class Counter { host, device };
+
   // learning_rate: one value per network, [R]. The buffers must outlive the optimizer.
   Optimizer(const OptimizerOptions& options, const Parameters& parameters, const Parameters& gradients,
-            const std::vector<double>& learning_rate);
+            const std::vector<double>& learning_rate)
+      : Optimizer(options, parameters, gradients, learning_rate,
+                  parameters.flat.is_cuda() ? Counter::device : Counter::host) {}
+  Optimizer(const OptimizerOptions& options, const Parameters& parameters, const Parameters& gradients,
+            const std::vector<double>& learning_rate, Counter counter);
 
   // One update of all parameters from the gradients of this step. May change the gradient buffer.
   void step();
 
+  // Counts a step that was taken by launches recorded from step().
+  void count_step() { ++state_.steps; }
+
   const OptimizerState& state() const { return state_; }
-  void set_state(const OptimizerState& state) { state_.copy_from(state); }
+  void set_state(const OptimizerState& state);
 
  private:
   void descend(const Tensor& direction, double scale = 1);
+  void adam_step();
+  void adam_step_counted_on_device();
 
   OptimizerOptions options_;
   Tensor parameters_, gradients_;
@@ -53,6 +66,7 @@ class Optimizer {
   Tensor learning_rates_;  // over the flat buffer; undefined where all networks share one rate
   OptimizerState state_;   // buffers: momentum and nesterov 1, adam and adamw the first and the second moment
   Tensor denominator_, eps_;  // adam, adamw
+  Tensor steps_;              // the same count on the device; undefined where the host's is used
 };
 
 }  // namespace handgrad

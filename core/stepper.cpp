@@ -19,7 +19,8 @@ Stepper::Stepper(Network& network, const Examples& examples, const TrainingOptio
       optimizer_(options.optimizer, network.parameters, network.gradients, learning_rate_),
       batches_(examples, options.batch_size, options.data_seed, !network.compat().no_shuffle,
                options.prefetch),
-      workspace_(network, options.batch_size, Workspace::Use::training) {
+      workspace_(network, options.batch_size, Workspace::Use::training),
+      records_(options.cuda_graph && examples.pixels.is_cuda()) {
   if (batches_.last_size() != options.batch_size) {
     last_workspace_.emplace(network, batches_.last_size(), Workspace::Use::training);
   }
@@ -31,6 +32,26 @@ const Workspace& Stepper::differentiate(std::int64_t step, Tensor* loss) {
   Workspace& workspace = ragged ? *last_workspace_ : workspace_;
   network_.forward_backward(workspace, batch.images, batch.targets, l2_, loss);
   return workspace;
+}
+
+void Stepper::advance(std::int64_t step) {
+  const auto work = [&] {
+    differentiate(step);
+    update();
+  };
+  if (!records_) return work();
+  Place& place = places_[&batches_.at(step)];
+  if (!place.has_run) {
+    work();
+    place.has_run = true;
+    return;
+  }
+  if (place.graph) {
+    optimizer_.count_step();
+  } else {
+    place.graph.emplace(work);  // counts the step, and takes it only when it is launched
+  }
+  place.graph->launch();
 }
 
 }  // namespace handgrad

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 
 #include "batches.h"
+#include "cuda.h"
 #include "network.h"
 #include "optimizer.h"
 #include "training_options.h"
@@ -24,6 +26,10 @@ class Stepper {
   // Updates the parameters from the gradients.
   void update() { optimizer_.step(); }
 
+  // Both at once, to the same bits: on a GPU the launches of a step are recorded and replayed. The current
+  // stream must then be an OwnStream.
+  void advance(std::int64_t step);
+
   std::int64_t steps_per_epoch() const { return batches_.per_epoch(); }
   const L2& l2() const { return l2_; }
   // One per network.
@@ -31,6 +37,13 @@ class Stepper {
   Optimizer& optimizer() { return optimizer_; }
 
  private:
+  // A batch lies where the batch of the same place in a block of batches lay before it, so that each place
+  // has a graph for all its batches.
+  struct Place {
+    bool has_run = false;
+    std::optional<LaunchGraph> graph;
+  };
+
   Network& network_;
   std::vector<double> learning_rate_;
   L2 l2_;
@@ -38,6 +51,8 @@ class Stepper {
   Batches batches_;
   Workspace workspace_;
   std::optional<Workspace> last_workspace_;  // where the last batch of an epoch is smaller
+  bool records_;
+  std::map<const Batch*, Place> places_;
 };
 
 }  // namespace handgrad

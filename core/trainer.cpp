@@ -9,6 +9,7 @@
 #include <limits>
 #include <set>
 
+#include "cuda.h"
 #include "errors.h"
 #include "stepper.h"
 
@@ -62,6 +63,7 @@ class Training {
         data_(data),
         options_(options),
         observer_(observer),
+        stream_(network.options().device()),
         stepper_(network, data.train, options),
         loss_(at::zeros({network.replicas()}, network.options())),
         best_parameters_(network.architecture(), network.replicas(), network.options()),
@@ -264,9 +266,14 @@ class Training {
   }
 
   void take_step(bool record) {
-    stepper_.differentiate(steps_, record ? &loss_ : nullptr);
-    const Tensor penalty = record ? network_.l2_penalty(stepper_.l2(), options_.batch_size) : Tensor();
-    stepper_.update();
+    Tensor penalty;
+    if (record) {
+      stepper_.differentiate(steps_, &loss_);
+      penalty = network_.l2_penalty(stepper_.l2(), options_.batch_size);
+      stepper_.update();
+    } else {
+      stepper_.advance(steps_);
+    }
     ++steps_;
     for (Replica& replica : replicas_) {
       if (!replica.stopped) replica.steps = steps_;
@@ -439,6 +446,7 @@ class Training {
   const Splits& data_;
   const TrainingOptions& options_;
   TrainingObserver& observer_;
+  OwnStream stream_;  // before all that is allocated on it
   Stepper stepper_;
   std::optional<Evaluator> watched_;
   Tensor loss_;  // [R], of the last recorded step

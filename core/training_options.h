@@ -26,6 +26,7 @@ struct TrainingOptions {
   bool initialise = true;       // false: training goes on from the parameters that the networks have
   std::uint64_t data_seed = 1;  // of the batch order
   bool prefetch = false;        // a second thread gathers the batches; the results are the same
+  bool cuda_graph = true;       // on a GPU: steps are recorded once and replayed; the results are the same
   Interval evaluate_every;
   std::int64_t patience =
       10;  // evaluations without an improvement of the validation loss by more than min_delta

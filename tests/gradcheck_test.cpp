@@ -491,6 +491,19 @@ TEST_CASE("gradcheck finds all networks reading the one before", "[gradcheck]") 
   check_found(options, network_rows({tensors.begin(), tensors.end()}), scale_invariance);
 }
 
+TEST_CASE("gradients are compared with those of our own on the CPU where that is asked for", "[gradcheck]") {
+  const bool batch_norm = GENERATE(false, true);
+  GradcheckOptions options = square_layers(batch_norm, 2);
+  options.against_cpu = true;
+  CHECK(gradcheck(options).passed());
+  options.subject.network_gradients =
+      spoilt([](Network& network, std::int64_t, const L2&) { network.gradients.weight[1].mul_(1 + 1e-8); });
+  const Rows failing = failing_rows(gradcheck(options));
+  CHECK(failing.count("network, 12 images on the CPU: layer 2 weight") == 1);
+  CHECK(failing.count("network, 8 images on the CPU: layer 2 weight") == 1);
+  CHECK(failing.count("network, 8 images on the CPU: layer 1 weight") == 0);
+}
+
 TEST_CASE("a gradient check passes on evidence alone, and no NaN is evidence", "[gradcheck]") {
   CHECK(good_check().passed());
   SECTION("no evidence fails") {

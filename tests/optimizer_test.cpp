@@ -44,13 +44,14 @@ TEST_CASE("each optimizer equals torch::optim", "[optimizer]") {
   options.weight_decay = GENERATE(0.0, 0.1);
   const std::vector<double> rates =
       GENERATE(std::vector<double>{0.05, 0.05}, std::vector<double>{0.05, 0.002});
-  CAPTURE(static_cast<int>(options.kind), options.weight_decay, rates);
+  const auto counter = GENERATE(Optimizer::Counter::host, Optimizer::Counter::device);
+  CAPTURE(static_cast<int>(options.kind), options.weight_decay, rates, static_cast<int>(counter));
 
   const Architecture architecture{6, {4, 3}, 5, true};
   Parameters parameters(architecture, 2, float64);
   Parameters gradients(architecture, 2, float64);
   parameters.flat.normal_();
-  Optimizer optimizer(options, parameters, gradients, rates);
+  auto optimizer = std::make_unique<Optimizer>(options, parameters, gradients, rates, counter);
 
   std::vector<torch::Tensor> copies;
   std::vector<std::unique_ptr<torch::optim::Optimizer>> references;
@@ -69,7 +70,13 @@ TEST_CASE("each optimizer equals torch::optim", "[optimizer]") {
       copies[r].mutable_grad() = torch::cat(parts);
       references[r]->step();
     }
-    optimizer.step();
+    if (step == 25) {
+      // Another one goes on from its state.
+      const OptimizerState state = optimizer->state().clone();
+      optimizer = std::make_unique<Optimizer>(options, parameters, gradients, rates, counter);
+      optimizer->set_state(state);
+    }
+    optimizer->step();
   }
   for (int64_t r = 0; r < 2; ++r) {
     std::vector<torch::Tensor> parts;

@@ -1,0 +1,63 @@
+// What only a GPU has: a stream of one's own, graphs of launches, memory of its own. The one file that needs
+// CUDA's headers: it is empty where LibTorch was built without CUDA, and no GPU is then ever chosen.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace handgrad {
+
+// Whether this program can compute on a GPU, should there be one.
+bool built_with_cuda();
+
+// Makes a new stream the current one of this thread, as long as it lives: work on the default stream cannot
+// be recorded. Waits for the GPU at both ends, so that what was and will be launched elsewhere is in order.
+// Does nothing for a CPU.
+class OwnStream {
+ public:
+  explicit OwnStream(at::Device device);
+  ~OwnStream();
+  OwnStream(const OwnStream&) = delete;
+  OwnStream& operator=(const OwnStream&) = delete;
+
+ private:
+  struct Guard;
+  std::unique_ptr<Guard> guard_;
+};
+
+// Launches that were recorded once and are then made as one, which takes the processor about as long as one
+// of them. CUDA C++ Programming Guide, "CUDA Graphs"; PyTorch's torch.cuda.CUDAGraph.
+class LaunchGraph {
+ public:
+  // Records what `work` launches, and runs none of it. All memory that it reads and writes must outlive the
+  // graph and stay where it is; the current stream must be an OwnStream; `work` must have run before, since a
+  // library's first use allocates; and it must not wait for the GPU.
+  explicit LaunchGraph(const std::function<void()>& work);
+  ~LaunchGraph();
+  LaunchGraph(LaunchGraph&&) noexcept;
+  LaunchGraph& operator=(LaunchGraph&&) = delete;
+
+  // Launches it all on the current stream.
+  void launch();
+
+ private:
+  struct Graph;
+  std::unique_ptr<Graph> graph_;
+};
+
+// Waits until the device has done all that was launched. Does nothing for a CPU.
+void wait_for(at::Device device);
+
+struct GpuMemory {
+  std::int64_t free = 0, total = 0;  // bytes
+};
+GpuMemory gpu_memory(at::Device device);
+
+// Such as "NVIDIA H200".
+std::string gpu_name(at::Device device);
+
+}  // namespace handgrad
