@@ -5,6 +5,7 @@
 
 #include "benchmark.h"
 #include "commands.h"
+#include "cuda.h"
 #include "errors.h"
 #include "file.h"
 #include "settings.h"
@@ -27,14 +28,18 @@ void print(const StepBenchmark& result) {
              step_flops(result.architecture, result.batch_size) / 1e6, "", "µs/step", "× floor");
   fmt::print("{}{}{}{}", row("arithmetic floor", result.floor, result),
              row("its matrix products alone", result.products, result),
-             row("handgrad, a second core gathers", result.step, result),
-             row("handgrad on one core", result.step_alone, result));
+             row(result.device.is_cpu() ? "handgrad, a second core gathers" : "handgrad, a CUDA graph",
+                 result.step, result),
+             row(result.device.is_cpu() ? "handgrad on one core" : "handgrad without the graph",
+                 result.step_alone, result));
   for (const auto& [replicas, timing] : result.replica) {
     fmt::print("{}", row(fmt::format("handgrad, each of {} networks", replicas), timing, result));
   }
-  fmt::print("{}  handgrad / autograd: {:.3f}, on one core {:.3f}\n",
+  fmt::print("{}  handgrad / autograd: {:.3f}, {} {:.3f}\n",
              row("LibTorch autograd + SGD", result.autograd, result),
-             result.step.median / result.autograd.median, result.step_alone.median / result.autograd.median);
+             result.step.median / result.autograd.median,
+             result.device.is_cpu() ? "on one core" : "without the graph",
+             result.step_alone.median / result.autograd.median);
   std::fflush(stdout);
 }
 
@@ -101,15 +106,17 @@ Json measure_workers(const Examples& examples, const Architecture& architecture,
 }  // namespace
 
 int bench_command(const Arguments& arguments) {
-  Options options("bench", "times a training step beside what bounds it and its peers; one core computes",
-                  "");
+  Options options(
+      "bench", "times a training step beside what bounds it and its peers; one core computes, or a GPU", "");
   options
       .value("data", "", "DIR",
              "the four IDX files or `synthetic` [MNIST_DIR, else data/mnist, else synthetic]")
       .value("rounds", "15", "N", "how often each contender runs, all in turn; the tables show medians")
       .toggle("brief", "batch 32 only")
-      .toggle("scaling", "the cost over batch sizes and layer widths instead")
+      .toggle("scaling", "the cost over batch sizes and layer widths instead, on the CPU")
       .value("json", "", "FILE", "where to write the figures as well");
+  add_device_flags(options, "cpu");
+  options.hide("no-cuda-graph");  // both are measured
   if (!options.parse(arguments)) {
     fmt::print("{}", options.help());
     return 0;
@@ -123,13 +130,17 @@ int bench_command(const Arguments& arguments) {
                         !std::filesystem::is_directory(std::filesystem::absolute(file).parent_path()))) {
     throw options.wrong("json", "a file in a directory that is there");
   }
+  const at::Device device = read_device(options);
+  if (options.on("scaling") && !device.is_cpu()) {
+    throw UsageError(fmt::format("--scaling: is for the CPU, got {}; leave --device out", device.str()));
+  }
   set_threads(1);
   // One choice for the whole program, so the wide network of the first table runs on the narrow ones'
   // kernels.
   choose_blas_kernels(options.on("scaling") ? widest_layer : 0);
   const std::string source = data_source_or_synthetic(options);
   const Dataset dataset = load_dataset(source);
-  const Splits splits = split(dataset, {}, at::kFloat);
+  const Splits splits = split(dataset, {}, at::TensorOptions(device).dtype(at::kFloat));
   const Examples& examples = splits.train;
   if (examples.count() < largest_batch) {
     throw DataError(fmt::format("{}: has {} training images, but bench needs {}; use `--data synthetic`",
@@ -141,12 +152,13 @@ int bench_command(const Arguments& arguments) {
   wide.hidden = {512, 512};
 
   const BlasLibrary blas = blas_library();
-  fmt::print("handgrad {}, LibTorch {}, {}, one thread; {}; {}: {} training images\n", version(),
-             libtorch_version(), blas.name, processor_name(), printable(dataset.name), examples.count());
-  Json json = {{"version", version()}, {"libtorch", libtorch_version()},
-               {"blas", blas.name},    {"processor", processor_name()},
-               {"data", dataset.name}, {"images", examples.count()},
-               {"rounds", rounds}};
+  const std::string processor = device.is_cpu() ? processor_name() : gpu_name(device);
+  fmt::print("handgrad {}, LibTorch {}, {}; {}; {}: {} training images\n", version(), libtorch_version(),
+             device.is_cpu() ? blas.name + ", one thread" : device.str(), processor, printable(dataset.name),
+             examples.count());
+  Json json = {{"version", version()},   {"libtorch", libtorch_version()}, {"blas", blas.name},
+               {"device", device.str()}, {"tf32", options.on("tf32")},     {"processor", processor},
+               {"data", dataset.name},   {"images", examples.count()},     {"rounds", rounds}};
   if (options.on("scaling")) {
     json["scaling"] = measure_scaling(examples, architecture, rounds);
   } else {
@@ -156,12 +168,14 @@ int bench_command(const Arguments& arguments) {
       print(result);
       json[key] = to_json(result);
     };
-    measure("batch_32", architecture, 32, {4, 16, 64});
+    std::vector<std::int64_t> replicas = {4, 16, 64};
+    if (!device.is_cpu()) replicas.insert(replicas.end(), {256, 1024});
+    measure("batch_32", architecture, 32, replicas);
     if (!options.on("brief")) {
-      measure("batch_64", architecture, 64, {4, 16, 64});
-      measure("batch_128", architecture, largest_batch, {4, 16, 64});
+      measure("batch_64", architecture, 64, replicas);
+      measure("batch_128", architecture, largest_batch, replicas);
       measure("wide", wide, largest_batch, {});
-      json["two_groups"] = measure_workers(examples, architecture, rounds);
+      if (device.is_cpu()) json["two_groups"] = measure_workers(examples, architecture, rounds);
     }
   }
   if (!file.empty()) write_file(file, to_text(json, 2) + "\n");

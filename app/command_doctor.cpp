@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "commands.h"
+#include "cuda.h"
 #include "errors.h"
 #include "onnx_file.h"
 #include "report_page.h"
@@ -86,10 +87,15 @@ int doctor_command(const Arguments& arguments) {
   diagnosis.good("LibTorch", libtorch_version());
   examine_blas(diagnosis);
   diagnosis.good("threads", fmt::format("1 for small networks, up to {} for wide layers", processor_cores()));
-  if (at::hasCUDA()) {
-    diagnosis.good("CUDA", fmt::format("{} GPU(s)", at::detail::getCUDAHooks().getNumGPUs()));
+  if (built_with_cuda() && at::hasCUDA()) {
+    const at::Device gpu = choose_device("auto");
+    diagnosis.good("CUDA", fmt::format("{} GPU(s), the first a {} with {:.0f} GiB",
+                                       at::detail::getCUDAHooks().getNumGPUs(), gpu_name(gpu),
+                                       static_cast<double>(gpu_memory(gpu).total) / (1 << 30)));
+  } else if (built_with_cuda()) {
+    diagnosis.good("CUDA", "no GPU found; training runs on the CPU");
   } else {
-    diagnosis.good("CUDA", "none; training runs on the CPU");
+    diagnosis.good("CUDA", "this LibTorch has none; training runs on the CPU");
   }
   diagnosis.good("ONNX", onnx_available() ? fmt::format("export available, opset {}", onnx_opset)
                                           : "off: install libonnx-dev and libprotobuf-dev and configure "

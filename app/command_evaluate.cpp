@@ -77,6 +77,8 @@ int evaluate_command(const Arguments& arguments) {
       .value("mistakes", "10", "N", "how many of the worst mistakes to list")
       .value("threads", "1", "N", "CPU threads")
       .toggle("json", "print JSON");
+  add_device_flags(options, "cpu");
+  options.hide("no-cuda-graph");  // it takes no steps
   if (!options.parse(arguments)) {
     fmt::print("{}", options.help());
     return 0;
@@ -90,7 +92,9 @@ int evaluate_command(const Arguments& arguments) {
   const auto most_mistakes = static_cast<std::size_t>(options.integer("mistakes", 0));
   const std::int64_t replica = options.integer("replica", 0);
   set_threads(static_cast<int>(options.integer("threads", 1, 1024)));
-  const SavedModel saved = open_model(models.front(), replica);
+  const at::Device device = read_device(options);
+  SavedModel saved = open_model(models.front(), replica);
+  saved.model.to(device);
   const LabelledImages images =
       load_images(options, saved.place, saved.model.shape(), saved.model.classes(), set_name);
   const Metrics metrics =

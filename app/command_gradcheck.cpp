@@ -46,7 +46,7 @@ void print(const GradientReport& report) {
              report.points(), report.skipped(), report.too_many_skipped() ? ": MORE THAN 1 %" : "");
 }
 
-Json to_json(const GradientReport& report, const Options& options) {
+Json to_json(const GradientReport& report, const Options& options, at::Device device) {
   const auto number = [](const std::optional<double>& value) { return value ? Json(*value) : Json(); };
   Json checks = Json::array();
   for (const GradientCheck& check : report.checks) {
@@ -61,7 +61,7 @@ Json to_json(const GradientReport& report, const Options& options) {
                       {"passed", check.passed()}});
   }
   return {{"version", version()},           {"libtorch", libtorch_version()},
-          {"dtype", options.text("dtype")}, {"device", options.text("device")},
+          {"dtype", options.text("dtype")}, {"device", device.str()},
           {"points", report.points()},      {"skipped", report.skipped()},
           {"passed", report.passed()},      {"checks", checks}};
 }
@@ -88,6 +88,7 @@ int gradcheck_command(const Arguments& arguments) {
   add_network_flags(options);
   add_training_flags(options);
   add_machine_flags(options);
+  options.hide("no-cuda-graph");  // it takes no steps
   options.value("dtype", dtype_names.front(), "NAME", "float64 or float32, of the gradients that are checked")
       .value("json", "", "FILE", "write the table as JSON too");
   if (!options.parse(arguments)) {
@@ -104,7 +105,7 @@ int gradcheck_command(const Arguments& arguments) {
   checked.seed = settings.training.seeds.front();
   checked.dtype = options.choice("dtype", dtype_names) == 0 ? at::kDouble : at::kFloat;
   set_threads(read_threads(options).value_or(1));
-  checked.device = choose_device(options.text("device"));
+  checked.device = read_device(options);
   checked.against_cpu = !checked.device.is_cpu();
   if (real_data) {
     take_first_batch(checked, settings);
@@ -120,7 +121,7 @@ int gradcheck_command(const Arguments& arguments) {
              options.text("dtype"));
   print(report);
   if (!options.text("json").empty())
-    write_file(options.text("json"), to_text(to_json(report, options), 2) + "\n");
+    write_file(options.text("json"), to_text(to_json(report, options, checked.device), 2) + "\n");
   if (!report.passed()) {
     const char* reason = settings.compat.bn_no_backward
                              ? "; --compat bn-no-backward leaves batch norm out of the backward pass"

@@ -299,9 +299,9 @@ Options sweep_options() {
   add_data_flags(options);
   add_network_flags(options);
   add_training_flags(options);
-  options.value("device", "auto", "NAME", "auto, cpu, cuda or cuda:INDEX")
-      .value("threads", "auto", "N",
-             "trainings at a time, each on one core; auto: as many as there are cores");
+  add_device_flags(options);
+  options.value("threads", "auto", "N",
+                "trainings at a time, each on one core; auto: as many as there are cores. On a GPU: one");
   // A sweep sets these itself.
   for (const char* name : {"seed", "data-seed", "replicas"}) options.hide(name);
   return options;
@@ -324,7 +324,7 @@ int sweep_command(const Arguments& arguments) {
       options.text("seeds").empty() ? file.seeds : options.integer("seeds", 1, most_seeds);
   std::vector<std::uint64_t> seeds(static_cast<std::size_t>(seed_count));
   std::iota(seeds.begin(), seeds.end(), 1);
-  const at::Device device = choose_device(options.text("device"));
+  const at::Device device = read_device(options);
   const int workers = device.is_cpu() ? read_threads(options).value_or(processor_cores()) : 1;
 
   const DataSettings data = read_data_settings(options, true);

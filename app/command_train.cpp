@@ -11,6 +11,7 @@
 #include "file.h"
 #include "interruption.h"
 #include "recorder.h"
+#include "resumption.h"
 #include "saved_model.h"
 #include "settings.h"
 #include "system.h"
@@ -19,54 +20,12 @@ namespace handgrad::app {
 
 namespace {
 
-constexpr const char* config_text = "config";
-constexpr const char* data_text = "data_sha256";
-constexpr const char* platform_text = "platform";
-constexpr const char* inherited_text =
-    "inherited";  // the training_config of the network that training began with
-constexpr const char* folded_text = "inherited_batch_norm_folded";
-
-// The settings that may differ from those of the run that training goes on with: they decide nothing about
-// the result, or only how far it goes.
-bool may_change(const std::string& key) {
-  return key == "version" || key == "data" || key == "epochs" || key == "threads" || key == "device";
-}
-
-void warn(const std::string& text) {
-  std::fputs(fmt::format("warning: {}\n", printable(text)).c_str(), stderr);
-}
-
-// Throws where `json` is not all that a run's config.json holds.
-void require_settings(const Json& json, const std::string& file) {
-  for (const std::string& key : config_keys()) {
-    if (key == "init" || (json.is_object() && json.contains(key))) continue;
-    throw ModelError(fmt::format("{}: is not the configuration of a run: it has no {}", file, key));
-  }
-}
-
-// Throws where training that goes on would not be the same; says where it may only differ in its last bits.
-void check_resumed(const Json& earlier, const Json& now) {
-  for (const auto& [key, value] : earlier.items()) {
-    if (may_change(key) || (now.contains(key) && now.at(key) == value)) continue;
-    std::string flag = key;
-    std::replace(flag.begin(), flag.end(), '_', '-');
-    throw ModelError(fmt::format("--resume: the run has {} {}, not {}; leave --{} out, or begin another run",
-                                 key, to_text(value, -1),
-                                 now.contains(key) ? to_text(now.at(key), -1) : "none", flag));
-  }
-  if (now.at("epochs") < earlier.at("epochs")) {
-    throw ModelError(
-        fmt::format("--resume: the run is for {} epochs, not for {}; give more, or leave --epochs out",
-                    to_text(earlier.at("epochs"), -1), to_text(now.at("epochs"), -1)));
-  }
-}
-
 Json to_json(const LossAndAccuracy& metrics) {
   return {{"loss", metrics.loss}, {"accuracy", metrics.accuracy}};
 }
 
 Json summary_json(const TrainingResult& result, const Architecture& architecture, const Json& data,
-                  const std::string& data_sha256, at::Device device, int threads) {
+                  const std::string& data_sha256, at::Device device, bool tf32, int threads) {
   Json replicas = Json::array();
   for (const ReplicaResult& replica : result.replicas) {
     Json entry = {{"seed", replica.seed},
@@ -92,6 +51,7 @@ Json summary_json(const TrainingResult& result, const Architecture& architecture
           {"architecture", architecture.description()},
           {"parameters", architecture.parameter_count()},
           {"device", device.str()},
+          {"tf32", tf32},
           {"threads", threads},
           {"blas", blas_library().name},
           {"libtorch", libtorch_version()},
@@ -201,13 +161,14 @@ void begin_with(Network& network, const Beginning& beginning, ImageShape images)
 }
 
 // What a model file says of network `r`. One that was not trained any further keeps what it said.
-ModelInfo info_of(const TrainingResult& result, std::size_t r, ImageShape shape, const Json& config,
-                  const Settings& settings, const ModelInfo& inherited, const std::string& data_sha256) {
+ModelInfo info_of(const TrainingResult& result, std::size_t r, ImageShape shape, const Settings& settings,
+                  const Circumstances& now) {
   ModelInfo info;
   const ReplicaResult& replica = result.replicas[r];
-  if (replica.best_step == 0) info = inherited;
+  if (replica.best_step == 0) info = now.inherited;
   if (info.training_config.empty()) {
-    info.training_config = training_text(config, replica.seed, settings.training.data_seed, data_sha256);
+    info.training_config =
+        training_text(now.config, replica.seed, settings.training.data_seed, now.data_sha256);
   }
   info.shape = shape;
   info.test_accuracy = replica.test.accuracy;
@@ -246,7 +207,7 @@ int train_command(const Arguments& arguments) {
     throw UsageError("--replicas: networks that all begin with that of --init stay equal; leave it out");
   }
   const std::optional<int> threads_asked = read_threads(options);
-  const at::Device device = choose_device(options.text("device"));
+  const at::Device device = read_device(options);
 
   const Dataset dataset = load_dataset(settings.data.source, settings.data.classes);
   const Splits splits = split(dataset, settings.data.split, at::TensorOptions(device).dtype(at::kFloat));
@@ -266,46 +227,25 @@ int train_command(const Arguments& arguments) {
     settings.training.initialise = false;
     config["init"] = beginning->file;
   }
-  const std::string data_sha256 = dataset.sha256();
-  // What the last bits of a result may depend on.
   const BlasLibrary blas = blas_library();
-  const std::string platform = fmt::format("handgrad {}, LibTorch {}, {}, {} thread(s), {}", version(),
-                                           libtorch_version(), blas.name, threads, device.str());
-  // What the network that training began with said of itself.
-  ModelInfo inherited;
-  if (beginning) inherited = beginning->model.info;
+  Circumstances now{
+      config, dataset.sha256(),
+      fmt::format("handgrad {}, LibTorch {}, {}, {} thread(s), {}{}", version(), libtorch_version(),
+                  blas.name, threads, device.str(), options.on("tf32") ? ", TF32" : ""),
+      beginning ? beginning->model.info : ModelInfo()};
   if (resumed) {
-    if (earlier.contains("init")) config["init"] = earlier.at("init");
-    Json of_run = earlier;
-    if (state) {
-      of_run = Json::parse(state->string(config_text), nullptr, false);
-      require_settings(of_run, "the checkpoint");
-      if (state->string(data_text) != data_sha256) {
-        throw DataError(fmt::format(
-            "{}: is not the data that the run was trained on (another SHA-256); name it with --data",
-            dataset.name));
-      }
-      inherited.training_config = state->string(inherited_text);
-      inherited.batch_norm_folded = state->string(folded_text) == "true";
-    }
-    check_resumed(of_run, config);
-    if (state && state->string(platform_text) != platform) {
-      warn(fmt::format(
-          "the run was computed by {}, it goes on with {}: the last bits of the result may differ",
-          state->string(platform_text), platform));
-    }
+    go_on_as(now, earlier, state, dataset.name);
     if (!note.empty()) warn(note);
-    if (!resumed->go_on(config, state)) {
+    if (!resumed->go_on(now.config, state)) {
       warn(fmt::format("{} has lost lines that were there at the checkpoint; the others are kept",
                        (resumed->path() / "metrics.jsonl").string()));
     }
   } else {
-    resumed.emplace(options.text("out"), options.on("overwrite"), config);
+    resumed.emplace(options.text("out"), options.on("overwrite"), now.config);
   }
   RunDirectory& run = *resumed;
   if (device.is_cpu() && blas.is_slow) {
-    std::fputs("warning: matrix products run on a slow reference BLAS; `handgrad doctor` says what to do\n",
-               stderr);
+    warn("matrix products run on a slow reference BLAS; `handgrad doctor` says what to do");
   }
   fmt::print("{}, {} parameters{}, on {} with {}\n{}: {} train, {} validation, {} test images; run: {}\n",
              architecture.description(), architecture.parameter_count(),
@@ -321,12 +261,7 @@ int train_command(const Arguments& arguments) {
   TrainingResult result;
   {
     Progress progress;
-    Recorder recorder(run, progress, schedule,
-                      {{config_text, to_text(config, -1)},
-                       {data_text, data_sha256},
-                       {platform_text, platform},
-                       {inherited_text, inherited.training_config},
-                       {folded_text, inherited.batch_norm_folded ? "true" : "false"}});
+    Recorder recorder(run, progress, schedule, checkpoint_text(now));
     result = train(network, splits, settings.training, recorder, state ? &*state : nullptr);
   }
   const std::vector<ReplicaResult>& replicas = result.replicas;
@@ -337,13 +272,12 @@ int train_command(const Arguments& arguments) {
   }
   const ImageShape shape{dataset.rows(), dataset.columns()};
   for (std::int64_t r = 0; r < settings.replicas; ++r) {
-    const ModelInfo info =
-        info_of(result, static_cast<std::size_t>(r), shape, config, settings, inherited, data_sha256);
+    const ModelInfo info = info_of(result, static_cast<std::size_t>(r), shape, settings, now);
     write_file(run.model_path(r), TorchScriptModel(model_of(network, r, info)).serialize());
   }
   run.flush_metrics();
-  run.write_json("summary.json",
-                 summary_json(result, architecture, config.at("data"), data_sha256, device, threads));
+  run.write_json("summary.json", summary_json(result, architecture, now.config.at("data"), now.data_sha256,
+                                              device, options.on("tf32"), threads));
   print_result(result, settings, run);
 
   if (const int signal = interruption()) return 128 + signal;

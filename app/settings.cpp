@@ -162,9 +162,27 @@ void add_training_flags(Options& options) {
 }
 
 void add_machine_flags(Options& options) {
-  options.value("device", "auto", "NAME", "auto, cpu, cuda or cuda:INDEX")
-      .value("threads", "auto", "N",
-             "CPU threads; auto: as many as the widest layer can use, and one to gather batches");
+  add_device_flags(options);
+  options.value("threads", "auto", "N",
+                "CPU threads; auto: as many as the widest layer can use, and one to gather batches");
+}
+
+void add_device_flags(Options& options, const std::string& default_device) {
+  options.value("device", default_device, "NAME", "auto, cpu, cuda or cuda:INDEX")
+      .toggle("no-cuda-graph",
+              "on a GPU: launch each operation by itself, to compare; the results are the same")
+      .toggle("tf32", "on a GPU: let products round float32 to TF32; faster for wide layers, less exact");
+}
+
+at::Device read_device(const Options& options) {
+  const at::Device device = choose_device(options.text("device"));
+  for (const char* flag : {"no-cuda-graph", "tf32"}) {
+    if (device.is_cpu() && options.on(flag)) {
+      throw DeviceError(fmt::format("--{}: is for a GPU, but this runs on the CPU; leave it out", flag));
+    }
+  }
+  allow_tf32(options.on("tf32"));
+  return device;
 }
 
 std::string data_source(const Options& options) {
@@ -197,6 +215,7 @@ Settings read_settings(const Options& options, bool needs_data) {
   settings.compat = read_compat(options);
   settings.replicas = options.integer("replicas", 1, most_replicas);
   training.batch_size = options.integer("batch-size", 1, largest_count);
+  training.cuda_graph = !options.on("no-cuda-graph");
   training.epochs = options.integer("epochs", 0, largest_count);
   training.learning_rate = {above_zero(options, "learning-rate")};
   training.optimizer.kind =

@@ -34,7 +34,8 @@ struct Settings {
 void add_data_flags(Options& options);
 void add_network_flags(Options& options);
 void add_training_flags(Options& options);
-void add_machine_flags(Options& options);
+void add_machine_flags(Options& options);  // those of the device, and --threads
+void add_device_flags(Options& options, const std::string& default_device = "auto");
 
 // --data, else MNIST_DIR, else data/mnist where that exists. Throws UsageError where there is none of them.
 std::string data_source(const Options& options);
@@ -46,6 +47,10 @@ std::string data_source_or_synthetic(const Options& options);
 // needs_data: whether no data at all is an error.
 DataSettings read_data_settings(const Options& options, bool needs_data);
 Settings read_settings(const Options& options, bool needs_data = true);
+
+// The device that the flags choose, set up as they say. Throws what choose_device throws, and DeviceError for
+// a flag of GPUs where none is chosen.
+at::Device read_device(const Options& options);
 
 // The number that --threads gives; none for "auto".
 std::optional<int> read_threads(const Options& options);

@@ -5,11 +5,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <numeric>
 
+#include "cuda.h"
 #include "stepper.h"
 #include "workers.h"
 
@@ -18,7 +20,7 @@ namespace handgrad {
 namespace {
 
 constexpr double round_us = 30000;
-constexpr std::int64_t peak_size = 512;
+constexpr std::int64_t warm_up_steps = 3;
 
 double microseconds(const std::function<void()>& work) {
   const auto begin = std::chrono::steady_clock::now();
@@ -29,18 +31,13 @@ double microseconds(const std::function<void()>& work) {
 // Something that takes steps, and the time of one step in each round.
 class Contender {
  public:
-  explicit Contender(std::function<void()> step) : step_(std::move(step)) {
-    step_();  // first uses allocate
-    const double once = std::min(microseconds(step_), microseconds(step_));
+  Contender(std::function<void()> step, at::Device device) : step_(std::move(step)), device_(device) {
+    take(warm_up_steps);  // first uses allocate, and a GPU's graphs are recorded
+    const double once = std::min(take(1), take(1));
     steps_per_round_ = std::max<std::int64_t>(1, static_cast<std::int64_t>(round_us / once));
   }
 
-  void take_round() {
-    const double all = microseconds([&] {
-      for (std::int64_t i = 0; i < steps_per_round_; ++i) step_();
-    });
-    times_.push_back(all / static_cast<double>(steps_per_round_));
-  }
+  void take_round() { times_.push_back(take(steps_per_round_) / static_cast<double>(steps_per_round_)); }
 
   // Of `1 / divisor` of a step.
   Timing timing(double divisor = 1) const {
@@ -52,7 +49,15 @@ class Contender {
   }
 
  private:
+  double take(std::int64_t steps) const {
+    return microseconds([&] {
+      for (std::int64_t i = 0; i < steps; ++i) step_();
+      wait_for(device_);
+    });
+  }
+
   std::function<void()> step_;
+  at::Device device_;
   std::int64_t steps_per_round_;
   std::vector<double> times_;
 };
@@ -76,22 +81,23 @@ Examples whole_batches(const Examples& examples, const Architecture& architectur
 class OurTraining {
  public:
   OurTraining(const Examples& examples, const Architecture& architecture, std::int64_t batch_size,
-              std::int64_t replicas, bool prefetch)
+              std::int64_t replicas, bool with_help)
       : network_(architecture, replicas, examples.targets.options()),
-        stepper_(network_, examples, options_of(batch_size, prefetch)) {
+        stepper_(network_, examples, options_of(batch_size, with_help)) {
     network_.initialise(seeds_of(replicas));
   }
 
   void step() {
     const at::AutoDispatchBelowADInplaceOrView no_autograd;
-    stepper_.differentiate(steps_++);
-    stepper_.update();
+    stepper_.advance(steps_++);
   }
 
  private:
-  static TrainingOptions options_of(std::int64_t batch_size, bool prefetch) {
+  // with_help: of a second core, or of a graph.
+  static TrainingOptions options_of(std::int64_t batch_size, bool with_help) {
     TrainingOptions options;
-    options.prefetch = prefetch;
+    options.prefetch = with_help;
+    options.cuda_graph = with_help;
     options.batch_size = batch_size;
     return options;
   }
@@ -112,6 +118,7 @@ class AutogradTraining {
       model_->push_back(torch::nn::Linear(architecture.fan_in(l), architecture.fan_out(l)));
       if (l + 1 < architecture.layers()) model_->push_back(torch::nn::ReLU());
     }
+    model_->to(images_.device());
     const TrainingOptions training;
     optimizer_ = std::make_unique<torch::optim::SGD>(
         model_->parameters(), torch::optim::SGDOptions(training.learning_rate.front())
@@ -120,7 +127,7 @@ class AutogradTraining {
 
   void step() {
     if (!order_.defined() || position_ + batch_size_ > order_.size(0)) {
-      order_ = torch::randperm(images_.size(0));
+      order_ = torch::randperm(images_.size(0), images_.device());
       position_ = 0;
     }
     const Tensor chosen = order_.narrow(0, position_, batch_size_);
@@ -142,12 +149,15 @@ class AutogradTraining {
 // The products of a step, on tensors of their own.
 class Products {
  public:
-  Products(const Architecture& architecture, std::int64_t batch_size) {
+  Products(const Architecture& architecture, std::int64_t batch_size, at::Device device) {
+    const auto random = [&](std::int64_t rows, std::int64_t columns) {
+      return at::rand({rows, columns}, device);
+    };
     for (std::int64_t l = 0; l < architecture.layers(); ++l) {
       const std::int64_t in = architecture.fan_in(l);
       const std::int64_t out = architecture.fan_out(l);
-      layers_.push_back({at::rand({batch_size, in}), at::rand({out, in}), at::rand({batch_size, out}),
-                         at::empty({batch_size, out}), at::empty({out, in}), at::empty({batch_size, in})});
+      layers_.push_back({random(batch_size, in), random(out, in), random(batch_size, out),
+                         random(batch_size, out), random(out, in), random(batch_size, in)});
     }
   }
 
@@ -172,17 +182,22 @@ class Products {
 // A product of two square matrices: the speed that the machine reaches when nothing else is in the way.
 class Peak {
  public:
+  explicit Peak(at::Device device)
+      : size_(device.is_cpu() ? 512 : 4096),
+        a_(at::rand({size_, size_}, device)),
+        b_(at::rand({size_, size_}, device)),
+        c_(at::rand({size_, size_}, device)) {}
+
   void step() {
     const at::AutoDispatchBelowADInplaceOrView no_autograd;
     at::mm_out(c_, a_, b_);
   }
 
-  static constexpr double flops = 2.0 * peak_size * peak_size * peak_size;
+  double flops() const { return 2.0 * std::pow(static_cast<double>(size_), 3); }
 
  private:
-  Tensor a_ = at::rand({peak_size, peak_size});
-  Tensor b_ = at::rand({peak_size, peak_size});
-  Tensor c_ = at::empty({peak_size, peak_size});
+  std::int64_t size_;
+  Tensor a_, b_, c_;
 };
 
 void take_rounds(std::deque<Contender>& contenders, int rounds) {
@@ -213,22 +228,30 @@ StepBenchmark benchmark_step(const Examples& all_examples, const Architecture& a
   StepBenchmark result;
   result.architecture = architecture;
   result.batch_size = batch_size;
+  result.device = examples.pixels.device();
+  const OwnStream stream(result.device);
   std::deque<Contender> contenders;  // does not move what it holds
-  const auto add = [&](const auto& shared) { return &contenders.emplace_back([shared] { shared->step(); }); };
-  const auto ours = [&](std::int64_t count, bool prefetch) {
-    return std::make_shared<OurTraining>(examples, architecture, batch_size, count, prefetch);
+  const auto add = [&](const auto& shared) {
+    return &contenders.emplace_back([shared] { shared->step(); }, result.device);
   };
-  const Contender* floor = add(std::make_shared<Peak>());
+  const auto ours = [&](std::int64_t count, bool with_help) {
+    return std::make_shared<OurTraining>(examples, architecture, batch_size, count, with_help);
+  };
+  const auto peak = std::make_shared<Peak>(result.device);
+  const Contender* floor = add(peak);
   const Contender* step_alone = add(ours(1, false));
   const Contender* step = peers ? add(ours(1, true)) : nullptr;
-  const Contender* products = peers ? add(std::make_shared<Products>(architecture, batch_size)) : nullptr;
+  const Contender* products =
+      peers ? add(std::make_shared<Products>(architecture, batch_size, result.device)) : nullptr;
   const Contender* autograd =
       peers ? add(std::make_shared<AutogradTraining>(examples, architecture, batch_size)) : nullptr;
   std::vector<const Contender*> ensembles;
-  for (const std::int64_t count : replicas) ensembles.push_back(add(ours(count, false)));
+  // On the CPU every core has networks of its own to train.
+  const bool with_help = !result.device.is_cpu();
+  for (const std::int64_t count : replicas) ensembles.push_back(add(ours(count, with_help)));
   take_rounds(contenders, rounds);
 
-  result.floor = floor->timing(Peak::flops / step_flops(architecture, batch_size));
+  result.floor = floor->timing(peak->flops() / step_flops(architecture, batch_size));
   result.step_alone = step_alone->timing();
   if (peers) {
     result.step = step->timing();
@@ -254,7 +277,9 @@ WorkersBenchmark benchmark_workers(const Examples& all_examples, const Architect
   };
   const std::vector<std::function<void()>> jobs = {job(first), job(second)};
   std::deque<Contender> contenders;
-  for (const int workers : {1, 2}) contenders.emplace_back([&jobs, workers] { run_jobs(jobs, workers); });
+  for (const int workers : {1, 2}) {
+    contenders.emplace_back([&jobs, workers] { run_jobs(jobs, workers); }, at::Device(at::kCPU));
+  }
   take_rounds(contenders, rounds);
   return {replicas, contenders[0].timing(steps), contenders[1].timing(steps)};
 }

@@ -18,12 +18,15 @@ struct Timing {
 struct StepBenchmark {
   Architecture architecture;
   std::int64_t batch_size = 0;
-  Timing step;        // one network, as `train` takes it: shuffled batch to update; a second core gathers
-  Timing step_alone;  // the same on one core
+  at::Device device = at::kCPU;  // that of the examples
+  // One network, as `train` takes it, shuffled batch to update. On the CPU with a second core that gathers,
+  // on a GPU with a graph of the launches.
+  Timing step;
+  Timing step_alone;                                     // the same on one core, or without the graph
   std::vector<std::pair<std::int64_t, Timing>> replica;  // by number of networks: the time per network
   Timing autograd;  // the same network with autograd and torch::optim::SGD, shuffled
   Timing products;  // the matrix products of the step alone
-  Timing floor;     // its arithmetic at the speed of a product of 512 × 512 matrices
+  Timing floor;     // its arithmetic at the speed of a product of large square matrices
 
   // GFLOP/s of one network's step that takes so long.
   double gflops(double step_us) const;
@@ -34,8 +37,8 @@ struct StepBenchmark {
 double step_flops(const Architecture& architecture, std::int64_t batch_size);
 
 // All contenders in turn, `rounds` times, each time for about 30 ms. `replicas`: the sizes of the ensembles;
-// `peers`: whether the step with a gathering core, the bare products and autograd are among them. Throws
-// DataError for fewer images than a batch.
+// `peers`: whether `step`, the bare products and autograd are among them. Throws DataError for fewer images
+// than a batch.
 StepBenchmark benchmark_step(const Examples& examples, const Architecture& architecture,
                              std::int64_t batch_size, const std::vector<std::int64_t>& replicas, bool peers,
                              int rounds);

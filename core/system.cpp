@@ -13,6 +13,7 @@
 #include <fstream>
 #include <thread>
 
+#include "cuda.h"
 #include "errors.h"
 
 namespace handgrad {
@@ -35,7 +36,7 @@ std::string libtorch_version() {
 
 at::Device choose_device(const std::string& name) {
   if (name == "cpu") return at::kCPU;
-  const bool available = at::hasCUDA();
+  const bool available = built_with_cuda() && at::hasCUDA();
   if (name == "auto") return available ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
   const std::string digits = name.rfind("cuda:", 0) == 0 ? name.substr(5) : "0";
   const bool is_index =
@@ -45,9 +46,11 @@ at::Device choose_device(const std::string& name) {
     throw ArgumentError(fmt::format("device: got {}; must be auto, cpu, cuda or cuda:INDEX", name));
   }
   if (!available) {
-    throw DeviceError(
-        fmt::format("device: {} is not there: no CUDA GPU was found by this LibTorch {}; use cpu or auto",
-                    name, libtorch_version()));
+    throw DeviceError(fmt::format(
+        "device: {} is not there: {}; use cpu or auto", name,
+        built_with_cuda()
+            ? fmt::format("LibTorch {} found no CUDA GPU", libtorch_version())
+            : fmt::format("this handgrad was built with a LibTorch {} without CUDA", libtorch_version())));
   }
   const int index = std::stoi(digits);
   const int count = static_cast<int>(at::detail::getCUDAHooks().getNumGPUs());
@@ -56,6 +59,10 @@ at::Device choose_device(const std::string& name) {
                                   name, count, count - 1));
   }
   return {at::kCUDA, static_cast<at::DeviceIndex>(index)};
+}
+
+void allow_tf32(bool allow) {
+  at::globalContext().setAllowTF32CuBLAS(allow);
 }
 
 void set_threads(int threads) {

@@ -16,6 +16,10 @@ std::string libtorch_version();
 // DeviceError for a GPU that is not there.
 at::Device choose_device(const std::string& name);
 
+// Whether a GPU may round the factors of float32 products to TF32, with 10 bits of mantissa instead of 23.
+// Off until it is asked for. PyTorch: torch.backends.cuda.matmul.allow_tf32.
+void allow_tf32(bool allow);
+
 // The threads that the calling thread computes with, itself included; at least 1. Workspaces that are made
 // afterwards share their large products among them; the BLAS stays at 1. LibTorch also keeps the number for
 // threads that begin later.

@@ -192,12 +192,17 @@ Tensor TorchScriptModel::run(const char* method, const Tensor& pixels) const {
   std::vector<Tensor> parts;
   try {
     for (const Tensor& part : pixels.split(evaluation_batch_size)) {
-      parts.push_back(module_->script.get_method(method)({part}).toTensor());
+      parts.push_back(module_->script.get_method(method)({part.to(device_)}).toTensor().to(at::kCPU));
     }
   } catch (const std::exception& error) {
     throw ModelError(fmt::format("{}: failed on these images ({})", name_, last_line(error)));
   }
   return at::cat(parts);
+}
+
+void TorchScriptModel::to(at::Device device) {
+  module_->script.to(device);
+  device_ = device;
 }
 
 Tensor TorchScriptModel::forward(const Tensor& pixels) const {

@@ -45,6 +45,9 @@ class TorchScriptModel {
   // ensemble.
   Model model() const;
 
+  // Moves the module to a device; what it gives out is on the CPU all the same.
+  void to(at::Device device);
+
   // pixels as above → probabilities [N,C], by the module's own forward.
   Tensor forward(const Tensor& pixels) const;
 
@@ -58,6 +61,7 @@ class TorchScriptModel {
 
   std::unique_ptr<Module> module_;
   std::string name_;
+  at::Device device_ = at::kCPU;
   Metadata metadata_;
   ImageShape shape_;
   std::int64_t classes_ = 0;

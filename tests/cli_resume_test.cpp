@@ -227,6 +227,18 @@ TEST_CASE("where nothing can be written any more, training goes on, says so and 
     CHECK(resumed.exit_code == 0);
     runs.check_same("part");
   }
+  SECTION("no file may grow beyond 100 KiB: metrics fail, and no checkpoint may speak of what is not there") {
+    const Outcome outcome = run(directory, settings + "--checkpoint-every 100 --out part", "ulimit -f 100;");
+    CAPTURE(outcome.error);
+    CHECK(outcome.exit_code == 1);
+    CHECK_THAT(outcome.error, Catch::Contains("warning: part/metrics.jsonl: cannot be written") &&
+                                  Catch::Contains("warning: no checkpoint: part/metrics.jsonl"));
+    const Outcome resumed = run(directory, "train --resume part");
+    CAPTURE(resumed.error);
+    CHECK(resumed.exit_code == 0);
+    CHECK_THAT(resumed.error, !Catch::Contains("has lost lines"));
+    runs.check_same("part");
+  }
   SECTION("the directory is removed") {
     const Outcome outcome = runs.train_part("mv part away; wait $pid");
     CAPTURE(outcome.error);

@@ -64,7 +64,7 @@ TEST_CASE("training goes on from any step to the same bits", "[training]") {
       Setting{"batch norm, Adam, three networks", {30, {6, 4}, 3, true}, 3, Kind::adam, {}, 0.01, 4},
       Setting{"momentum, stops early", {30, {6}, 3, false}, 2, Kind::momentum, {}, 0.05, 30},
       Setting{"a network that leaves the finite numbers", {30, {6, 4}, 3, false}, 2, Kind::sgd, {}, 1e38, 4},
-      Setting{"delta-stop", {30, {6}, 3, true}, 2, Kind::nesterov, delta_stop, 0.01, 6});
+      Setting{"delta-stop", {30, {6}, 3, true}, 2, Kind::nesterov, delta_stop, 0.01, 60});
   CAPTURE(setting.name);
   const Dataset dataset = small_dataset(300, 30);
   SplitOptions split_options;
@@ -88,6 +88,7 @@ TEST_CASE("training goes on from any step to the same bits", "[training]") {
   const TrainingResult expected = train_from(whole, keeper, nullptr);
   const std::int64_t last = keeper.files.rbegin()->first;
   REQUIRE(last >= 20);
+  if (setting.compat.delta_stop) REQUIRE(expected.stopped == StopReason::early_stopping);
   for (const auto& [step, file] : keeper.files) {
     if (step % 13 != 0 && step + 1 < last) continue;
     CAPTURE(step, last);
