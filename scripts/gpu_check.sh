@@ -89,7 +89,7 @@ bench, ensemble = read("bench.json"), read("ensemble/summary.json")
 figures = {"device": device, "replicas": replicas, "exit_codes": {name: int(code) for name, code in status.items()}}
 if bench:
     of = bench["batch_32"]
-    figures |= {"gpu": bench["processor"], "libtorch": bench["libtorch"], "step_us": of["step_us"],
+    figures |= {"processor": bench["processor"], "libtorch": bench["libtorch"], "step_us": of["step_us"],
                 "step_us_range": of["step_us_range"], "step_without_graph_us": of["step_alone_us"],
                 "autograd_us": of["autograd_us"], "per_replica_us": of["replica_us"]}
 for norm in ("", "--batch-norm"):
