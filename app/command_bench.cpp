@@ -5,7 +5,6 @@
 
 #include "benchmark.h"
 #include "commands.h"
-#include "cuda.h"
 #include "errors.h"
 #include "file.h"
 #include "settings.h"
@@ -152,7 +151,7 @@ int bench_command(const Arguments& arguments) {
   wide.hidden = {512, 512};
 
   const BlasLibrary blas = blas_library();
-  const std::string processor = device.is_cpu() ? processor_name() : gpu_name(device);
+  const std::string processor = processor_name(device);
   fmt::print("handgrad {}, LibTorch {}, {}; {}; {}: {} training images\n", version(), libtorch_version(),
              device.is_cpu() ? blas.name + ", one thread" : device.str(), processor, printable(dataset.name),
              examples.count());

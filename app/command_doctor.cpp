@@ -89,9 +89,9 @@ int doctor_command(const Arguments& arguments) {
   diagnosis.good("threads", fmt::format("1 for small networks, up to {} for wide layers", processor_cores()));
   if (built_with_cuda() && at::hasCUDA()) {
     const at::Device gpu = choose_device("auto");
-    diagnosis.good("CUDA", fmt::format("{} GPU(s), the first a {} with {:.0f} GiB",
-                                       at::detail::getCUDAHooks().getNumGPUs(), gpu_name(gpu),
-                                       static_cast<double>(gpu_memory(gpu).total) / (1 << 30)));
+    diagnosis.good("CUDA",
+                   fmt::format("{} GPU(s), the first a {} with {:.0f} GiB", at::getNumGPUs(), gpu_name(gpu),
+                               static_cast<double>(gpu_memory(gpu).total) / (1 << 30)));
   } else if (built_with_cuda()) {
     diagnosis.good("CUDA", "no GPU found; training runs on the CPU");
   } else {

@@ -88,7 +88,7 @@ int gradcheck_command(const Arguments& arguments) {
   add_network_flags(options);
   add_training_flags(options);
   add_machine_flags(options);
-  options.hide("no-cuda-graph");  // it takes no steps
+  options.hide("no-cuda-graph").hide("tf32");  // it takes no steps, and TF32 is no gradient's precision
   options.value("dtype", dtype_names.front(), "NAME", "float64 or float32, of the gradients that are checked")
       .value("json", "", "FILE", "write the table as JSON too");
   if (!options.parse(arguments)) {

@@ -273,7 +273,7 @@ Json plan_of(const SweepFile& file, const Options& options, const Dataset& datas
           {"version", version()},
           {"libtorch", libtorch_version()},
           {"blas", blas_library().name},
-          {"processor", processor_name()},
+          {"processor", processor_name(device)},
           {"device", device.str()},
           {"workers", workers},
           {"command", command},

@@ -156,8 +156,8 @@ void begin_with(Network& network, const Beginning& beginning, ImageShape images)
         fmt::format("--init: {} takes {} × {} images, but those to train on are {} × {}; choose another file",
                     beginning.file, shape.rows, shape.columns, images.rows, images.columns));
   }
-  copy_network(network.parameters, network.running, beginning.model.network->parameters,
-               beginning.model.network->running, 0);
+  copy_networks(network.parameters, network.running, beginning.model.network->parameters,
+                beginning.model.network->running, {0});
 }
 
 // What a model file says of network `r`. One that was not trained any further keeps what it said.
@@ -230,8 +230,8 @@ int train_command(const Arguments& arguments) {
   const BlasLibrary blas = blas_library();
   Circumstances now{
       config, dataset.sha256(),
-      fmt::format("handgrad {}, LibTorch {}, {}, {} thread(s), {}{}", version(), libtorch_version(),
-                  blas.name, threads, device.str(), options.on("tf32") ? ", TF32" : ""),
+      fmt::format("handgrad {}, LibTorch {}, {}, {} thread(s), {}", version(), libtorch_version(), blas.name,
+                  threads, device.is_cpu() ? device.str() : device.str() + ", " + processor_name(device)),
       beginning ? beginning->model.info : ModelInfo()};
   if (resumed) {
     go_on_as(now, earlier, state, dataset.name);

@@ -35,7 +35,8 @@ bool may_change(const std::string& key) {
   return key == "version" || key == "data" || key == "epochs" || key == "threads" || key == "device";
 }
 
-void check_settings(const Json& earlier, const Json& now) {
+void check_settings(Json earlier, const Json& now) {
+  if (!earlier.contains("tf32")) earlier["tf32"] = false;
   for (const auto& [key, value] : earlier.items()) {
     if (may_change(key) || (now.contains(key) && now.at(key) == value)) continue;
     std::string flag = key;
@@ -63,7 +64,8 @@ std::map<std::string, std::string> checkpoint_text(const Circumstances& circumst
 
 void require_settings(const Json& config, const std::string& file) {
   for (const std::string& key : config_keys()) {
-    if (key == "init" || (config.is_object() && config.contains(key))) continue;
+    // Not every run has the first, nor did the first version know the second.
+    if (key == "init" || key == "tf32" || (config.is_object() && config.contains(key))) continue;
     throw ModelError(fmt::format("{}: is not the configuration of a run: it has no {}", file, key));
   }
 }

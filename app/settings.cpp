@@ -293,6 +293,7 @@ Json config_json(const Options& options, const Settings& settings) {
           {"patience", training.patience},
           {"min_delta", training.min_delta},
           {"device", options.text("device")},
+          {"tf32", options.on("tf32")},
           {"threads", options.text("threads")}};
 }
 
@@ -322,7 +323,7 @@ const std::vector<std::string>& config_keys() {
       "learning_rate",  "optimizer",  "momentum",     "beta1",
       "beta2",          "adam_eps",   "weight_decay", "data_seed",
       "evaluate_every", "patience",   "min_delta",    "device",
-      "threads",        "init"};
+      "tf32",           "threads",    "init"};
   return keys;
 }
 

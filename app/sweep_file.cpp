@@ -350,8 +350,8 @@ class Reader {
   static const std::vector<std::string>& sweep_keys() {
     static const std::vector<std::string> keys = [] {
       std::vector<std::string> list;
-      const std::set<std::string> of_sweep = {"data",     "classes", "seed",    "data_seed",
-                                              "replicas", "device",  "threads", "init"};
+      const std::set<std::string> of_sweep = {"data",   "classes", "seed",    "data_seed", "replicas",
+                                              "device", "tf32",    "threads", "init"};
       for (const std::string& key : config_keys()) {
         if (of_sweep.count(key) == 0) list.push_back(key);
       }

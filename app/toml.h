@@ -3,6 +3,12 @@
 // nothing. Found by fuzzing 3.3; its issues 190, 294 and 295 report the same.
 #pragma once
 
+#include <cstdint>
+
+#if defined(TOML_HEADER_ONLY) && !TOML_HEADER_ONLY
+#error "toml++ as a compiled library is not mended by this header; take its headers alone"
+#endif
+
 #pragma push_macro("NDEBUG")
 #undef NDEBUG
 #define TOML_ASSERT(condition) static_assert(true)

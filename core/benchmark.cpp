@@ -21,6 +21,7 @@ namespace {
 
 constexpr double round_us = 30000;
 constexpr std::int64_t warm_up_steps = 3;
+constexpr std::int64_t warm_up_steps_with_graphs = 64;  // each place in a block of batches is recorded
 
 double microseconds(const std::function<void()>& work) {
   const auto begin = std::chrono::steady_clock::now();
@@ -32,7 +33,7 @@ double microseconds(const std::function<void()>& work) {
 class Contender {
  public:
   Contender(std::function<void()> step, at::Device device) : step_(std::move(step)), device_(device) {
-    take(warm_up_steps);  // first uses allocate, and a GPU's graphs are recorded
+    take(device.is_cpu() ? warm_up_steps : warm_up_steps_with_graphs);  // first uses allocate
     const double once = std::min(take(1), take(1));
     steps_per_round_ = std::max<std::int64_t>(1, static_cast<std::int64_t>(round_us / once));
   }

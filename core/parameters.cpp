@@ -135,10 +135,13 @@ std::vector<std::pair<std::string, Tensor>> named_tensors(const Architecture& ar
   return named;
 }
 
-void copy_network(Parameters& to_parameters, RunningStatistics& to_running, const Parameters& from_parameters,
-                  const RunningStatistics& from_running, int64_t replica) {
+void copy_networks(Parameters& to_parameters, RunningStatistics& to_running,
+                   const Parameters& from_parameters, const RunningStatistics& from_running,
+                   const std::vector<int64_t>& replicas) {
+  if (replicas.empty()) return;
+  const Tensor index = at::tensor(replicas, at::kLong).to(to_parameters.flat.device());
   const auto copy = [&](const std::vector<Tensor>& to, const std::vector<Tensor>& from) {
-    for (size_t i = 0; i < to.size(); ++i) to[i].select(0, replica).copy_(from[i].select(0, replica));
+    for (size_t i = 0; i < to.size(); ++i) to[i].index_copy_(0, index, from[i].index_select(0, index));
   };
   copy(to_parameters.views(), from_parameters.views());
   copy(to_running.views(), from_running.views());

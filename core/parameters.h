@@ -71,9 +71,10 @@ std::vector<std::pair<std::string, Tensor>> named_tensors(const Architecture& ar
                                                           const Parameters& parameters,
                                                           const RunningStatistics& running, int64_t replica);
 
-// Copies network `replica` from one set of tensors to another of the same shape.
-void copy_network(Parameters& to_parameters, RunningStatistics& to_running, const Parameters& from_parameters,
-                  const RunningStatistics& from_running, int64_t replica);
+// Copies these networks, by their numbers, from one set of tensors to another of the same shape.
+void copy_networks(Parameters& to_parameters, RunningStatistics& to_running,
+                   const Parameters& from_parameters, const RunningStatistics& from_running,
+                   const std::vector<int64_t>& replicas);
 
 // A value per network, spread over a flat buffer with a [R,…] view per entry of `views`: each element gets
 // the value of the network that it belongs to.

@@ -53,7 +53,7 @@ at::Device choose_device(const std::string& name) {
             : fmt::format("this handgrad was built with a LibTorch {} without CUDA", libtorch_version())));
   }
   const int index = std::stoi(digits);
-  const int count = static_cast<int>(at::detail::getCUDAHooks().getNumGPUs());
+  const int count = static_cast<int>(at::getNumGPUs());
   if (index >= count) {
     throw DeviceError(fmt::format("device: {} is not there; this machine has {} GPU(s), cuda:0 to cuda:{}",
                                   name, count, count - 1));
@@ -86,7 +86,8 @@ int processor_cores() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-std::string processor_name() {
+std::string processor_name(at::Device device) {
+  if (!device.is_cpu()) return gpu_name(device);
   std::string name = "unknown processor";
   std::ifstream description("/proc/cpuinfo");
   for (std::string line; std::getline(description, line);) {

@@ -35,8 +35,8 @@ int useful_threads(double product_flops);
 // At least 1.
 int processor_cores();
 
-// Such as "AMD EPYC 7763 64-Core Processor, 2 cores".
-std::string processor_name();
+// What computes there, such as "AMD EPYC 7763 64-Core Processor, 2 cores" or "NVIDIA H200".
+std::string processor_name(at::Device device = at::kCPU);
 
 struct BlasLibrary {
   std::string path;  // the file that answers matrix products

@@ -123,13 +123,13 @@ class Training {
       const bool epoch_ended = steps_ % stepper_.steps_per_epoch() == 0;
       const bool checkpoint = interrupted_ || observer_.checkpoint_due(steps_, epoch_ended);
       if (!evaluate && !report && !checkpoint) continue;
-      training_time += Clock::now() - resumed;
+      training_time += time_since(resumed);
       if (evaluate) evaluate_watched(checked);
       if (report && steps_ < total) result.at_epoch[epoch_number()] = report_so_far();
       if (checkpoint) hand_over();
       resumed = Clock::now();
     }
-    training_time += Clock::now() - resumed;
+    training_time += time_since(resumed);
     if (!interrupted_) {
       if (handed_over != steps_) hand_over();
     } else if (steps_ % evaluation_steps != 0 && steps_ < total && !compat().delta_stop) {
@@ -249,6 +249,12 @@ class Training {
     }
   }
 
+  // Of all that was launched since then.
+  Clock::duration time_since(Clock::time_point begin) const {
+    wait_for(network_.options().device());
+    return Clock::now() - begin;
+  }
+
   std::int64_t steps_between_evaluations() const {
     if (compat().delta_stop) return steps_per_record;
     const bool epochs = options_.evaluate_every.unit == Interval::Unit::epochs;
@@ -338,6 +344,7 @@ class Training {
     observer_.on_evaluation(record);
     const std::vector<double> losses = watched_losses(record.validation);
     stop_non_finite(checked, losses);
+    std::vector<std::int64_t> improved;
     for (std::size_t r = 0; r < replicas_.size(); ++r) {
       Replica& replica = replicas_[r];
       if (replica.stopped) continue;
@@ -345,24 +352,26 @@ class Training {
       if (compat().delta_stop) {
         if (std::abs(replica.previous_loss - loss) < options_.min_delta) {
           replica.stopped = StopReason::early_stopping;
-          keep_best(r);
+          improved.push_back(static_cast<std::int64_t>(r));
         }
         replica.previous_loss = loss;
       } else if (replica.best_loss - loss > options_.min_delta) {
         replica.best_loss = loss;
         replica.evaluations_since_best = 0;
-        keep_best(r);
+        improved.push_back(static_cast<std::int64_t>(r));
       } else if (++replica.evaluations_since_best >= options_.patience) {
         replica.stopped = StopReason::early_stopping;
       }
     }
+    keep_best(improved);
   }
 
-  void keep_best(std::size_t r) {
-    replicas_[r].best_step = steps_;
-    replicas_[r].has_best = true;
-    copy_network(best_parameters_, best_running_, network_.parameters, network_.running,
-                 static_cast<std::int64_t>(r));
+  void keep_best(const std::vector<std::int64_t>& replicas) {
+    for (const std::int64_t r : replicas) {
+      replicas_[static_cast<std::size_t>(r)].best_step = steps_;
+      replicas_[static_cast<std::size_t>(r)].has_best = true;
+    }
+    copy_networks(best_parameters_, best_running_, network_.parameters, network_.running, replicas);
   }
 
   // The results as if training ended here, which it does not.
@@ -380,14 +389,15 @@ class Training {
 
   // Leaves each network with the parameters that it is to be judged by.
   void load_best() {
+    std::vector<std::int64_t> better;
     for (std::size_t r = 0; r < replicas_.size(); ++r) {
       if (!replicas_[r].has_best && replicas_[r].stopped != StopReason::non_finite) {
         replicas_[r].best_step = steps_;
       } else if (replicas_[r].has_best) {
-        copy_network(network_.parameters, network_.running, best_parameters_, best_running_,
-                     static_cast<std::int64_t>(r));
+        better.push_back(static_cast<std::int64_t>(r));
       }
     }
+    copy_networks(network_.parameters, network_.running, best_parameters_, best_running_, better);
   }
 
   void finish(TrainingResult& result, const State& checked) {

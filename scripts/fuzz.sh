@@ -39,7 +39,7 @@ done
 # Seeds: small files of every kind, written by the program and by Python.
 rm -rf "$work/seeds" "$work/run"
 mkdir -p "$work/seeds"/{idx,gzip,png,safetensors,checkpoint,pickle,zip,toml}
-quietly build/handgrad train --data synthetic --hidden 2 --batch-norm --epochs 0 --out "$work/run"
+quietly build/handgrad train --device cpu --data synthetic --hidden 2 --batch-norm --epochs 0 --out "$work/run"
 cp "$work/run/checkpoint.safetensors" "$work/seeds/checkpoint"
 for format in safetensors state-dict; do
   quietly build/handgrad export "$work/run" --format "$format" --output "$work/seeds/model.$format"

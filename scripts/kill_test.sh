@@ -30,7 +30,7 @@ without_times() {
 }
 
 train() {
-  "$program" train --data synthetic --threads 1 "$@" >out.txt 2>error.txt
+  "$program" train --data synthetic --device cpu --threads 1 "$@" >out.txt 2>error.txt
 }
 
 kills=0
@@ -56,7 +56,7 @@ for ((i = 0; i < count; ++i)); do
       arguments=("${flags[@]}" --out killed)
     fi
     # The process that is killed is the program itself, not a shell around it.
-    "$program" train --data synthetic --threads 1 "${arguments[@]}" >out.txt 2>error.txt &
+    "$program" train --data synthetic --device cpu --threads 1 "${arguments[@]}" >out.txt 2>error.txt &
     process=$!
     # Starting takes most of the time: half of the kills fall into the training itself.
     limit=${lasted[which]}

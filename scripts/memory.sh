@@ -23,8 +23,8 @@ memcheck() {
     --errors-for-leak-kinds=definite --num-callers=30 "$program" "$@" >out.txt 2>error.txt ||
     { cat error.txt; fail "valgrind complains of: handgrad $*"; }
 }
-memcheck train --data synthetic --hidden 4 --batch-norm --optimizer adam --epochs 1 --threads 1 --checkpoint-every 100 --out run
-memcheck train --resume run --epochs 2
+memcheck train --device cpu --data synthetic --hidden 4 --batch-norm --optimizer adam --epochs 1 --threads 1 --checkpoint-every 100 --out run
+memcheck train --device cpu --resume run --epochs 2
 say "valgrind: a training and its resumption, no error"
 
 kib() {
@@ -34,7 +34,7 @@ kib() {
 start=$(python3 -c 'import resource, subprocess, sys
 subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)' "$program" --version)
-"$program" train --data "$data" --epochs 100 --patience 1000 --checkpoint-every 1ep --out long >out.txt 2>error.txt &
+"$program" train --device cpu --data "$data" --epochs 100 --patience 1000 --checkpoint-every 1ep --out long >out.txt 2>error.txt &
 process=$!
 early='' most=0 peak=''
 while kill -0 "$process" 2>/dev/null; do
@@ -44,12 +44,13 @@ while kill -0 "$process" 2>/dev/null; do
   if [[ -n $resident ]]; then
     if [[ -z $early && ${evaluations:-0} -ge 3 ]]; then early=$resident; fi
     if [[ -n $early ]] && ((evaluations < 100 && resident > most)); then most=$resident; fi
-    peak=$(kib "$process" VmHWM 2>/dev/null || printf '%s' "$peak")
+    highest=$(kib "$process" VmHWM 2>/dev/null || true)
+    peak=${highest:-$peak}  # none while the process ends
   fi
   sleep 0.2
 done
 wait "$process" || { cat error.txt; fail "the training failed"; }
-[[ -n $early ]] || fail "the training was over before it could be measured"
+[[ -n $early && -n $peak && $most -gt 0 ]] || fail "the training was over before it could be measured"
 bytes=0
 if [[ $data != synthetic ]]; then
   for file in "$data"/*-ubyte*; do
