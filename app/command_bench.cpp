@@ -22,22 +22,20 @@ std::string row(const std::string& name, const Timing& timing, const StepBenchma
 }
 
 void print(const StepBenchmark& result) {
+  const bool on_cpu = result.device.is_cpu();
   fmt::print("\n{}, batch {}: {:.2f} MFLOP a step\n  {:<34}{:>10}{:>10}   range\n",
              result.architecture.description(), result.batch_size,
              step_flops(result.architecture, result.batch_size) / 1e6, "", "µs/step", "× floor");
   fmt::print("{}{}{}{}", row("arithmetic floor", result.floor, result),
              row("its matrix products alone", result.products, result),
-             row(result.device.is_cpu() ? "handgrad, a second core gathers" : "handgrad, a CUDA graph",
-                 result.step, result),
-             row(result.device.is_cpu() ? "handgrad on one core" : "handgrad without the graph",
-                 result.step_alone, result));
+             row(on_cpu ? "handgrad, a second core gathers" : "handgrad, a CUDA graph", result.step, result),
+             row(on_cpu ? "handgrad on one core" : "handgrad without the graph", result.step_alone, result));
   for (const auto& [replicas, timing] : result.replica) {
     fmt::print("{}", row(fmt::format("handgrad, each of {} networks", replicas), timing, result));
   }
   fmt::print("{}  handgrad / autograd: {:.3f}, {} {:.3f}\n",
              row("LibTorch autograd + SGD", result.autograd, result),
-             result.step.median / result.autograd.median,
-             result.device.is_cpu() ? "on one core" : "without the graph",
+             result.step.median / result.autograd.median, on_cpu ? "on one core" : "without the graph",
              result.step_alone.median / result.autograd.median);
   std::fflush(stdout);
 }

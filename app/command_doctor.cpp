@@ -87,7 +87,7 @@ int doctor_command(const Arguments& arguments) {
   diagnosis.good("LibTorch", libtorch_version());
   examine_blas(diagnosis);
   diagnosis.good("threads", fmt::format("1 for small networks, up to {} for wide layers", processor_cores()));
-  if (built_with_cuda() && at::hasCUDA()) {
+  if (has_gpu()) {
     const at::Device gpu = choose_device("auto");
     diagnosis.good("CUDA",
                    fmt::format("{} GPU(s), the first a {} with {:.0f} GiB", at::getNumGPUs(), gpu_name(gpu),

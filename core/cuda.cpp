@@ -26,10 +26,8 @@ void wait_for(at::Device device) {
 }
 
 struct OwnStream::Guard {
-  explicit Guard(at::Device device)
-      : device(device), stream(c10::cuda::getStreamFromPool(false, device.index())) {}
+  explicit Guard(at::Device device) : stream(c10::cuda::getStreamFromPool(false, device.index())) {}
 
-  at::Device device;
   c10::cuda::CUDAStreamGuard stream;
 };
 
@@ -129,6 +127,10 @@ std::string gpu_name(at::Device /*device*/) {
 #endif
 
 namespace handgrad {
+
+bool has_gpu() {
+  return built_with_cuda() && at::hasCUDA();
+}
 
 LaunchGraph::~LaunchGraph() = default;
 LaunchGraph::LaunchGraph(LaunchGraph&& other) noexcept = default;

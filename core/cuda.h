@@ -14,6 +14,9 @@ namespace handgrad {
 // Whether this program can compute on a GPU, should there be one.
 bool built_with_cuda();
 
+// Whether it also finds one.
+bool has_gpu();
+
 // Makes a new stream the current one of this thread, as long as it lives: work on the default stream cannot
 // be recorded. Waits for the GPU at both ends, so that what was and will be launched elsewhere is in order.
 // Does nothing for a CPU.

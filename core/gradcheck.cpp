@@ -398,11 +398,11 @@ class Checker {
 
     std::vector<std::vector<Tensor>> expected;     // [tensor][replica]
     std::vector<std::vector<Tensor>> uncancelled;  // likewise
+    const Tensor x_there = x.to(options_.device);
+    const Tensor labels_there = labels.to(options_.device);
     for (std::int64_t r = 0; r < options_.replicas; ++r) {
       const ReferenceNetwork reference(network.parameters, r);
       const double l2 = l2_values[static_cast<std::size_t>(r)];
-      const Tensor x_there = x.to(options_.device);
-      const Tensor labels_there = labels.to(options_.device);
       append(expected, reference.gradients(x_there, labels_there, l2));
       append(uncancelled,
              reference.gradients(x_there, labels_there, l2, ReferenceNetwork::Statistics::constant));

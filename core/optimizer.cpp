@@ -94,33 +94,35 @@ void Optimizer::step() {
   }
 }
 
-// Kingma and Ba, 2015, algorithm 1; Loshchilov and Hutter, 2019, algorithm 2. Both corrections are taken out
-// of the fraction: θ ← θ − η m̂ / (√v̂ + ε).
-void Optimizer::adam_step() {
+// m ← β₁ m + (1 − β₁) g,  v ← β₂ v + (1 − β₂) g², and √v in the denominator.
+void Optimizer::update_moments() {
   Tensor& first_moment = state_.buffers[0];
   Tensor& second_moment = state_.buffers[1];
-  const auto t = static_cast<double>(state_.steps);
-  const double correction1 = 1 - std::pow(options_.beta1, t);
-  const double correction2 = std::sqrt(1 - std::pow(options_.beta2, t));
   first_moment.lerp_(gradients_, 1 - options_.beta1);
   at::mul_out(denominator_, gradients_, gradients_);
   second_moment.lerp_(denominator_, 1 - options_.beta2);
-  at::sqrt_out(denominator_, second_moment).add_(eps_.fill_(options_.eps * correction2));
-  descend(at::div_out(gradients_, first_moment, denominator_), correction2 / correction1);
+  at::sqrt_out(denominator_, second_moment);
+}
+
+// Kingma and Ba, 2015, algorithm 1; Loshchilov and Hutter, 2019, algorithm 2. Both corrections are taken out
+// of the fraction: θ ← θ − η m̂ / (√v̂ + ε).
+void Optimizer::adam_step() {
+  update_moments();
+  const auto t = static_cast<double>(state_.steps);
+  const double correction1 = 1 - std::pow(options_.beta1, t);
+  const double correction2 = std::sqrt(1 - std::pow(options_.beta2, t));
+  denominator_.add_(eps_.fill_(options_.eps * correction2));
+  descend(at::div_out(gradients_, state_.buffers[0], denominator_), correction2 / correction1);
 }
 
 // The same with t and all that follows from it in tensors.
 void Optimizer::adam_step_counted_on_device() {
-  Tensor& first_moment = state_.buffers[0];
-  Tensor& second_moment = state_.buffers[1];
+  update_moments();
   steps_.add_(1);
   const Tensor correction1 = 1 - at::pow(options_.beta1, steps_);
   const Tensor correction2 = (1 - at::pow(options_.beta2, steps_)).sqrt_();
-  first_moment.lerp_(gradients_, 1 - options_.beta1);
-  at::mul_out(denominator_, gradients_, gradients_);
-  second_moment.lerp_(denominator_, 1 - options_.beta2);
-  at::sqrt_out(denominator_, second_moment).add_(eps_.copy_(correction2 * options_.eps));
-  at::div_out(gradients_, first_moment, denominator_);
+  denominator_.add_(eps_.copy_(correction2 * options_.eps));
+  at::div_out(gradients_, state_.buffers[0], denominator_);
   descend(gradients_.mul_(eps_.copy_(correction2.div(correction1))));
 }
 

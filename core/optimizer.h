@@ -57,6 +57,7 @@ class Optimizer {
 
  private:
   void descend(const Tensor& direction, double scale = 1);
+  void update_moments();
   void adam_step();
   void adam_step_counted_on_device();
 

@@ -36,7 +36,7 @@ std::string libtorch_version() {
 
 at::Device choose_device(const std::string& name) {
   if (name == "cpu") return at::kCPU;
-  const bool available = built_with_cuda() && at::hasCUDA();
+  const bool available = has_gpu();
   if (name == "auto") return available ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
   const std::string digits = name.rfind("cuda:", 0) == 0 ? name.substr(5) : "0";
   const bool is_index =

@@ -19,3 +19,10 @@ quietly() {
   fi
   return "$status"
 }
+
+# stage NAME COMMAND…: runs it, and says how long it took or that it failed.
+stage() {
+  local name=$1 start=$SECONDS
+  "${@:2}" || fail "$name failed after $((SECONDS - start)) s"
+  say "$name: $((SECONDS - start)) s"
+}

@@ -2,7 +2,8 @@
 # Builds handgrad against the PyTorch of this machine's Python, runs all unit tests, and measures it on a GPU. Downloads nothing.
 # Arguments: a folder with include/ and lib/ of the libraries that the machine lacks, or "" [""]; where gpu.json goes
 # [build/gpu/gpu.json]; the device [cuda], cpu to rehearse without a GPU.
-# Needs Python with PyTorch 2.4 or newer and its new C++ ABI (all packages since 2.7), CMake, Ninja, a C++ compiler and, for a GPU, its CUDA toolkit. Builds in build/gpu.
+# Needs Python with PyTorch 2.4 or newer and its new C++ ABI (all packages since 2.7), CMake, Ninja, a C++ compiler and, for a GPU,
+# its CUDA toolkit. Builds in build/gpu.
 # MNIST_DIR names the data; without it, generated digits of the same size serve.
 set -euo pipefail
 cd -- "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -20,12 +21,6 @@ build=build/gpu
 runs=$build/runs
 rm -rf "$runs"
 mkdir -p "$runs" "$(dirname "$output")"
-
-stage() {
-  local start=$SECONDS
-  "${@:2}" || fail "$1 failed after $((SECONDS - start)) s"
-  say "$1: $((SECONDS - start)) s"
-}
 
 torch=$("$python" -c 'import torch; print(torch.utils.cmake_prefix_path)') || fail "$python has no PyTorch"
 "$python" -c 'import sys, torch; sys.exit(not torch.compiled_with_cxx11_abi())' ||

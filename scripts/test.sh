@@ -13,12 +13,6 @@ case "${1-}" in
   *) fail "unknown argument '$1'; the only one is --quick" ;;
 esac
 
-stage() {
-  local name=$1 start=$SECONDS
-  "${@:2}" || fail "$name failed after $((SECONDS - start)) s"
-  say "$name: $((SECONDS - start)) s"
-}
-
 build() {
   # run.sh configures without the tests.
   quietly cmake --preset "$1" -DHANDGRAD_TESTS=ON -DHANDGRAD_WERROR=ON && quietly cmake --build --preset "$1"
