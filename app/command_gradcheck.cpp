@@ -22,7 +22,7 @@ void take_first_batch(GradcheckOptions& options, const Settings& settings) {
   const Splits splits = split(dataset, settings.data.split, at::kDouble);
   options.architecture = settings.architecture(dataset);
   validate(settings.training, options.architecture, settings.replicas, splits.train.count());
-  Batches batches(splits.train, options.batch_size, settings.training.data_seed, true, false);
+  Batches batches(splits.train, 1, options.batch_size, settings.training.data_seeds, true, false);
   const Batch& first = batches.at(0);
   options.images = first.images;
   options.labels = first.targets.squeeze(1).argmax(1);

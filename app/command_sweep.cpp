@@ -10,9 +10,11 @@
 #include <numeric>
 
 #include "commands.h"
+#include "cuda.h"
 #include "errors.h"
 #include "file.h"
 #include "findings.h"
+#include "footprint.h"
 #include "interruption.h"
 #include "progress.h"
 #include "settings.h"
@@ -29,10 +31,14 @@ namespace {
 
 constexpr std::int64_t calibration_steps = 400;  // of each ensemble, with --dry-run
 
-// An ensemble with a seed.
+// With so many networks side by side a GPU's time goes into their arithmetic, and more of them only make what
+// an interruption can cost larger.
+constexpr std::int64_t most_networks_on_gpu = 2048;
+
+// An ensemble with one or several seeds.
 struct Job {
   std::size_t ensemble = 0;
-  std::uint64_t seed = 0;
+  std::vector<std::uint64_t> seeds;
   std::int64_t steps = 0;  // at most
 };
 
@@ -109,7 +115,9 @@ Json weight_statistics(const Network& network, std::int64_t replica) {
 
 class SweepRunner {
  public:
-  SweepRunner(const SweepFile& file, const Dataset& dataset, at::Device device)
+  // seeds_together: how many seeds train side by side; none: as many as do not take more time.
+  SweepRunner(const SweepFile& file, const Dataset& dataset, at::Device device, std::size_t seeds,
+              std::optional<std::int64_t> seeds_together)
       : file_(file), dataset_(dataset), device_(device) {
     std::vector<Configuration> configurations;
     for (const SweepConfiguration& c : file.configurations) {
@@ -118,63 +126,93 @@ class SweepRunner {
       widest_ = std::max(widest_, configurations.back().architecture.widest_hidden());
     }
     ensembles_ = group(configurations);
-    for (const Ensemble& ensemble : ensembles_) steps_per_epoch_.push_back(check(ensemble));
+    for (const Ensemble& ensemble : ensembles_) {
+      TrainingShape shape = check(ensemble);
+      const auto images = static_cast<std::int64_t>(shape.images.train.size());
+      steps_per_epoch_.push_back((images + shape.options.batch_size - 1) / shape.options.batch_size);
+      const std::int64_t together = seeds_together.value_or(seeds_that_fit(shape));
+      seeds_together_.push_back(std::min(together, static_cast<std::int64_t>(seeds)));
+      shape.lanes = seeds_together_.back();
+      shape.replicas *= shape.lanes;
+      if (device.is_cuda()) require_memory(shape, gpu_memory(device).free);
+    }
   }
 
   const std::vector<Ensemble>& ensembles() const { return ensembles_; }
   std::int64_t widest() const { return widest_; }
+  // Of each ensemble.
+  const std::vector<std::int64_t>& seeds_together() const { return seeds_together_; }
 
   std::int64_t steps(std::size_t ensemble) const {
     return ensembles_[ensemble].settings.training.epochs * steps_per_epoch_[ensemble];
   }
 
-  // Microseconds of a step of all networks of an ensemble, measured.
+  // Microseconds of a step of all networks that train side by side for an ensemble, measured.
   double microseconds_per_step(std::size_t ensemble) const {
     Ensemble shortened = ensembles_[ensemble];
     shortened.settings.training.report_epochs.clear();
+    std::vector<std::uint64_t> seeds(static_cast<std::size_t>(seeds_together_[ensemble]));
+    std::iota(seeds.begin(), seeds.end(), 1);
     Calibration observer;
-    return train_ensemble(shortened, dataset_, 1, device_, observer).microseconds_per_step;
+    return train_ensemble(shortened, dataset_, seeds, device_, observer).microseconds_per_step;
   }
 
-  // What write_job stores. `models`: where networks are saved whose configuration is an experiment, or null.
-  Json train(const Job& job, TrainingObserver& observer, const SweepDirectory* models) const {
+  // What write_job stores, for each seed of the job. Networks of `with_models` whose configuration is an
+  // experiment are saved in the directory.
+  std::vector<Json> train(const Job& job, TrainingObserver& observer, const SweepDirectory& directory,
+                          std::uint64_t with_models) const {
     const Ensemble& ensemble = ensembles_[job.ensemble];
-    const EnsembleRun run = train_ensemble(ensemble, dataset_, job.seed, device_, observer);
-    Json rows = Json::array();
-    for (std::size_t m = 0; m < run.runs.size(); ++m) {
-      const Ensemble::Member& member = ensemble.members[m];
-      const auto replica = static_cast<std::int64_t>(member.replica);
-      const SweepConfiguration& configuration = file_.configurations[member.configuration];
-      Json row = row_of(run.runs[m], run, ensemble.replicas());
-      // The network holds the parameters of the longest runs.
-      if (member.epochs == ensemble.settings.training.epochs) {
-        row["weights"] = weight_statistics(*run.network, replica);
-        if (models != nullptr && configuration.group == "experiment" && run.runs[m].result.fault.empty()) {
-          const ModelInfo info{{dataset_.rows(), dataset_.columns()},
-                               training_text(configuration.config, job.seed, job.seed, dataset_.sha256()),
-                               run.runs[m].result.test.accuracy};
-          write_file(models->model_path(configuration.name),
-                     TorchScriptModel(model_of(*run.network, replica, info)).serialize());
+    const EnsembleRun run = train_ensemble(ensemble, dataset_, job.seeds, device_, observer);
+    std::vector<Json> results;
+    for (std::size_t s = 0; s < job.seeds.size(); ++s) {
+      const std::uint64_t seed = job.seeds[s];
+      Json rows = Json::array();
+      for (std::size_t m = 0; m < ensemble.members.size(); ++m) {
+        const Ensemble::Member& member = ensemble.members[m];
+        const Run& of_member = run.runs[s * ensemble.members.size() + m];
+        const std::int64_t replica =
+            static_cast<std::int64_t>(s) * ensemble.replicas() + static_cast<std::int64_t>(member.replica);
+        const SweepConfiguration& configuration = file_.configurations[member.configuration];
+        Json row = row_of(of_member, run);
+        // The network holds the parameters of the longest runs.
+        if (member.epochs == ensemble.settings.training.epochs) {
+          row["weights"] = weight_statistics(*run.network, replica);
+          if (seed == with_models && configuration.group == "experiment" && of_member.result.fault.empty()) {
+            const ModelInfo info{{dataset_.rows(), dataset_.columns()},
+                                 training_text(configuration.config, seed, seed, dataset_.sha256()),
+                                 of_member.result.test.accuracy};
+            write_file(directory.model_path(configuration.name),
+                       TorchScriptModel(model_of(*run.network, replica, info)).serialize());
+          }
         }
+        rows.push_back(row);
       }
-      rows.push_back(row);
+      results.push_back({{"seed", seed}, {"runs", rows}});
     }
-    return {{"seed", job.seed}, {"runs", rows}};
+    return results;
   }
 
  private:
-  // Steps per epoch. Throws what validate throws.
-  std::int64_t check(const Ensemble& ensemble) const {
+  // Of a training with one seed. Throws what validate throws.
+  TrainingShape check(const Ensemble& ensemble) const {
     const Configuration& settings = ensemble.settings;
-    const SplitIndices indices = split_indices(dataset_.train_count(), dataset_.test_count(), settings.split);
-    const auto images = static_cast<std::int64_t>(indices.train.size());
     TrainingOptions training = settings.training;
     training.seeds.assign(static_cast<std::size_t>(ensemble.replicas()), 1);
-    validate(training, settings.architecture, ensemble.replicas(), images);
-    return (images + training.batch_size - 1) / training.batch_size;
+    SplitIndices images = split_indices(dataset_.train_count(), dataset_.test_count(), settings.split);
+    validate(training, settings.architecture, ensemble.replicas(),
+             static_cast<std::int64_t>(images.train.size()));
+    return {settings.architecture, settings.compat, training, std::move(images), ensemble.replicas()};
   }
 
-  Json row_of(const Run& run, const EnsembleRun& ensemble, std::int64_t replicas) const {
+  // Each processor core has a training of its own: more networks in one gain nothing there.
+  std::int64_t seeds_that_fit(const TrainingShape& of_seed) const {
+    if (device_.is_cpu()) return 1;
+    const std::int64_t fitting = replicas_that_fit(of_seed, usable_bytes(gpu_memory(device_).free), true);
+    return std::max<std::int64_t>(1, std::min(fitting, most_networks_on_gpu) / of_seed.replicas);
+  }
+
+  Json row_of(const Run& run, const EnsembleRun& ensemble) const {
+    const auto networks = static_cast<double>(ensemble.network->replicas());
     const ReplicaResult& result = run.result;
     const SweepConfiguration& configuration = file_.configurations[run.configuration];
     const auto steps = static_cast<double>(result.steps);
@@ -188,7 +226,7 @@ class SweepRunner {
                 {"steps_per_epoch", ensemble.steps_per_epoch},
                 {"epochs", steps / per_epoch},
                 {"best_step", result.best_step},
-                {"seconds", steps * ensemble.microseconds_per_step / static_cast<double>(replicas) / 1e6},
+                {"seconds", steps * ensemble.microseconds_per_step / networks / 1e6},
                 {"train_loss", result.train.loss},
                 {"train_accuracy", result.train.accuracy},
                 {"validation_loss", result.validation ? Json(result.validation->loss) : Json()},
@@ -212,7 +250,7 @@ class SweepRunner {
   const Dataset& dataset_;
   at::Device device_;
   std::vector<Ensemble> ensembles_;
-  std::vector<std::int64_t> steps_per_epoch_;
+  std::vector<std::int64_t> steps_per_epoch_, seeds_together_;
   std::int64_t widest_ = 0;
 };
 
@@ -234,23 +272,23 @@ void print_dry_run(const SweepRunner& runner, const SweepFile& file, std::size_t
     const Ensemble& ensemble = runner.ensembles()[e];
     const double step = runner.microseconds_per_step(e);
     const double whole = step * static_cast<double>(runner.steps(e)) / 1e6;
-    seconds += whole;
-    fmt::print("  {} × {}, batch {}, {} epochs: {} configurations, {} steps of {:.0f} µs, {:.1f} s\n",
-               ensemble.replicas(), ensemble.settings.architecture.description(),
-               ensemble.settings.training.batch_size, ensemble.settings.training.epochs,
-               ensemble.members.size(), runner.steps(e), step, whole);
+    const auto together = static_cast<std::size_t>(runner.seeds_together()[e]);
+    seconds += whole * static_cast<double>((seeds + together - 1) / together);
+    fmt::print("  {}{} × {}, batch {}, {} epochs: {} configurations, {} steps of {:.0f} µs, {:.1f} s\n",
+               together > 1 ? fmt::format("{} seeds × ", together) : "", ensemble.replicas(),
+               ensemble.settings.architecture.description(), ensemble.settings.training.batch_size,
+               ensemble.settings.training.epochs, ensemble.members.size(), runner.steps(e), step, whole);
     std::fflush(stdout);
   }
-  const double all = seconds * static_cast<double>(seeds) / workers;
   const double memory = before + workers * (peak_megabytes() - before);
   fmt::print(
       "the steps take {:.1f} minutes on {} cores if no run stops early, and evaluation comes on top; about "
       "{:.0f} MB\n",
-      all / 60, workers, memory);
+      seconds / workers / 60, workers, memory);
 }
 
 Json plan_of(const SweepFile& file, const Options& options, const Dataset& dataset, at::Device device,
-             const std::vector<std::uint64_t>& seeds, std::size_t ensembles, int workers,
+             const std::vector<std::uint64_t>& seeds, const SweepRunner& runner, int workers,
              const Arguments& arguments) {
   Json configurations = Json::array();
   for (const SweepConfiguration& c : file.configurations) {
@@ -282,11 +320,35 @@ Json plan_of(const SweepFile& file, const Options& options, const Dataset& datas
           {"data_sha256", dataset.sha256()},
           {"loss", file.loss ? Json(*file.loss) : Json()},
           {"seeds", seeds},
-          {"ensembles", ensembles},
+          {"ensembles", runner.ensembles().size()},
+          {"seeds_together", runner.seeds_together()},
           {"claims", claims},
           {"published", file.published},
           {"reference", file.reference},
           {"configurations", configurations}};
+}
+
+// Seeds that train side by side always do, so that a sweep that goes on comes to the same bits.
+std::vector<Job> jobs_of(const SweepRunner& runner, const std::vector<std::uint64_t>& seeds) {
+  std::vector<Job> jobs;
+  std::vector<std::size_t> begun(runner.ensembles().size());  // seeds of each ensemble
+  const auto all_begun = [&] {
+    return std::all_of(begun.begin(), begun.end(), [&](std::size_t count) { return count == seeds.size(); });
+  };
+  while (!all_begun()) {
+    for (std::size_t e = 0; e < begun.size(); ++e) {
+      const auto together = static_cast<std::size_t>(runner.seeds_together()[e]);
+      const std::size_t end = std::min(begun[e] + together, seeds.size());
+      if (begun[e] == end) continue;
+      const auto first = seeds.begin();
+      jobs.push_back(
+          {e,
+           {first + static_cast<std::ptrdiff_t>(begun[e]), first + static_cast<std::ptrdiff_t>(end)},
+           runner.steps(e)});
+      begun[e] = end;
+    }
+  }
+  return jobs;
 }
 
 Options sweep_options() {
@@ -295,6 +357,9 @@ Options sweep_options() {
                   "FILE.toml");
   options.value("seeds", "", "N", "seeds 1 to N of every configuration [what the file says]")
       .value("out", "", "DIR", "where the results go, or a sweep to go on with [the next free runs/NNN]")
+      .value("seeds-together", "auto", "N",
+             "seeds that train side by side, which shows in the last bits; auto: on the CPU 1, "
+             "on a GPU as many as fit")
       .toggle("dry-run", "only say how many runs, how much time and memory");
   add_data_flags(options);
   add_network_flags(options);
@@ -329,27 +394,32 @@ int sweep_command(const Arguments& arguments) {
 
   const DataSettings data = read_data_settings(options, true);
   const Dataset dataset = load_dataset(data.source, data.classes);
-  const SweepRunner runner(file, dataset, device);
+  const SweepRunner runner(file, dataset, device, seeds.size(),
+                           options.text("seeds-together") == "auto"
+                               ? std::nullopt
+                               : std::optional(options.integer("seeds-together", 1, most_seeds)));
   choose_blas_kernels(runner.widest());
   if (options.on("dry-run")) {
     print_dry_run(runner, file, seeds.size(), workers);
     return 0;
   }
 
-  SweepDirectory directory(options.text("out"), plan_of(file, options, dataset, device, seeds,
-                                                        runner.ensembles().size(), workers, arguments));
+  SweepDirectory directory(options.text("out"),
+                           plan_of(file, options, dataset, device, seeds, runner, workers, arguments));
+  const std::vector<Job> all_jobs = jobs_of(runner, seeds);
   std::vector<Job> jobs;
   std::int64_t steps = 0;
-  for (const std::uint64_t seed : seeds) {
-    for (std::size_t e = 0; e < runner.ensembles().size(); ++e) {
-      if (directory.has_job(seed, e)) continue;
-      jobs.push_back({e, seed, runner.steps(e)});
-      steps += runner.steps(e);
-    }
+  for (const Job& job : all_jobs) {
+    const bool done = std::all_of(job.seeds.begin(), job.seeds.end(),
+                                  [&](std::uint64_t seed) { return directory.has_job(seed, job.ensemble); });
+    if (done) continue;
+    jobs.push_back(job);
+    steps += job.steps;
   }
-  fmt::print("{} configurations × {} seeds = {} runs, in {} trainings, {} still to do, on {} core(s); {}\n",
+  fmt::print("{} configurations × {} seeds = {} runs, in {} trainings, {} still to do, on {}; {}\n",
              file.configurations.size(), seeds.size(), file.configurations.size() * seeds.size(),
-             runner.ensembles().size() * seeds.size(), jobs.size(), workers,
+             all_jobs.size(), jobs.size(),
+             device.is_cpu() ? fmt::format("{} core(s)", workers) : device.str(),
              printable(directory.path().string()));
   for (const std::string& claim : file.claims_left_out) {
     fmt::print("left out, because a flag took the place of an axis: {}\n", claim);
@@ -372,10 +442,14 @@ int sweep_command(const Arguments& arguments) {
     for (const Job& job : jobs) {
       work.emplace_back([&, job] {
         if (interruption() != 0) return;
+        // The cores have nothing to do but to shuffle for a GPU.
+        if (device.is_cuda()) set_threads(processor_cores());
         JobObserver observer(progress, job.steps);
-        const Json result = runner.train(job, observer, job.seed == seeds.front() ? &directory : nullptr);
+        const std::vector<Json> results = runner.train(job, observer, directory, seeds.front());
         if (interruption() != 0) return;  // it may be cut short
-        directory.write_job(job.seed, job.ensemble, result);
+        for (std::size_t s = 0; s < results.size(); ++s) {
+          directory.write_job(job.seeds[s], job.ensemble, results[s]);
+        }
         count_time();
         observer.end();
       });

@@ -7,8 +7,10 @@
 #include <cstdio>
 
 #include "commands.h"
+#include "cuda.h"
 #include "errors.h"
 #include "file.h"
+#include "footprint.h"
 #include "interruption.h"
 #include "recorder.h"
 #include "resumption.h"
@@ -168,7 +170,7 @@ ModelInfo info_of(const TrainingResult& result, std::size_t r, ImageShape shape,
   if (replica.best_step == 0) info = now.inherited;
   if (info.training_config.empty()) {
     info.training_config =
-        training_text(now.config, replica.seed, settings.training.data_seed, now.data_sha256);
+        training_text(now.config, replica.seed, settings.training.data_seeds.front(), now.data_sha256);
   }
   info.shape = shape;
   info.test_accuracy = replica.test.accuracy;
@@ -210,9 +212,15 @@ int train_command(const Arguments& arguments) {
   const at::Device device = read_device(options);
 
   const Dataset dataset = load_dataset(settings.data.source, settings.data.classes);
-  const Splits splits = split(dataset, settings.data.split, at::TensorOptions(device).dtype(at::kFloat));
   const Architecture architecture = settings.architecture(dataset);
-  validate(settings.training, architecture, settings.replicas, splits.train.count());
+  SplitIndices images = split_indices(dataset.train_count(), dataset.test_count(), settings.data.split);
+  validate(settings.training, architecture, settings.replicas,
+           static_cast<std::int64_t>(images.train.size()));
+  if (device.is_cuda()) {
+    require_memory({architecture, settings.compat, settings.training, std::move(images), settings.replicas},
+                   gpu_memory(device).free);
+  }
+  const Splits splits = split(dataset, settings.data.split, at::TensorOptions(device).dtype(at::kFloat));
   const double largest_layer =
       largest_layer_flops(architecture, settings.replicas, settings.training.batch_size);
   const int threads = threads_asked.value_or(useful_threads(largest_layer));

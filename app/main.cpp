@@ -104,7 +104,9 @@ int run(const app::Arguments& arguments) {
     return 2;
   } catch (const c10::Error& error) {
     const std::string text = error.what_without_backtrace();
-    const bool out_of_memory = text.find("allocate memory") != std::string::npos;
+    // What LibTorch says of the processor's memory, and of a GPU's.
+    const bool out_of_memory =
+        text.find("allocate memory") != std::string::npos || text.find("out of memory") != std::string::npos;
     complain(out_of_memory ? no_memory : fmt::format("LibTorch failed: {}", text));
   } catch (const std::bad_alloc&) {
     complain(no_memory);

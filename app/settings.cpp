@@ -241,14 +241,14 @@ Settings read_settings(const Options& options, bool needs_data) {
   training.seeds.clear();
   for (std::int64_t r = 0; r < settings.replicas; ++r)
     training.seeds.push_back(static_cast<std::uint64_t>(seed + r));
-  training.data_seed =
-      static_cast<std::uint64_t>(options.text("data-seed").empty() ? seed : options.integer("data-seed", 0));
   training.evaluate_every = read_interval(options, "evaluate-every");
   training.patience = options.integer("patience", 1, largest_count);
   training.min_delta = options.number("min-delta", 0, largest_factor);
   settings.data = read_data_settings(options, needs_data);
-  settings.data.split.seed = training.data_seed;
+  settings.data.split.seed =
+      static_cast<std::uint64_t>(options.text("data-seed").empty() ? seed : options.integer("data-seed", 0));
   settings.data.split.twice = settings.compat.split_twice;
+  training.data_seeds = {settings.data.split.seed};
   return settings;
 }
 
@@ -288,7 +288,7 @@ Json config_json(const Options& options, const Settings& settings) {
           {"beta2", training.optimizer.beta2},
           {"adam_eps", training.optimizer.eps},
           {"weight_decay", training.optimizer.weight_decay},
-          {"data_seed", training.data_seed},
+          {"data_seed", training.data_seeds.front()},
           {"evaluate_every", options.text("evaluate-every")},
           {"patience", training.patience},
           {"min_delta", training.min_delta},

@@ -74,8 +74,7 @@ Examples whole_batches(const Examples& examples, const Architecture& architectur
   TrainingOptions options;
   options.batch_size = batch_size;
   validate(options, architecture, 1, examples.count());
-  const std::int64_t count = examples.count() - examples.count() % batch_size;
-  return {examples.pixels.narrow(0, 0, count), examples.targets.narrow(0, 0, count)};
+  return examples.part(0, examples.count() - examples.count() % batch_size);
 }
 
 // Takes the steps of `train`.

@@ -45,11 +45,6 @@ std::int64_t share(double fraction, std::int64_t count) {
   return std::llround(fraction * static_cast<double>(count));
 }
 
-// The images from `begin` on, without a copy.
-Examples part(const Examples& examples, std::int64_t begin, std::int64_t count) {
-  return {examples.pixels.narrow(0, begin, count), examples.targets.narrow(0, begin, count)};
-}
-
 IdxArray read_idx(const fs::path& path) {
   return parse_idx(read_file(path), path.string());
 }
@@ -199,31 +194,51 @@ Tensor one_hot(const IdxArray& labels, std::int64_t classes, const at::TensorOpt
   return at::zeros({labels.shape[0], classes}, options).scatter_(1, indices, 1);
 }
 
+Examples Examples::part(std::int64_t begin, std::int64_t count) const {
+  if (rows.defined()) return {pixels, targets, rows.narrow(1, begin, count)};
+  return {pixels.narrow(0, begin, count), targets.narrow(0, begin, count), {}};
+}
+
 Splits split(const Dataset& dataset, const SplitOptions& options, const at::TensorOptions& tensor_options) {
-  const SplitIndices indices = split_indices(dataset.train_count(), dataset.test_count(), options);
+  return split(dataset, options, {options.seed}, tensor_options);
+}
+
+Splits split(const Dataset& dataset, const SplitOptions& options, const std::vector<std::uint64_t>& seeds,
+             const at::TensorOptions& tensor_options) {
+  std::vector<SplitIndices> lanes;
+  for (const std::uint64_t seed : seeds) {
+    SplitOptions of_lane = options;
+    of_lane.seed = seed;
+    lanes.push_back(split_indices(dataset.train_count(), dataset.test_count(), of_lane));
+  }
   const Tensor pixels =
       at::cat({as_tensor(dataset.train_images).flatten(1), as_tensor(dataset.test_images).flatten(1)})
           .to(tensor_options.device());
   const Tensor targets = at::cat({one_hot(dataset.train_labels, dataset.classes, tensor_options),
                                   one_hot(dataset.test_labels, dataset.classes, tensor_options)});
-  const auto pick = [&](const std::vector<std::int64_t>& chosen) {
-    const Tensor index = at::tensor(chosen, at::kLong).to(tensor_options.device());
-    return Examples{pixels.index_select(0, index), targets.index_select(0, index)};
+  const auto pick = [&](const auto& chosen_of) {
+    std::vector<Tensor> of_lanes;
+    for (const SplitIndices& indices : lanes) of_lanes.push_back(at::tensor(chosen_of(indices), at::kLong));
+    const Tensor rows = at::stack(of_lanes).to(tensor_options.device());
+    if (lanes.size() > 1) return Examples{pixels, targets, rows};
+    return Examples{pixels.index_select(0, rows[0]), targets.index_select(0, rows[0]), {}};
   };
   Splits splits;
-  splits.validation = pick(indices.validation);
-  splits.test = pick(indices.test);
+  splits.validation = pick([](const SplitIndices& indices) { return indices.validation; });
+  splits.test = pick([](const SplitIndices& indices) { return indices.test; });
   if (!options.twice) {
-    splits.train = pick(indices.train);
+    splits.train = pick([](const SplitIndices& indices) { return indices.train; });
     splits.measured = splits.train;
     splits.watched = splits.validation;
   } else {
-    std::vector<std::int64_t> both = indices.train;
-    both.insert(both.end(), indices.watched.begin(), indices.watched.end());
-    const auto kept = static_cast<std::int64_t>(indices.train.size());
-    splits.measured = pick(both);
-    splits.train = part(splits.measured, 0, kept);
-    splits.watched = part(splits.measured, kept, splits.measured.count() - kept);
+    splits.measured = pick([](const SplitIndices& indices) {
+      std::vector<std::int64_t> both = indices.train;
+      both.insert(both.end(), indices.watched.begin(), indices.watched.end());
+      return both;
+    });
+    const auto kept = static_cast<std::int64_t>(lanes.front().train.size());
+    splits.train = splits.measured.part(0, kept);
+    splits.watched = splits.measured.part(kept, splits.measured.count() - kept);
   }
   return splits;
 }

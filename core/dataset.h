@@ -58,12 +58,19 @@ struct SplitIndices {
 // Throws DataError when no image is left to train on.
 SplitIndices split_indices(std::int64_t train_count, std::int64_t test_count, const SplitOptions& options);
 
-// A set ready for training. Pixels stay bytes until their batch comes: a gathered byte costs a quarter.
+// A set of N images ready for training. Pixels stay bytes until their batch comes: a gathered byte costs a
+// quarter. Networks side by side share one set, or there are K lanes of them: the networks of a lane, equally
+// many in each, have a set of their own, which is drawn from the same P images.
 struct Examples {
-  Tensor pixels;   // [N, rows·columns], uint8
-  Tensor targets;  // [N, classes], one-hot, floating
+  Tensor pixels;   // [P, inputs], uint8
+  Tensor targets;  // [P, classes], one-hot, floating
+  Tensor rows;  // [K, N], int64: which of the images a lane has; undefined for one lane, which has them all
 
-  std::int64_t count() const { return pixels.size(0); }
+  std::int64_t count() const { return rows.defined() ? rows.size(1) : pixels.size(0); }
+  std::int64_t lanes() const { return rows.defined() ? rows.size(0) : 1; }
+
+  // The images from `begin` on, without a copy.
+  Examples part(std::int64_t begin, std::int64_t count) const;
 };
 
 struct Splits {
@@ -75,6 +82,10 @@ struct Splits {
 
 // tensor_options: the device of both, the dtype of the targets.
 Splits split(const Dataset& dataset, const SplitOptions& options, const at::TensorOptions& tensor_options);
+
+// A lane for each seed, which takes the place of that of the options.
+Splits split(const Dataset& dataset, const SplitOptions& options, const std::vector<std::uint64_t>& seeds,
+             const at::TensorOptions& tensor_options);
 
 // The array as a uint8 tensor on the same memory, for reading only, as long as the array lives.
 Tensor as_tensor(const IdxArray& array);

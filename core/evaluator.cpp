@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "batches.h"
+
 namespace handgrad {
 
 Evaluator::Evaluator(Network& network, const Examples& examples)
@@ -11,9 +13,18 @@ Evaluator::Evaluator(Network& network, const Examples& examples)
       batch_size_(network.compat().bn_batch_stats ? examples.count()
                                                   : std::min(evaluation_batch_size, examples.count())) {
   const std::int64_t last_size = batch_size_ == 0 ? 0 : examples.count() % batch_size_;
-  workspace_.emplace(network, batch_size_, Workspace::Use::evaluation);
-  if (last_size > 0) last_workspace_.emplace(network, last_size, Workspace::Use::evaluation);
-  images_ = at::empty({batch_size_, examples.pixels.size(1)}, network.options());
+  const std::int64_t lanes = examples.lanes();
+  workspace_.emplace(network, batch_size_, Workspace::Use::evaluation, lanes);
+  if (last_size > 0) last_workspace_.emplace(network, last_size, Workspace::Use::evaluation, lanes);
+  const std::int64_t inputs = examples.pixels.size(1);
+  if (lanes == 1) {
+    images_ = at::empty({batch_size_, inputs}, network.options());
+  } else {
+    images_ = at::empty({batch_size_, lanes, inputs}, network.options());
+    pixels_ = at::empty(images_.sizes(), examples.pixels.options());
+    targets_ =
+        at::empty({batch_size_, network.replicas(), examples.targets.size(1)}, examples.targets.options());
+  }
 }
 
 std::vector<LossAndAccuracy> Evaluator::evaluate() {
@@ -27,10 +38,17 @@ std::vector<LossAndAccuracy> Evaluator::evaluate() {
   for (std::int64_t begin = 0; begin < count; begin += batch_size_) {
     const std::int64_t size = std::min(batch_size_, count - begin);
     Workspace& workspace = size == batch_size_ ? *workspace_ : *last_workspace_;
+    const Examples part = examples_.part(begin, size);
+    Tensor pixels = part.pixels;
+    Tensor targets = part.targets.unsqueeze(1);
+    if (pixels_.defined()) {
+      pixels = pixels_.narrow(0, 0, size);
+      targets = targets_.narrow(0, 0, size);
+      gather(pixels, targets, part, part.rows.t().contiguous());
+    }
     Tensor images = images_.narrow(0, 0, size);
-    if (!images_are_whole_set_) scale_pixels(images, examples_.pixels.narrow(0, begin, size));
+    if (!images_are_whole_set_) scale_pixels(images, pixels);
     images_are_whole_set_ = size == count;
-    const Tensor targets = examples_.targets.narrow(0, begin, size).unsqueeze(1);
     network_.forward(workspace, images, Workspace::Use::evaluation);
     network_.loss(workspace, targets, loss);
     loss_sum.add_(loss, static_cast<double>(size));

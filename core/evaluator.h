@@ -28,7 +28,8 @@ class Evaluator {
   const Examples& examples_;
   std::int64_t batch_size_;
   std::optional<Workspace> workspace_, last_workspace_;
-  Tensor images_;
+  // Of one batch. With lanes the pixels and targets are gathered anew for each.
+  Tensor images_, pixels_, targets_;
   bool images_are_whole_set_ = false;  // and need not be made again
 };
 

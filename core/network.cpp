@@ -56,7 +56,8 @@ L2::L2(std::vector<double> values, const Parameters& parameters) : per_replica(s
   }
 }
 
-Workspace::Workspace(Network& network, int64_t batch_size, Use use) : batch_size_(batch_size) {
+Workspace::Workspace(Network& network, int64_t batch_size, Use use, int64_t lanes)
+    : batch_size_(batch_size), lanes_(lanes) {
   const Architecture& architecture = network.architecture();
   const int64_t replicas = network.replicas();
   const bool training = use == Use::training;
@@ -91,7 +92,37 @@ Workspace::Workspace(Network& network, int64_t batch_size, Use use) : batch_size
     layers_.push_back(layer);
   }
   probabilities_ = activations(architecture.classes);
-  for (size_t l = 0; l < layers_.size(); ++l) slice(network, l);
+  if (lanes > 1) slice_lanes(network);
+  for (size_t l = lanes > 1 ? 1 : 0; l < layers_.size(); ++l) slice(network, l);
+}
+
+// The first layer of lanes: those of a lane, which read the same input, are one wide layer.
+void Workspace::slice_lanes(Network& network) {
+  Layer& layer = layers_.front();
+  const auto by_lane = [&](const Tensor& units) { return units.flatten(1).unflatten(1, {lanes_, -1}); };
+  const auto weights = [&](const Tensor& weight) { return weight.view({lanes_, -1, weight.size(2)}); };
+  const Tensor y = by_lane(layer.output).transpose(0, 1);
+  const Tensor weight = weights(network.parameters.weight.front());
+  const Tensor dweight = weights(network.gradients.weight.front());
+  const Tensor dy = layer.doutput.defined() ? by_lane(layer.doutput).transpose(0, 1) : Tensor();
+  const auto add = [&](const Tensor& y, const Tensor& weight, const Tensor& dweight, const Tensor& dy) {
+    layer.forward.push_back({y, {}, {}, {}, weight, {}});
+    if (dy.defined()) layer.backward.push_back({{}, {}, dweight, {}, {}, dy});
+  };
+  if (y.is_cuda()) return add(y, weight, dweight, dy);
+  for (int64_t k = 0; k < lanes_; ++k) add(y[k], weight[k], dweight[k], dy.defined() ? dy[k] : dy);
+}
+
+// The first layer's x comes with each batch.
+void Workspace::set_input(const Tensor& x) {
+  Layer& first = layers_.front();
+  for (std::vector<Product>* products : {&first.forward, &first.backward}) {
+    for (size_t i = 0; i < products->size(); ++i) {
+      (*products)[i].x = lanes_ == 1   ? x
+                         : x.is_cuda() ? x.transpose(0, 1)
+                                       : x.select(1, static_cast<int64_t>(i));
+    }
+  }
 }
 
 void Workspace::slice(Network& network, size_t l) {
@@ -136,8 +167,7 @@ void Workspace::slice(Network& network, size_t l) {
   }
 
   // One product: of the only network, or of all that read the same input, which are one wide layer. Where it
-  // is large enough, threads share the outputs, and of dx the images. x of the first layer comes with each
-  // batch.
+  // is large enough, threads share the outputs, and of dx the images.
   const Tensor y_wide = y.flatten(1);
   const Tensor weight_wide = weight.flatten(0, 1);
   if (!first) x = x.flatten(1);
@@ -193,8 +223,7 @@ void Network::initialise(const std::vector<std::uint64_t>& seeds) {
 }
 
 void Network::forward(Workspace& workspace, const Tensor& x, Workspace::Use use) {
-  for (Workspace::Product& p : workspace.layers_.front().forward) p.x = x;
-  for (Workspace::Product& p : workspace.layers_.front().backward) p.x = x;
+  workspace.set_input(x);
   for (size_t l = 0; l < workspace.layers_.size(); ++l) {
     Workspace::Layer& layer = workspace.layers_[l];
     for_each(layer.forward, layer.grain, [](Workspace::Product& p) { linear_forward(p.y, p.x, p.weight); });

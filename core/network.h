@@ -34,7 +34,8 @@ class Workspace {
  public:
   enum class Use { training, evaluation };  // evaluation needs no gradients
 
-  Workspace(Network& network, int64_t batch_size, Use use);
+  // lanes: how many inputs the networks have, equally many networks each, in order.
+  Workspace(Network& network, int64_t batch_size, Use use, int64_t lanes = 1);
 
   int64_t batch_size() const { return batch_size_; }
   const Tensor& logits() const { return layers_.back().output; }  // [N,R,C]
@@ -44,8 +45,8 @@ class Workspace {
  private:
   friend class Network;
 
-  // The operands of the matrix products of one network, of all where the layer reads the shared input, or of
-  // a thread's part of these. A product whose result is undefined is not taken.
+  // The operands of the matrix products of one network, of all that read the same input, or of a thread's
+  // part of these. A product whose result is undefined is not taken.
   struct Product {
     Tensor y, dx, dweight;
     Tensor x;
@@ -61,8 +62,10 @@ class Workspace {
   };
 
   void slice(Network& network, size_t layer);
+  void slice_lanes(Network& network);
+  void set_input(const Tensor& x);
 
-  int64_t batch_size_;
+  int64_t batch_size_, lanes_;
   std::vector<Layer> layers_;
   Tensor doutputs_;  // [N, R·F₁ + R·F₂ + …]: every layer's doutput, side by side as the biases are
   Tensor probabilities_;
@@ -80,16 +83,16 @@ class Network {
   // Throws ArgumentError where there are not as many seeds as networks.
   void initialise(const std::vector<std::uint64_t>& seeds);
 
-  // x [N,inputs] → workspace.logits(). In training, batch norm uses the batch and updates the running
-  // statistics.
+  // x [N,inputs], or [N,K,inputs] where the workspace has K lanes → workspace.logits(). In training, batch
+  // norm uses the batch and updates the running statistics.
   void forward(Workspace& workspace, const Tensor& x, Workspace::Use use);
 
-  // One training pass: x [N,inputs], targets [N,1,C] one-hot → `gradients` of the data loss plus the L2
-  // penalty. loss [R]: the data loss, where asked for.
+  // One training pass: x as above, targets [N,1,C] one-hot, or [N,R,C] → `gradients` of the data loss plus
+  // the L2 penalty. loss [R]: the data loss, where asked for.
   void forward_backward(Workspace& workspace, const Tensor& x, const Tensor& targets, const L2& l2,
                         Tensor* loss = nullptr);
 
-  // The data loss [R] of what forward left in the workspace; targets [N,1,C] one-hot.
+  // The data loss [R] of what forward left in the workspace; targets as above.
   void loss(Workspace& workspace, const Tensor& targets, Tensor& loss);
 
   // Where network `replica` first met a number that is not finite, in the order of computation, such as "the

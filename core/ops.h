@@ -73,7 +73,7 @@ void batch_norm_evaluate(Tensor& y, const Tensor& x, const Tensor& running_mean,
 
 // Cross entropy of a softmax, by log-sum-exp on the logits (torch.nn.CrossEntropyLoss):
 //   log p = logits − log Σ_c exp(logits_c),   loss = −(1/N) Σ_n Σ_c targets_nc log p_nc
-// logits, probabilities p [N,R,C]; targets [N,1,C], one-hot; loss [R] (nullptr where nobody asks).
+// logits, probabilities p [N,R,C]; targets [N,1,C] or [N,R,C], one-hot; loss [R] (nullptr where nobody asks).
 // probabilities must not be logits.
 void softmax_cross_entropy_forward(Tensor* loss, Tensor& probabilities, const Tensor& logits,
                                    const Tensor& targets);

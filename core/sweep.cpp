@@ -27,6 +27,10 @@ auto shared(const Configuration& c) {
                          t.evaluate_every.count, t.evaluate_every.unit, t.patience, t.min_delta);
 }
 
+void extend(std::vector<double>& values, const std::vector<double>& more) {
+  values.insert(values.end(), more.begin(), more.end());
+}
+
 // Whether a training that goes on can report what it would have been if it had ended after so many epochs.
 bool can_be_read_off(const Configuration& c) {
   const Interval& interval = c.training.evaluate_every;
@@ -110,33 +114,44 @@ std::vector<Ensemble> group(const std::vector<Configuration>& configurations) {
   return ensembles;
 }
 
-EnsembleRun train_ensemble(const Ensemble& ensemble, const Dataset& dataset, std::uint64_t seed,
-                           at::Device device, TrainingObserver& observer) {
+EnsembleRun train_ensemble(const Ensemble& ensemble, const Dataset& dataset,
+                           const std::vector<std::uint64_t>& seeds, at::Device device,
+                           TrainingObserver& observer) {
   const Configuration& settings = ensemble.settings;
-  SplitOptions split_options = settings.split;
-  split_options.seed = seed;
-  const Splits splits = split(dataset, split_options, at::TensorOptions(device).dtype(at::kFloat));
+  const auto per_seed = static_cast<std::size_t>(ensemble.replicas());
+  const Splits splits = split(dataset, settings.split, seeds, at::TensorOptions(device).dtype(at::kFloat));
   TrainingOptions training = settings.training;
-  training.seeds.assign(static_cast<std::size_t>(ensemble.replicas()), seed);
-  training.data_seed = seed;
+  training.seeds.clear();
+  training.l2.clear();
+  training.learning_rate.clear();
+  training.data_seeds = seeds;
+  for (const std::uint64_t seed : seeds) {
+    training.seeds.insert(training.seeds.end(), per_seed, seed);
+    extend(training.l2, settings.training.l2);
+    extend(training.learning_rate, settings.training.learning_rate);
+  }
 
   EnsembleRun run;
-  run.network = std::make_unique<Network>(settings.architecture, ensemble.replicas(),
-                                          splits.train.targets.options(), settings.compat);
+  run.network =
+      std::make_unique<Network>(settings.architecture, static_cast<std::int64_t>(training.seeds.size()),
+                                splits.train.targets.options(), settings.compat);
   Curves curves(observer);
   const TrainingResult result = train(*run.network, splits, training, curves);
   run.steps_per_epoch = (splits.train.count() + training.batch_size - 1) / training.batch_size;
   run.microseconds_per_step = result.microseconds_per_step;
-  for (const Ensemble::Member& member : ensemble.members) {
-    // Training that ended before the epoch to report ended for this member too.
-    const auto early = result.at_epoch.find(member.epochs);
-    const bool is_early = member.epochs < training.epochs && early != result.at_epoch.end();
-    Run of_member;
-    of_member.configuration = member.configuration;
-    of_member.seed = seed;
-    of_member.result = (is_early ? early->second : result.replicas)[member.replica];
-    curves.copy(of_member, member.replica);
-    run.runs.push_back(std::move(of_member));
+  for (std::size_t s = 0; s < seeds.size(); ++s) {
+    for (const Ensemble::Member& member : ensemble.members) {
+      const std::size_t replica = s * per_seed + member.replica;
+      // Training that ended before the epoch to report ended for this member too.
+      const auto early = result.at_epoch.find(member.epochs);
+      const bool is_early = member.epochs < training.epochs && early != result.at_epoch.end();
+      Run of_member;
+      of_member.configuration = member.configuration;
+      of_member.seed = seeds[s];
+      of_member.result = (is_early ? early->second : result.replicas)[replica];
+      curves.copy(of_member, replica);
+      run.runs.push_back(std::move(of_member));
+    }
   }
   return run;
 }

@@ -55,16 +55,19 @@ struct Run {
 };
 
 struct EnsembleRun {
-  std::vector<Run> runs;             // as the members
+  std::vector<Run> runs;             // seed by seed, and with each as the members
   std::unique_ptr<Network> network;  // as it was left, with the parameters of the longest runs
   std::int64_t steps_per_epoch = 0;
   double microseconds_per_step = 0;  // of all networks together
 };
 
-// Trains all members with a seed. Depends on nothing but the arguments, build and processor. `observer`:
-// hears steps and may stop training. Throws what train throws.
-EnsembleRun train_ensemble(const Ensemble& ensemble, const Dataset& dataset, std::uint64_t seed,
-                           at::Device device, TrainingObserver& observer);
+// Trains all members with each of the seeds, side by side: networks of different seeds see different images,
+// so the fewer rounding differences the fewer seeds, and on a CPU no time is gained. Depends on nothing but
+// the arguments, build and processor. `observer`: hears steps and may stop training. Throws what train
+// throws.
+EnsembleRun train_ensemble(const Ensemble& ensemble, const Dataset& dataset,
+                           const std::vector<std::uint64_t>& seeds, at::Device device,
+                           TrainingObserver& observer);
 
 // Where the evaluations first reach `loss`, between two of them by a straight line; the first of them where
 // it is there already, NaN where none reaches it.

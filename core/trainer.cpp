@@ -486,6 +486,10 @@ const char* to_string(StopReason reason) {
 TrainingResult train(Network& network, const Splits& data, const TrainingOptions& options,
                      TrainingObserver& observer, const TrainingState* from) {
   validate(options, network.architecture(), network.replicas(), data.train.count());
+  if (static_cast<std::int64_t>(options.data_seeds.size()) != data.train.lanes()) {
+    throw ArgumentError(fmt::format("{} data seeds for {} lanes of images; each lane needs its own",
+                                    options.data_seeds.size(), data.train.lanes()));
+  }
   const at::AutoDispatchBelowADInplaceOrView no_autograd;
   return Training(network, data, options, observer).run(from);
 }

@@ -29,6 +29,10 @@ void validate(const TrainingOptions& options, const Architecture& architecture, 
     require(values->size() == 1 || values->size() == replicas,
             fmt::format("{} values for {} networks; give one for all or one each", values->size(), replicas));
   }
+  require(!options.data_seeds.empty() && replicas % options.data_seeds.size() == 0,
+          fmt::format("{} networks cannot share {} batch orders equally; give a data seed for each network, "
+                      "or one for all",
+                      replicas, options.data_seeds.size()));
   const auto require_range = [](const char* name, double value, double least, double most) {
     require(value >= least && value <= most,
             fmt::format("{}: got {}; must be from {} to {}", name, value, least, most));

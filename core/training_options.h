@@ -23,10 +23,10 @@ struct TrainingOptions {
   std::vector<double> learning_rate = {0.009};  // one for all networks, or one each
   std::vector<double> l2 = {0.01};         // λ of (λ / 2m) Σ‖W‖²; one for all networks, or one each
   std::vector<std::uint64_t> seeds = {1};  // of the initial weights, one per network
-  bool initialise = true;       // false: training goes on from the parameters that the networks have
-  std::uint64_t data_seed = 1;  // of the batch order
-  bool prefetch = false;        // a second thread gathers the batches; the results are the same
-  bool cuda_graph = true;       // on a GPU: steps are recorded once and replayed; the results are the same
+  bool initialise = true;  // false: training goes on from the parameters that the networks have
+  std::vector<std::uint64_t> data_seeds = {1};  // of the batch order, one per lane of the examples
+  bool prefetch = false;   // a second thread gathers the batches; the results are the same
+  bool cuda_graph = true;  // on a GPU: steps are recorded once and replayed; the results are the same
   Interval evaluate_every;
   std::int64_t patience =
       10;  // evaluations without an improvement of the validation loss by more than min_delta

@@ -106,6 +106,29 @@ TEST_CASE("a sweep trains every configuration with every seed, and tests its cla
     CHECK_THAT(again.out, Catch::Contains("2 still to do, on 1 core"));
     CHECK(rows_of(directory / "s") == rows);
   }
+  SECTION("or with several seeds side by side, to the same results but for rounding") {
+    const std::string together = "sweep sweep.toml --data data --out t --seeds-together 2";
+    const Outcome first = run(directory, together);
+    CHECK_THAT(first.out, Catch::Contains("18 runs, in 4 trainings, 4 still to do"));
+    const std::vector<Json> same = rows_of(directory / "t");
+    REQUIRE(same.size() == rows.size());
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      CAPTURE(i);
+      for (const char* key : {"configuration", "seed", "steps", "best_step", "test_accuracy"}) {
+        CHECK(same[i][key] == rows[i][key]);
+      }
+      for (const char* key : {"test_loss", "train_loss", "validation_loss", "l2_penalty"}) {
+        CHECK(same[i][key].get<double>() == Approx(rows[i][key].get<double>()).epsilon(1e-4));
+      }
+    }
+    CHECK(fs::exists(directory / "t" / "models" / "normalised.pt"));
+    // One of two that trained together is missing: both train again, together.
+    fs::remove(directory / "t" / "jobs" / "seed-2-ensemble-0.json");
+    CHECK_THAT(run(directory, together).out, Catch::Contains("4 trainings, 1 still to do"));
+    CHECK(rows_of(directory / "t") == same);
+    CHECK_THAT(run(directory, "sweep sweep.toml --data data --dry-run --seeds-together 3").out,
+               Catch::Contains("  3 seeds × 2 × 12-5-3, batch 4"));
+  }
   SECTION("and goes on with more seeds") {
     const Outcome more = run(directory, "sweep sweep.toml --data data --out s --seeds 4");
     CHECK_THAT(more.out, Catch::Contains("2 still to do"));

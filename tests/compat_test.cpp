@@ -47,7 +47,7 @@ TEST_CASE("fan-out-init draws with the variance 2 / fan_out", "[training]") {
 TEST_CASE("no-shuffle repeats the batches of the first epoch", "[training]") {
   const Splits splits = split(small_dataset(100, 20), {}, at::kDouble);
   const bool reshuffle = GENERATE(true, false);
-  Batches batches(splits.train, 8, 5, reshuffle, false);
+  Batches batches(splits.train, 1, 8, {5}, reshuffle, false);
   const Tensor first = batches.at(0).images.clone();
   const Tensor second = batches.at(1).images.clone();
   CHECK(torch::equal(batches.at(batches.per_epoch()).images, first) != reshuffle);
@@ -216,7 +216,7 @@ TEST_CASE("prob-loss bounds the loss, and leaves the gradient as it is", "[train
   Network exact(small_network(false), 1, at::kDouble);
   Tensor loss = at::empty({1}, at::kDouble);
   Tensor exact_loss = at::empty({1}, at::kDouble);
-  Batches batches(splits.train, 8, 1, true, false);
+  Batches batches(splits.train, 1, 8, {1}, true, false);
   const auto pass = [&](Network& network, double factor, Tensor& of_batch) {
     network.initialise({1});
     network.parameters.weights.mul_(factor);

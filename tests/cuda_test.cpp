@@ -28,6 +28,7 @@ struct Setting {
   std::int64_t replicas;
   Kind optimizer;
   std::vector<double> l2, rate;
+  std::int64_t lanes = 1;
 
   Architecture architecture() const { return {30, hidden, 3, batch_norm}; }
 };
@@ -38,7 +39,9 @@ const std::vector<Setting> settings = {
     {"batch norm, Adam", {6, 4}, true, 3, Kind::adam, {0.01}, {0.01}},
     {"AdamW, each its own rate", {6}, true, 2, Kind::adamw, {0.0, 0.5}, {0.01, 0.003}},
     {"Nesterov, each its own λ", {6}, false, 2, Kind::nesterov, {0.0, 0.5}, {0.05}},
-    {"momentum, no hidden layer", {}, false, 1, Kind::momentum, {0.01}, {0.05}}};
+    {"momentum, no hidden layer", {}, false, 1, Kind::momentum, {0.01}, {0.05}},
+    {"four networks in two lanes", {6, 4}, false, 4, Kind::sgd, {0.01}, {0.1}, 2},
+    {"three lanes, batch norm, Adam", {6, 4}, true, 3, Kind::adam, {0.01}, {0.01}, 3}};
 
 TrainingOptions options_of(const Setting& setting) {
   TrainingOptions options;
@@ -49,12 +52,14 @@ TrainingOptions options_of(const Setting& setting) {
   options.learning_rate = setting.rate;
   options.seeds.resize(static_cast<std::size_t>(setting.replicas));
   std::iota(options.seeds.begin(), options.seeds.end(), 1);
+  options.data_seeds.resize(static_cast<std::size_t>(setting.lanes));
+  std::iota(options.data_seeds.begin(), options.data_seeds.end(), 1);
   return options;
 }
 
 // The parameters and running statistics that a training ends with, on the CPU.
 Tensor trained(const Setting& setting, const TrainingOptions& options, const at::TensorOptions& where) {
-  const Splits data = split(small_dataset(300, 30), {}, where);
+  const Splits data = split(small_dataset(300, 30), {}, options.data_seeds, where);
   Network network(setting.architecture(), setting.replicas, where);
   TrainingObserver observer;
   train(network, data, options, observer);
@@ -116,7 +121,7 @@ TEST_CASE("on a GPU the same seed gives the same bits, with a graph and without"
     CHECK(at::equal(trained(setting, options, where), first));
     options.cuda_graph = false;
     CHECK(at::equal(trained(setting, options, where), first));
-    options.data_seed = 2;
+    options.data_seeds.back() += 1;
     CHECK_FALSE(at::equal(trained(setting, options, where), first));
   }
 }
@@ -124,10 +129,10 @@ TEST_CASE("on a GPU the same seed gives the same bits, with a graph and without"
 TEST_CASE("training on a GPU goes on to the same bits", "[cuda]") {
   if (is_skipped()) return;
   const auto where = at::TensorOptions(gpu).dtype(at::kFloat);
-  const Splits data = split(small_dataset(300, 30), {}, where);
   for (const Setting& setting : settings) {
     CAPTURE(setting.name);
     const TrainingOptions options = options_of(setting);
+    const Splits data = split(small_dataset(300, 30), {}, options.data_seeds, where);
     Network whole(setting.architecture(), setting.replicas, where);
     Keeper keeper(101);
     train(whole, data, options, keeper);

@@ -4,8 +4,6 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/record_function.h>
-#include <c10/core/Allocator.h>
-#include <torch/version.h>
 
 #include <functional>
 #include <mutex>
@@ -18,6 +16,7 @@
 #include "operator_new.h"
 #include "small_data.h"
 #include "stepper.h"
+#include "storage_counter.h"
 #include "system.h"
 #include "test.h"
 #include "trainer.h"
@@ -34,27 +33,6 @@ constexpr std::size_t most_operator_calls = 28;
 
 // What LibTorch 1.13 allocates within these is 6.7: iterators and views, no tensor storage.
 constexpr double most_operator_new_calls = 9;
-
-// Counts the storages that this thread allocates while it lives.
-class StorageCounter : public c10::MemoryReportingInfoBase {
- public:
-  using Amount = std::conditional_t<(TORCH_VERSION_MAJOR >= 2), std::size_t, std::int64_t>;
-
-  void reportMemoryUsage(void*, std::int64_t size, Amount, Amount, c10::Device) override {
-    if (size > 0) ++allocated;
-  }
-  bool memoryProfilingEnabled() const override { return true; }
-
-  std::int64_t allocated = 0;
-};
-
-template <typename Work>
-std::int64_t storages_allocated_by(const Work& work) {
-  const auto counter = std::make_shared<StorageCounter>();
-  const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, counter);
-  work();
-  return counter->allocated;
-}
 
 // The operations that `work` calls, without those that LibTorch calls for them.
 thread_local std::vector<std::string> recorded_calls;
@@ -90,8 +68,8 @@ const std::vector<OptimizerOptions::Kind> all_optimizers = {
 TEST_CASE("the counters count", "[speed]") {
   const at::AutoDispatchBelowADInplaceOrView no_autograd;
   Tensor a = at::ones({2, 2});
-  CHECK(storages_allocated_by([&] { a.add_(a); }) == 0);
-  CHECK(storages_allocated_by([&] { a.mul_(2.0); }) > 0);  // why ops.cpp has `constant`
+  CHECK(storages_of([&] { a.add_(a); }).allocated == 0);
+  CHECK(storages_of([&] { a.mul_(2.0); }).allocated > 0);  // why ops.cpp has `constant`
   CHECK(operators_called_by([&] { a.add_(a); }) == std::vector<std::string>{"aten::add_"});
 }
 
@@ -115,7 +93,7 @@ TEST_CASE("a thousand steps allocate no tensor storage", "[speed]") {
   };
   take_steps(0, 30);  // the factors that ops.cpp keeps are made once
   const std::int64_t news_before = operator_new_calls();
-  CHECK(storages_allocated_by([&] { take_steps(30, 1030); }) == 0);
+  CHECK(storages_of([&] { take_steps(30, 1030); }).allocated == 0);
   if (!batch_norm && replicas == 1 && kind == OptimizerOptions::Kind::sgd) {
     const double news_per_step = static_cast<double>(operator_new_calls() - news_before) / 1000;
     WARN(fmt::format("operator new: {:.1f} calls a step, of the default network", news_per_step));
@@ -145,8 +123,8 @@ TEST_CASE("batches are the same whoever gathers them", "[speed]") {
   const std::int64_t batch_size = GENERATE(1, 7, 32, 600, 1000);
   const Splits splits = split(small_dataset(1000, 9), {SplitOptions::Kind::official, 0.0, 1}, at::kDouble);
   const Examples& examples = splits.train;
-  Batches in_line(examples, batch_size, 5, true, false);
-  Batches ahead(examples, batch_size, 5, true, true);
+  Batches in_line(examples, 1, batch_size, {5}, true, false);
+  Batches ahead(examples, 1, batch_size, {5}, true, true);
   const auto check_step = [&](std::int64_t step) {
     const std::int64_t position = step % in_line.per_epoch();
     const std::vector<std::int64_t> order = epoch_order(1000, 5, step / in_line.per_epoch());
@@ -269,7 +247,7 @@ TEST_CASE("groups of networks train the same on any number of workers", "[speed]
         TrainingOptions options;
         options.epochs = 2;
         options.seeds = {2 * group, 2 * group + 1};
-        options.data_seed = group;
+        options.data_seeds = {group};
         TrainingObserver nobody;
         train(network, splits, options, nobody);
       });

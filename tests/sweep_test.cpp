@@ -98,8 +98,8 @@ TEST_CASE("a run read off a longer one is the run by itself, bit for bit", "[swe
   const std::vector<Ensemble> ensembles = group(both);
   REQUIRE(ensembles.size() == 1);
   TrainingObserver nobody;
-  const EnsembleRun long_run = train_ensemble(ensembles[0], dataset, 3, at::kCPU, nobody);
-  const EnsembleRun short_run = train_ensemble(group(only_short)[0], dataset, 3, at::kCPU, nobody);
+  const EnsembleRun long_run = train_ensemble(ensembles[0], dataset, {3}, at::kCPU, nobody);
+  const EnsembleRun short_run = train_ensemble(group(only_short)[0], dataset, {3}, at::kCPU, nobody);
   for (std::size_t i = 0; i < 2; ++i) {
     CAPTURE(i, compat.delta_stop, stops_before);
     require_same(long_run.runs[i], short_run.runs[i]);
@@ -107,7 +107,8 @@ TEST_CASE("a run read off a longer one is the run by itself, bit for bit", "[swe
   if (stops_before) return;
   CHECK(long_run.runs[2].result.steps > long_run.runs[0].result.steps);
   // The longer runs do not notice that the shorter ones were read off.
-  const EnsembleRun undisturbed = train_ensemble(group({both[2], both[3]})[0], dataset, 3, at::kCPU, nobody);
+  const EnsembleRun undisturbed =
+      train_ensemble(group({both[2], both[3]})[0], dataset, {3}, at::kCPU, nobody);
   for (std::size_t i = 0; i < 2; ++i) require_same(long_run.runs[i + 2], undisturbed.runs[i]);
   if (!compat.delta_stop) CHECK(long_run.runs[0].result.best_step < long_run.runs[0].result.steps);
 }
@@ -117,12 +118,47 @@ TEST_CASE("a network that leaves the finite numbers is marked, and the others ar
   std::vector<Configuration> list = {configuration(0, 5), configuration(0, 5)};
   list[1].training.learning_rate = {1e30};
   TrainingObserver nobody;
-  const EnsembleRun with = train_ensemble(group(list)[0], dataset, 3, at::kCPU, nobody);
+  const EnsembleRun with = train_ensemble(group(list)[0], dataset, {3}, at::kCPU, nobody);
   list[1].training.learning_rate = {0.001};
-  const EnsembleRun without = train_ensemble(group(list)[0], dataset, 3, at::kCPU, nobody);
+  const EnsembleRun without = train_ensemble(group(list)[0], dataset, {3}, at::kCPU, nobody);
   require_same(with.runs[0], without.runs[0]);
   CHECK(with.runs[1].result.stopped == StopReason::non_finite);
   CHECK_THAT(with.runs[1].result.fault, Catch::Contains("no longer finite"));
+}
+
+TEST_CASE("seeds that train side by side come to what each comes to alone", "[sweep]") {
+  const Dataset dataset = small_dataset(200, 40);
+  std::vector<Configuration> list = {configuration(0, 3), configuration(0.5, 5), configuration(0.5, 5)};
+  list[2].training.learning_rate = {0.02};
+  const Ensemble ensemble = group(list)[0];
+  REQUIRE(ensemble.replicas() == 2 + 1);
+  TrainingObserver nobody;
+  const std::vector<std::uint64_t> seeds = {7, 3};
+  const EnsembleRun together = train_ensemble(ensemble, dataset, seeds, at::kCPU, nobody);
+  REQUIRE(together.runs.size() == 6);
+  CHECK(together.network->replicas() == 6);
+  for (std::size_t s = 0; s < seeds.size(); ++s) {
+    const EnsembleRun alone = train_ensemble(ensemble, dataset, {seeds[s]}, at::kCPU, nobody);
+    for (std::size_t m = 0; m < 3; ++m) {
+      CAPTURE(s, m);
+      const Run& a = together.runs[3 * s + m];
+      const Run& b = alone.runs[m];
+      CHECK(a.seed == seeds[s]);
+      CHECK(a.configuration == b.configuration);
+      CHECK(a.result.steps == b.result.steps);
+      CHECK(a.result.best_step == b.result.best_step);
+      // In float32, where products of another shape round otherwise.
+      const auto close = [](double value) { return Approx(value).epsilon(1e-4); };
+      CHECK(a.result.train.loss == close(b.result.train.loss));
+      CHECK(a.result.validation->loss == close(b.result.validation->loss));
+      CHECK(a.result.test.loss == close(b.result.test.loss));
+      CHECK(a.result.l2_penalty == close(b.result.l2_penalty));
+      REQUIRE(a.evaluations.size() == b.evaluations.size());
+      for (std::size_t i = 0; i < a.evaluations.size(); ++i) {
+        CHECK(a.evaluations[i].loss == close(b.evaluations[i].loss));
+      }
+    }
+  }
 }
 
 TEST_CASE("steps to a loss", "[sweep]") {

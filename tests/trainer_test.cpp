@@ -115,7 +115,7 @@ TEST_CASE("a network of an ensemble equals the solo run", "[training]") {
   options.epochs = 7;  // 210 steps
   options.evaluate_every = {50, Interval::Unit::steps};
   options.seeds = {4, 5, 6};
-  options.data_seed = 9;
+  options.data_seeds = {9};
   // With batch norm, training at the usual rate is chaotic: the last bits of a product, which depend on its
   // shape, grow ten thousandfold every 50 steps, with any code. A small rate keeps them small.
   const double rate = batch_norm ? 0.0002 : 0.009;
@@ -150,7 +150,7 @@ TEST_CASE("the same seeds give the same bits, others do not", "[training]") {
   const auto trained = [&](std::uint64_t seed, std::uint64_t data_seed) {
     TrainingOptions options = small_options();
     options.seeds = {seed};
-    options.data_seed = data_seed;
+    options.data_seeds = {data_seed};
     Network network(small_architecture(true), 1, at::kFloat);
     Records records;
     train(network, splits, options, records);
