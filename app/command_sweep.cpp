@@ -273,7 +273,8 @@ void print_dry_run(const SweepRunner& runner, const SweepFile& file, std::size_t
     const double step = runner.microseconds_per_step(e);
     const double whole = step * static_cast<double>(runner.steps(e)) / 1e6;
     const auto together = static_cast<std::size_t>(runner.seeds_together()[e]);
-    seconds += whole * static_cast<double>((seeds + together - 1) / together);
+    const std::size_t groups = (seeds + together - 1) / together;
+    seconds += whole * static_cast<double>(groups);
     fmt::print("  {}{} × {}, batch {}, {} epochs: {} configurations, {} steps of {:.0f} µs, {:.1f} s\n",
                together > 1 ? fmt::format("{} seeds × ", together) : "", ensemble.replicas(),
                ensemble.settings.architecture.description(), ensemble.settings.training.batch_size,

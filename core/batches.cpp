@@ -44,11 +44,11 @@ void gather(Tensor& pixels, Tensor& targets, const Examples& examples, const Ten
 }
 
 Batches::Batches(const Examples& examples, std::int64_t replicas, std::int64_t batch_size,
-                 const std::vector<std::uint64_t>& data_seeds, bool reshuffle, bool prefetch)
+                 std::vector<std::uint64_t> data_seeds, bool reshuffle, bool prefetch)
     : examples_(examples),
       replicas_(replicas),
       batch_size_(batch_size),
-      data_seeds_(data_seeds),
+      data_seeds_(std::move(data_seeds)),
       reshuffle_(reshuffle),
       per_epoch_((examples.count() + batch_size - 1) / batch_size),
       last_size_(examples.count() - (per_epoch_ - 1) * batch_size),

@@ -35,7 +35,7 @@ class Batches {
   // reshuffle: whether each epoch has its own order, not that of the first. prefetch: on a CPU, a second
   // thread gathers what comes next while the caller computes; the batches are the same.
   Batches(const Examples& examples, std::int64_t replicas, std::int64_t batch_size,
-          const std::vector<std::uint64_t>& data_seeds, bool reshuffle, bool prefetch);
+          std::vector<std::uint64_t> data_seeds, bool reshuffle, bool prefetch);
   ~Batches();
   Batches(const Batches&) = delete;
   Batches& operator=(const Batches&) = delete;

@@ -8,6 +8,7 @@
 #ifdef HANDGRAD_CUDA
 
 #include <ATen/cuda/CUDAContext.h>
+#include <ATen/cuda/CUDAEvent.h>
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
@@ -47,8 +48,13 @@ struct LaunchGraph::Graph {
   at::cuda::CUDAGraph launches;
 };
 
-LaunchGraph::LaunchGraph(const std::function<void()>& work) : graph_(std::make_unique<Graph>()) {
-  graph_->launches.capture_begin();
+LaunchGraph::LaunchGraph(const std::function<void()>& work, const LaunchGraph* earlier)
+    : graph_(std::make_unique<Graph>()) {
+  if (earlier == nullptr) {
+    graph_->launches.capture_begin();
+  } else {
+    graph_->launches.capture_begin(earlier->graph_->launches.pool());
+  }
   try {
     work();
   } catch (...) {
@@ -65,6 +71,25 @@ LaunchGraph::LaunchGraph(const std::function<void()>& work) : graph_(std::make_u
 void LaunchGraph::launch() {
   graph_->launches.replay();
 }
+
+struct LaunchTimer::Events {
+  void start() { begin.record(); }
+  void stop() {
+    end.record();
+    stopped = true;
+  }
+  // Nanoseconds, where there is a span that nobody took yet.
+  std::chrono::nanoseconds take() {
+    if (!stopped) return {};
+    stopped = false;
+    end.synchronize();
+    const std::chrono::duration<double, std::milli> time(begin.elapsed_time(end));
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(time);
+  }
+
+  at::cuda::CUDAEvent begin{cudaEventDefault}, end{cudaEventDefault};  // the default has times
+  bool stopped = false;
+};
 
 GpuMemory gpu_memory(at::Device device) {
   const c10::cuda::CUDAGuard on_device(device);
@@ -107,12 +132,18 @@ OwnStream::OwnStream(at::Device device) {
 OwnStream::~OwnStream() = default;
 
 struct LaunchGraph::Graph {};
-LaunchGraph::LaunchGraph(const std::function<void()>& /*work*/) {
+LaunchGraph::LaunchGraph(const std::function<void()>& /*work*/, const LaunchGraph* /*earlier*/) {
   no_cuda();
 }
 void LaunchGraph::launch() {
   no_cuda();
 }
+
+struct LaunchTimer::Events {
+  static void start() { no_cuda(); }
+  static void stop() { no_cuda(); }
+  static std::chrono::nanoseconds take() { no_cuda(); }
+};
 
 GpuMemory gpu_memory(at::Device /*device*/) {
   no_cuda();
@@ -130,6 +161,32 @@ namespace handgrad {
 
 bool has_gpu() {
   return built_with_cuda() && at::hasCUDA();
+}
+
+LaunchTimer::LaunchTimer(at::Device device) : events_(device.is_cpu() ? nullptr : new Events) {}
+
+LaunchTimer::~LaunchTimer() = default;
+
+void LaunchTimer::start() {
+  if (events_ == nullptr) {
+    started_ = std::chrono::steady_clock::now();
+  } else {
+    total_ += events_->take();
+    events_->start();
+  }
+}
+
+void LaunchTimer::stop() {
+  if (events_ == nullptr) {
+    total_ += std::chrono::steady_clock::now() - started_;
+  } else {
+    events_->stop();
+  }
+}
+
+std::chrono::nanoseconds LaunchTimer::total() {
+  if (events_ != nullptr) total_ += events_->take();
+  return total_;
 }
 
 LaunchGraph::~LaunchGraph() = default;

@@ -4,6 +4,7 @@
 
 #include <ATen/ATen.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -38,8 +39,9 @@ class LaunchGraph {
  public:
   // Records what `work` launches, and runs none of it. All memory that it reads and writes must outlive the
   // graph and stay where it is; the current stream must be an OwnStream; `work` must have run before, since a
-  // library's first use allocates; and it must not wait for the GPU.
-  explicit LaunchGraph(const std::function<void()>& work);
+  // library's first use allocates; and it must not wait for the GPU. What `work` allocates only for itself
+  // lies where that of `earlier` does, if that is not null: the two must never run at the same time.
+  LaunchGraph(const std::function<void()>& work, const LaunchGraph* earlier);
   ~LaunchGraph();
   LaunchGraph(LaunchGraph&&) noexcept;
   LaunchGraph& operator=(LaunchGraph&&) = delete;
@@ -50,6 +52,28 @@ class LaunchGraph {
  private:
   struct Graph;
   std::unique_ptr<Graph> graph_;
+};
+
+// How long the work takes that is launched between start() and stop(), by the device's own clock: nobody
+// waits for the work until the time is asked for. The current stream must be the same all the time.
+class LaunchTimer {
+ public:
+  explicit LaunchTimer(at::Device device);
+  ~LaunchTimer();
+  LaunchTimer(const LaunchTimer&) = delete;
+  LaunchTimer& operator=(const LaunchTimer&) = delete;
+
+  void start();
+  void stop();
+
+  // From each start to the stop that came after it. Waits until the work is done.
+  std::chrono::nanoseconds total();
+
+ private:
+  struct Events;
+  std::unique_ptr<Events> events_;  // null on a CPU
+  std::chrono::steady_clock::time_point started_;
+  std::chrono::nanoseconds total_{};
 };
 
 // Waits until the device has done all that was launched. Does nothing for a CPU.

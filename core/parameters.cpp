@@ -139,7 +139,9 @@ void copy_networks(Parameters& to_parameters, RunningStatistics& to_running,
                    const Parameters& from_parameters, const RunningStatistics& from_running,
                    const std::vector<int64_t>& replicas) {
   if (replicas.empty()) return;
-  const Tensor index = at::tensor(replicas, at::kLong).to(to_parameters.flat.device());
+  // The host's memory is not pinned: the call does not wait for the GPU, and needs it no longer.
+  const Tensor index =
+      at::tensor(replicas, at::kLong).to(to_parameters.flat.options().dtype(at::kLong), true);
   const auto copy = [&](const std::vector<Tensor>& to, const std::vector<Tensor>& from) {
     for (size_t i = 0; i < to.size(); ++i) to[i].index_copy_(0, index, from[i].index_select(0, index));
   };

@@ -49,7 +49,8 @@ void Stepper::advance(std::int64_t step) {
   if (place.graph) {
     optimizer_.count_step();
   } else {
-    place.graph.emplace(work);  // counts the step, and takes it only when it is launched
+    place.graph.emplace(work, first_graph_);  // counts the step, and takes it only when it is launched
+    if (first_graph_ == nullptr) first_graph_ = &*place.graph;
   }
   place.graph->launch();
 }

@@ -53,6 +53,7 @@ class Stepper {
   std::optional<Workspace> last_workspace_;  // where the last batch of an epoch is smaller
   bool records_;
   std::map<const Batch*, Place> places_;
+  const LaunchGraph* first_graph_ = nullptr;  // whose memory the others share
 };
 
 }  // namespace handgrad

@@ -73,16 +73,16 @@ class Training {
   }
 
   TrainingResult run(const TrainingState* from) {
-    Clock::duration earlier_time{};
-    Clock::duration training_time{};
+    std::chrono::nanoseconds earlier_time{};
+    std::chrono::nanoseconds earlier_training_time{};
     const Clock::time_point begin = Clock::now();
     if (options_.initialise && from == nullptr) network_.initialise(options_.seeds);
     State checked(network_, stepper_.optimizer());
     const std::int64_t total = options_.epochs * stepper_.steps_per_epoch();
     if (from != nullptr) {
       restore(*from, checked, total);
-      earlier_time = Clock::duration(from->number("nanoseconds"));
-      training_time = Clock::duration(from->number("training_nanoseconds"));
+      earlier_time = std::chrono::nanoseconds(from->number("nanoseconds"));
+      earlier_training_time = std::chrono::nanoseconds(from->number("training_nanoseconds"));
     }
     const std::int64_t evaluation_steps = steps_between_evaluations();
     std::set<std::int64_t> report_steps;
@@ -96,25 +96,26 @@ class Training {
     }
     TrainingResult result;
 
-    Clock::time_point resumed = Clock::now();
+    LaunchTimer training_time(network_.options().device());
     std::int64_t handed_over = -1;  // after this step
     const auto hand_over = [&] {
       handed_over = steps_;
       TrainingState state = current_state(checked);
-      const auto nanoseconds = [](Clock::duration time) {
-        return std::chrono::duration_cast<std::chrono::nanoseconds>(time).count();
-      };
-      state.set("nanoseconds", nanoseconds(earlier_time + (Clock::now() - begin)));
-      state.set("training_nanoseconds", nanoseconds(training_time));
+      const std::chrono::nanoseconds time = earlier_time + (Clock::now() - begin);
+      state.set("nanoseconds", time.count());
+      state.set("training_nanoseconds", (earlier_training_time + training_time.total()).count());
       observer_.on_checkpoint(std::move(state));
     };
+    training_time.start();
     while (steps_ < total && running() && !interrupted_) {
       const bool report = report_steps.count(steps_ + 1) > 0;
       const bool record = (steps_ + 1) % steps_per_record == 0 || steps_ + 1 == total || report;
-      take_step(record);
       if (record) {
-        stop_non_finite(checked, to_vector(loss_));
+        record_step(checked);
         checked.save(network_, stepper_.optimizer(), steps_);
+      } else {
+        stepper_.advance(steps_);
+        count_step();
       }
       observer_.on_step(steps_, total);
       interrupted_ = observer_.stop_requested();
@@ -123,13 +124,13 @@ class Training {
       const bool epoch_ended = steps_ % stepper_.steps_per_epoch() == 0;
       const bool checkpoint = interrupted_ || observer_.checkpoint_due(steps_, epoch_ended);
       if (!evaluate && !report && !checkpoint) continue;
-      training_time += time_since(resumed);
+      training_time.stop();
       if (evaluate) evaluate_watched(checked);
       if (report && steps_ < total) result.at_epoch[epoch_number()] = report_so_far();
       if (checkpoint) hand_over();
-      resumed = Clock::now();
+      training_time.start();
     }
-    training_time += time_since(resumed);
+    training_time.stop();
     if (!interrupted_) {
       if (handed_over != steps_) hand_over();
     } else if (steps_ % evaluation_steps != 0 && steps_ < total && !compat().delta_stop) {
@@ -140,8 +141,8 @@ class Training {
     finish(result, checked);
     result.seconds = std::chrono::duration<double>(earlier_time + (Clock::now() - begin)).count();
     if (steps_ > 0) {
-      result.microseconds_per_step =
-          std::chrono::duration<double, std::micro>(training_time).count() / static_cast<double>(steps_);
+      const std::chrono::duration<double, std::micro> time = earlier_training_time + training_time.total();
+      result.microseconds_per_step = time.count() / static_cast<double>(steps_);
     }
     return result;
   }
@@ -249,12 +250,6 @@ class Training {
     }
   }
 
-  // Of all that was launched since then.
-  Clock::duration time_since(Clock::time_point begin) const {
-    wait_for(network_.options().device());
-    return Clock::now() - begin;
-  }
-
   std::int64_t steps_between_evaluations() const {
     if (compat().delta_stop) return steps_per_record;
     const bool epochs = options_.evaluate_every.unit == Interval::Unit::epochs;
@@ -271,26 +266,33 @@ class Training {
     return (steps_ + stepper_.steps_per_epoch() - 1) / stepper_.steps_per_epoch();
   }
 
-  void take_step(bool record) {
-    Tensor penalty;
-    if (record) {
-      stepper_.differentiate(steps_, &loss_);
-      penalty = network_.l2_penalty(stepper_.l2(), options_.batch_size);
-      stepper_.update();
-    } else {
-      stepper_.advance(steps_);
-    }
+  void count_step() {
     ++steps_;
     for (Replica& replica : replicas_) {
       if (!replica.stopped) replica.steps = steps_;
     }
-    if (!record) return;
-    const TrainRecord entry{steps_, epoch_number(), to_vector(loss_), to_vector(penalty),
+  }
+
+  // A step whose loss is looked at, with all that is not finite in it.
+  void record_step(const State& checked) {
+    stepper_.differentiate(steps_, &loss_);
+    const Tensor penalty = network_.l2_penalty(stepper_.l2(), options_.batch_size);
+    stepper_.update();
+    count_step();
+    // Both at once: each copy from a GPU waits for it.
+    const Tensor costs = at::stack({loss_.to(at::kDouble), penalty.to(at::kDouble)});
+    const std::vector<double> values = to_vector(costs);
+    const auto penalties = values.begin() + network_.replicas();
+    const TrainRecord entry{steps_,
+                            epoch_number(),
+                            {values.begin(), penalties},
+                            {penalties, values.end()},
                             stepper_.learning_rate()};
     for (std::size_t r = 0; r < replicas_.size(); ++r) {
       if (!replicas_[r].stopped) replicas_[r].train_cost = entry.loss[r] + entry.l2_penalty[r];
     }
     observer_.on_train(entry);
+    stop_non_finite(checked, entry.loss);
   }
 
   // Ends the networks whose loss is no number. `checked` is the state of the last time that all was well.
