@@ -61,10 +61,9 @@ struct EnsembleRun {
   double microseconds_per_step = 0;  // of all networks together
 };
 
-// Trains all members with each of the seeds, side by side: networks of different seeds see different images,
-// so the fewer rounding differences the fewer seeds, and on a CPU no time is gained. Depends on nothing but
-// the arguments, build and processor. `observer`: hears steps and may stop training. Throws what train
-// throws.
+// Trains all members with each of the seeds, side by side: networks of different seeds see different images.
+// How many seeds there are shows in the last bits of a result, which depends on nothing but the arguments,
+// build and processor. `observer`: hears steps and may stop training. Throws what train throws.
 EnsembleRun train_ensemble(const Ensemble& ensemble, const Dataset& dataset,
                            const std::vector<std::uint64_t>& seeds, at::Device device,
                            TrainingObserver& observer);

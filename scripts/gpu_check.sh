@@ -39,17 +39,19 @@ fi
 
 # What comes first matters most, and every check adds its figures at once: a machine is lent for minutes.
 check() {
-  local name=$1 status=0 start=$SECONDS
-  timeout 200 "${@:2}" >"$runs/$name.txt" 2>&1 || status=$?
+  local name=$1 status=0 start=$SECONDS limited=(timeout 200)
+  if [[ $(type -t "$2") == function ]]; then limited=(); fi  # timeout runs programs only
+  "${limited[@]}" "${@:2}" >"$runs/$name.txt" 2>&1 || status=$?
   printf '%s\t%s\n' "$name" "$status" >>"$runs/status.tsv"
   say "$name: exit code $status, $((SECONDS - start)) s"
   figures
 }
 figures() {
-  "$python" - "$runs" "$output" "$device" "$replicas" <<'END_OF_PYTHON'
+  "$python" - "$runs" "$output" "$device" "$replicas" "$data" <<'END_OF_PYTHON'
 import json, pathlib, sys
 
 runs, output, device, replicas = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+data = "synthetic" if sys.argv[5] == "synthetic" else "MNIST_DIR"
 
 
 def read(name):
@@ -58,8 +60,8 @@ def read(name):
 
 
 status = dict(line.split("\t") for line in (runs / "status.tsv").read_text().splitlines())
-bench, ensemble = read("bench.json"), read("ensemble/summary.json")
-figures = {"device": device, "replicas": replicas, "exit_codes": {name: int(code) for name, code in status.items()}}
+bench, ensemble, memory = read("bench.json"), read("ensemble/summary.json"), read("memory.json")
+figures = {"device": device, "data": data, "replicas": replicas, "exit_codes": {name: int(code) for name, code in status.items()}}
 if bench:
     of = bench["batch_32"]
     figures |= {"processor": bench["processor"], "libtorch": bench["libtorch"], "step_us": of["step_us"],
@@ -74,11 +76,42 @@ if ensemble:
     figures |= {"ensemble_seconds": ensemble["seconds"], "ensemble_steps": ensemble["steps"],
                 "ensemble_us_per_replica_and_step": ensemble["microseconds_per_step"] / replicas,
                 "ensemble_mean_test_accuracy": sum(accuracies) / len(accuracies)}
+if memory:
+    figures["ensemble_memory"] = memory
 pathlib.Path(output).write_text(json.dumps(figures, indent=2) + "\n")
 END_OF_PYTHON
 }
 check_training() {
   check "$1" "$handgrad" train --data "$data" --device "$device" "${@:2}" --out "$runs/$1"
+}
+# The check of that name, with the GPU's memory sampled five times a second.
+watch_memory() {
+  nvidia-smi "--id=$(cut -s -d : -f 2 <<<"$device:0")" --query-gpu=memory.used --format=csv,noheader,nounits \
+    --loop-ms=200 >"$runs/memory.txt" &
+  local sampler=$!
+  "$@"
+  kill "$sampler"
+}
+# In its first quarter a training allocates, warms up and captures its steps; from then on, nothing may grow.
+flat_memory() {
+  "$python" - "$runs/memory.txt" "$runs/memory.json" <<'END_OF_PYTHON'
+import json, pathlib, sys
+
+mebibytes = [int(line) for line in pathlib.Path(sys.argv[1]).read_text().split()]
+if len(mebibytes) < 20:
+    sys.exit(f"only {len(mebibytes)} samples: the training was too short")
+quarter = len(mebibytes) // 4
+early, late = max(mebibytes[quarter : 2 * quarter]), max(mebibytes[2 * quarter :])
+pathlib.Path(sys.argv[2]).write_text(json.dumps({"second_quarter_mib": early, "second_half_mib": late}))
+sys.exit(f"grew from {early} to {late} MiB" if late > early else None)
+END_OF_PYTHON
+}
+# More networks than any GPU holds must end in one line with the number that would fit.
+too_many_networks() {
+  local message status=0
+  message=$("$handgrad" train --data synthetic --device "$device" --hidden 1000 --replicas 100000 --out "$runs/too_many" 2>&1) || status=$?
+  printf '%s\n' "$message"
+  [[ $status == 1 && $message != *$'\n'* && $message == *" would fit" ]]
 }
 check_same() {
   check "$1" cmp "$runs/$2/metrics.jsonl" "$runs/$3/metrics.jsonl"
@@ -93,7 +126,14 @@ for norm in "" --batch-norm; do
 done
 check bench "$handgrad" bench --device "$device" --brief --json "$runs/bench.json"
 # Experiment 3 of the described ones: batch 32, λ 0.01, no batch norm, 100 epochs; without early stopping.
-check_training ensemble --replicas "$replicas" --batch-size 32 --l2 0.01 --epochs 100 --patience 1000
+ensemble=(check_training ensemble --replicas "$replicas" --batch-size 32 --l2 0.01 --epochs 100 --patience 1000)
+if [[ $device == cpu ]]; then
+  "${ensemble[@]}"
+else
+  watch_memory "${ensemble[@]}"
+  check flat_memory flat_memory
+  check too_many_networks too_many_networks
+fi
 settings=(--epochs 3 --batch-norm --optimizer adam --learning-rate 0.001)
 check_training once "${settings[@]}"
 check_training twice "${settings[@]}"
@@ -106,6 +146,7 @@ if [[ $device != cpu ]]; then
       --hidden 4 --epochs 1 --validation-fraction 0.9 --out "$runs/memcheck"
   fi
 fi
+check sweep "$handgrad" sweep scripts/experiments/report.toml --data "$data" --device "$device" --seeds 8 --epochs 2 --out "$runs/sweep"
 check tests "$build/handgrad_tests"
 
 cat -- "$output"
