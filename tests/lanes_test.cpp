@@ -1,5 +1,6 @@
 // Networks side by side that see different images.
 #include "errors.h"
+#include "evaluator.h"
 #include "small_data.h"
 #include "test.h"
 #include "trainer.h"
@@ -115,6 +116,26 @@ TEST_CASE("the sets of a lane are those of its seed alone", "[lanes]") {
       CHECK(at::equal(of_lanes.pixels.index_select(0, rows), expected.pixels));
       CHECK(at::equal(of_lanes.targets.index_select(0, rows), expected.targets));
     }
+  }
+}
+
+TEST_CASE("each lane is evaluated on images of its own, also where they come in several parts", "[lanes]") {
+  const Dataset dataset = small_dataset(5000, 1000);
+  const SplitOptions options{SplitOptions::Kind::pooled, 0.2, 1};
+  const std::vector<std::uint64_t> seeds = {3, 8};
+  const Architecture architecture{30, {8, 6}, 3, false};
+  const Splits lanes = split(dataset, options, seeds, at::kDouble);
+  REQUIRE(lanes.test.count() > evaluation_batch_size);
+  Network both(architecture, 2, at::kDouble);
+  both.initialise(seeds);
+  const std::vector<LossAndAccuracy> together = Evaluator(both, lanes.test).evaluate();
+  for (std::size_t k = 0; k < 2; ++k) {
+    const Splits alone = split(dataset, {options.kind, 0.2, seeds[k]}, at::kDouble);
+    Network one(architecture, 1, at::kDouble);
+    one.initialise({seeds[k]});
+    const LossAndAccuracy expected = Evaluator(one, alone.test).evaluate().front();
+    CHECK(together[k].loss == Approx(expected.loss).epsilon(1e-12));
+    CHECK(together[k].accuracy == expected.accuracy);
   }
 }
 

@@ -268,6 +268,15 @@ TEST_CASE("a loss that is no number ends training and names step and layer", "[t
     CHECK(result.replicas[0].fault == "step 2: the output of layer 2 (8 → 6) is no longer finite");
     CHECK_FALSE(std::isfinite(result.replicas[0].test.loss));
   }
+  SECTION("long before anybody evaluates") {
+    options.learning_rate = {1e30};
+    options.evaluate_every = {3 * steps_per_record, Interval::Unit::steps};
+    options.epochs = 100;
+    Network network(small_architecture(), 1, at::kFloat);
+    const TrainingResult result = train(network, splits, options, records);
+    CHECK(result.replicas[0].steps == steps_per_record);
+    CHECK(result.replicas[0].fault == "step 2: the output of layer 2 (8 → 6) is no longer finite");
+  }
   SECTION("of one network, which leaves the other as it would have been alone") {
     options.learning_rate = {1e30, 0.05};
     options.seeds = {1, 2};
