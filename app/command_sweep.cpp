@@ -396,9 +396,7 @@ int sweep_command(const Arguments& arguments) {
   const DataSettings data = read_data_settings(options, true);
   const Dataset dataset = load_dataset(data.source, data.classes);
   const SweepRunner runner(file, dataset, device, seeds.size(),
-                           options.text("seeds-together") == "auto"
-                               ? std::nullopt
-                               : std::optional(options.integer("seeds-together", 1, most_seeds)));
+                           options.integer_or_auto("seeds-together", 1, most_seeds));
   choose_blas_kernels(runner.widest());
   if (options.on("dry-run")) {
     print_dry_run(runner, file, seeds.size(), workers);

@@ -158,8 +158,19 @@ UsageError Options::wrong(const std::string& name, const std::string& allowed) c
 
 std::int64_t Options::integer(const std::string& name, std::int64_t least, std::int64_t most) const {
   const bool open = most == std::numeric_limits<std::int64_t>::max();
-  const std::string allowed = open ? fmt::format("a whole number of at least {}", least)
-                                   : fmt::format("a whole number from {} to {}", least, most);
+  return integer_of(name, least, most,
+                    open ? fmt::format("a whole number of at least {}", least)
+                         : fmt::format("a whole number from {} to {}", least, most));
+}
+
+std::optional<std::int64_t> Options::integer_or_auto(const std::string& name, std::int64_t least,
+                                                     std::int64_t most) const {
+  if (text(name) == "auto") return std::nullopt;
+  return integer_of(name, least, most, fmt::format("auto, or a whole number from {} to {}", least, most));
+}
+
+std::int64_t Options::integer_of(const std::string& name, std::int64_t least, std::int64_t most,
+                                 const std::string& allowed) const {
   try {
     const std::int64_t value = parse_integer(text(name));
     if (value >= least && value <= most) return value;

@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -53,6 +54,9 @@ class Options {
   // Throws UsageError for anything but a whole number, or a finite number, in the range.
   std::int64_t integer(const std::string& name, std::int64_t least,
                        std::int64_t most = std::numeric_limits<std::int64_t>::max()) const;
+  // None for "auto".
+  std::optional<std::int64_t> integer_or_auto(const std::string& name, std::int64_t least,
+                                              std::int64_t most) const;
   double number(const std::string& name, double least,
                 double most = std::numeric_limits<double>::max()) const;
 
@@ -71,6 +75,9 @@ class Options {
     std::string name, default_value, placeholder, help;
     bool is_toggle;
   };
+
+  std::int64_t integer_of(const std::string& name, std::int64_t least, std::int64_t most,
+                          const std::string& allowed) const;
 
   std::string command_, summary_, positional_help_;
   std::vector<Flag> flags_;

@@ -253,13 +253,9 @@ Settings read_settings(const Options& options, bool needs_data) {
 }
 
 std::optional<int> read_threads(const Options& options) {
-  if (options.text("threads") == "auto") return std::nullopt;
-  try {
-    const std::int64_t threads = parse_integer(options.text("threads"));
-    if (threads >= 1 && threads <= 1024) return static_cast<int>(threads);
-  } catch (const std::invalid_argument&) {
-  }
-  throw options.wrong("threads", "auto, or a whole number from 1 to 1024");
+  const std::optional<std::int64_t> threads = options.integer_or_auto("threads", 1, 1024);
+  if (!threads) return std::nullopt;
+  return static_cast<int>(*threads);
 }
 
 std::string config_data(const Options& options) {

@@ -287,6 +287,8 @@ TEST_CASE("wrong arguments of sweep and report") {
   check_refused(run(directory, "sweep"), 2, "one TOML file, got 0");
   check_refused(run(directory, "sweep sweep.toml --seed 3"), 2, "seed");
   check_refused(run(directory, "sweep sweep.toml --data data --seeds 0"), 2, "--seeds: got 0");
+  check_refused(run(directory, "sweep sweep.toml --data data --seeds-together many"), 2,
+                "--seeds-together: got many; must be auto, or a whole number from 1");
   check_refused(run(directory, "sweep nothing.toml --data data"), 1, "nothing.toml");
   check_refused(run(directory, "sweep sweep.toml --data data --out data"), 1, "no sweep");
   check_refused(run(directory, "report"), 2, "got none");
