@@ -9,6 +9,7 @@
 #include "file.h"
 #include "settings.h"
 #include "system.h"
+#include "threads.h"
 
 namespace handgrad::app {
 

@@ -6,8 +6,10 @@
 #include "errors.h"
 #include "onnx_file.h"
 #include "report_page.h"
+#include "resources.h"
 #include "settings.h"
 #include "system.h"
+#include "threads.h"
 
 namespace handgrad::app {
 
@@ -86,7 +88,7 @@ int doctor_command(const Arguments& arguments) {
   diagnosis.good("handgrad", version());
   diagnosis.good("LibTorch", libtorch_version());
   examine_blas(diagnosis);
-  diagnosis.good("threads", fmt::format("1 for small networks, up to {} for wide layers", processor_cores()));
+  diagnosis.good("threads", fmt::format("1 for small networks, up to {} for wide layers", available_cores()));
   if (has_gpu()) {
     const at::Device gpu = choose_device("auto");
     diagnosis.good("CUDA",

@@ -8,7 +8,7 @@
 #include "labelled_images.h"
 #include "metrics.h"
 #include "settings.h"
-#include "system.h"
+#include "threads.h"
 
 namespace handgrad::app {
 

@@ -14,7 +14,7 @@
 #include "labelled_images.h"
 #include "onnx_file.h"
 #include "state_dict.h"
-#include "system.h"
+#include "threads.h"
 #include "verification.h"
 
 namespace handgrad::app {

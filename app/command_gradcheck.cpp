@@ -9,6 +9,7 @@
 #include "gradcheck.h"
 #include "settings.h"
 #include "system.h"
+#include "threads.h"
 
 namespace handgrad::app {
 

@@ -8,7 +8,7 @@
 #include "file.h"
 #include "picture.h"
 #include "saved_model.h"
-#include "system.h"
+#include "threads.h"
 
 namespace handgrad::app {
 

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <mutex>
 #include <numeric>
+#include <optional>
 
 #include "commands.h"
 #include "cuda.h"
@@ -17,11 +18,13 @@
 #include "footprint.h"
 #include "interruption.h"
 #include "progress.h"
+#include "resources.h"
 #include "settings.h"
 #include "sweep.h"
 #include "sweep_directory.h"
 #include "sweep_file.h"
 #include "system.h"
+#include "threads.h"
 #include "torchscript.h"
 #include "workers.h"
 
@@ -134,12 +137,15 @@ class SweepRunner {
       seeds_together_.push_back(std::min(together, static_cast<std::int64_t>(seeds)));
       shape.lanes = seeds_together_.back();
       shape.replicas *= shape.lanes;
-      if (device.is_cuda()) require_memory(shape, gpu_memory(device).free);
+      if (!largest_ || training_bytes(shape) > training_bytes(*largest_)) largest_ = shape;
     }
+    require_memory(*largest_, device, free_memory(device));
   }
 
   const std::vector<Ensemble>& ensembles() const { return ensembles_; }
   std::int64_t widest() const { return widest_; }
+  // The training that takes the most memory.
+  const TrainingShape& largest() const { return *largest_; }
   // Of each ensemble.
   const std::vector<std::int64_t>& seeds_together() const { return seeds_together_; }
 
@@ -207,7 +213,7 @@ class SweepRunner {
   // Each processor core has a training of its own: more networks in one gain nothing there.
   std::int64_t seeds_that_fit(const TrainingShape& of_seed) const {
     if (device_.is_cpu()) return 1;
-    const std::int64_t fitting = replicas_that_fit(of_seed, usable_bytes(gpu_memory(device_).free), true);
+    const std::int64_t fitting = replicas_that_fit(of_seed, usable_bytes(free_memory(device_), device_), true);
     return std::max<std::int64_t>(1, std::min(fitting, most_networks_on_gpu) / of_seed.replicas);
   }
 
@@ -252,7 +258,20 @@ class SweepRunner {
   std::vector<Ensemble> ensembles_;
   std::vector<std::int64_t> steps_per_epoch_, seeds_together_;
   std::int64_t widest_ = 0;
+  std::optional<TrainingShape> largest_;
 };
+
+// How many trainings run at a time. Throws DeviceError where memory is too short for those asked for.
+int workers_of(const SweepRunner& runner, at::Device device, std::optional<int> asked) {
+  if (!device.is_cpu()) return 1;
+  const std::int64_t free = free_memory(device);
+  if (asked) {
+    require_memory(runner.largest(), device, free, *asked);
+    return *asked;
+  }
+  const std::int64_t fitting = usable_bytes(free, device) / training_bytes(runner.largest());
+  return static_cast<int>(std::clamp<std::int64_t>(fitting, 1, available_cores()));
+}
 
 // Most memory that the program has held so far.
 double peak_megabytes() {
@@ -391,12 +410,11 @@ int sweep_command(const Arguments& arguments) {
   std::vector<std::uint64_t> seeds(static_cast<std::size_t>(seed_count));
   std::iota(seeds.begin(), seeds.end(), 1);
   const at::Device device = read_device(options);
-  const int workers = device.is_cpu() ? read_threads(options).value_or(processor_cores()) : 1;
-
   const DataSettings data = read_data_settings(options, true);
   const Dataset dataset = load_dataset(data.source, data.classes);
   const SweepRunner runner(file, dataset, device, seeds.size(),
                            options.integer_or_auto("seeds-together", 1, most_seeds));
+  const int workers = workers_of(runner, device, read_threads(options));
   choose_blas_kernels(runner.widest());
   if (options.on("dry-run")) {
     print_dry_run(runner, file, seeds.size(), workers);
@@ -442,7 +460,7 @@ int sweep_command(const Arguments& arguments) {
       work.emplace_back([&, job] {
         if (interruption() != 0) return;
         // The cores have nothing to do but to shuffle for a GPU.
-        if (device.is_cuda()) set_threads(processor_cores());
+        if (device.is_cuda()) set_threads(available_cores());
         JobObserver observer(progress, job.steps);
         const std::vector<Json> results = runner.train(job, observer, directory, seeds.front());
         if (interruption() != 0) return;  // it may be cut short

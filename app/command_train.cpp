@@ -13,10 +13,13 @@
 #include "footprint.h"
 #include "interruption.h"
 #include "recorder.h"
+#include "resources.h"
 #include "resumption.h"
+#include "run_result.h"
 #include "saved_model.h"
 #include "settings.h"
 #include "system.h"
+#include "threads.h"
 
 namespace handgrad::app {
 
@@ -177,6 +180,15 @@ ModelInfo info_of(const TrainingResult& result, std::size_t r, ImageShape shape,
   return info;
 }
 
+void require_a_finite_network(const TrainingResult& result) {
+  const std::vector<ReplicaResult>& replicas = result.replicas;
+  if (std::all_of(replicas.begin(), replicas.end(),
+                  [](const ReplicaResult& r) { return r.best_step == 0 && !r.fault.empty(); })) {
+    throw NumericError(fmt::format("training left the finite numbers at {}; try a smaller --learning-rate",
+                                   replicas.front().fault));
+  }
+}
+
 }  // namespace
 
 int train_command(const Arguments& arguments) {
@@ -216,17 +228,16 @@ int train_command(const Arguments& arguments) {
   SplitIndices images = split_indices(dataset.train_count(), dataset.test_count(), settings.data.split);
   validate(settings.training, architecture, settings.replicas,
            static_cast<std::int64_t>(images.train.size()));
-  if (device.is_cuda()) {
-    require_memory({architecture, settings.compat, settings.training, std::move(images), settings.replicas},
-                   gpu_memory(device).free);
-  }
+  require_memory({architecture, settings.compat, settings.training, std::move(images), settings.replicas, 1,
+                  device.is_cpu()},
+                 device, free_memory(device));
   const Splits splits = split(dataset, settings.data.split, at::TensorOptions(device).dtype(at::kFloat));
   const double largest_layer =
       largest_layer_flops(architecture, settings.replicas, settings.training.batch_size);
   const int threads = threads_asked.value_or(useful_threads(largest_layer));
   set_threads(threads);
   choose_blas_kernels(architecture.widest_hidden());
-  settings.training.prefetch = threads_asked != 1 && threads < processor_cores();
+  settings.training.prefetch = threads_asked != 1 && threads < available_cores();
   Network network(architecture, settings.replicas, splits.train.targets.options(), settings.compat);
 
   Json config = config_json(options, settings);
@@ -266,30 +277,39 @@ int train_command(const Arguments& arguments) {
   std::fflush(stdout);
 
   catch_interruptions();
-  TrainingResult result;
-  {
+  bool state_is_saved = false;
+  const auto train_and_save = [&]() -> std::optional<TrainingResult> {
     Progress progress;
-    Recorder recorder(run, progress, schedule, checkpoint_text(now));
-    result = train(network, splits, settings.training, recorder, state ? &*state : nullptr);
-  }
-  const std::vector<ReplicaResult>& replicas = result.replicas;
-  if (std::all_of(replicas.begin(), replicas.end(),
-                  [](const ReplicaResult& r) { return r.best_step == 0 && !r.fault.empty(); })) {
-    throw NumericError(fmt::format("training left the finite numbers at {}; try a smaller --learning-rate",
-                                   replicas.front().fault));
-  }
-  const ImageShape shape{dataset.rows(), dataset.columns()};
-  for (std::int64_t r = 0; r < settings.replicas; ++r) {
-    const ModelInfo info = info_of(result, static_cast<std::size_t>(r), shape, settings, now);
-    write_file(run.model_path(r), TorchScriptModel(model_of(network, r, info)).serialize());
-  }
-  run.flush_metrics();
-  run.write_json("summary.json", summary_json(result, architecture, now.config.at("data"), now.data_sha256,
-                                              device, options.on("tf32"), threads));
-  print_result(result, settings, run);
+    Recorder recorder(run, progress, settings.replicas, schedule, checkpoint_text(now));
+    try {
+      TrainingResult result = train(network, splits, settings.training, recorder, state ? &*state : nullptr);
+      require_a_finite_network(result);
+      std::vector<ModelInfo> infos;
+      for (std::size_t r = 0; r < result.replicas.size(); ++r) {
+        infos.push_back(info_of(result, r, {dataset.rows(), dataset.columns()}, settings, now));
+      }
+      run.flush_metrics();
+      save_result(run, network, infos,
+                  summary_json(result, architecture, now.config.at("data"), now.data_sha256, device,
+                               options.on("tf32"), threads),
+                  progress, recorder.state_is_saved());
+      return result;
+    } catch (const Interrupted&) {
+      state_is_saved = recorder.state_is_saved();
+      return std::nullopt;
+    }
+  };
+  const std::optional<TrainingResult> result = train_and_save();
+  if (result) print_result(*result, settings, run);
 
-  if (const int signal = interruption()) return 128 + signal;
-  for (const ReplicaResult& replica : result.replicas) {
+  if (const int signal = interruption()) {
+    fmt::print("interrupted{}; {}\n", result ? "" : " before all was measured and saved",
+               result || state_is_saved
+                   ? fmt::format("to go on: handgrad train --resume {}", printable(run.path().string()))
+                   : "the training could not be saved");
+    return 128 + signal;
+  }
+  for (const ReplicaResult& replica : result->replicas) {
     if (replica.stopped == StopReason::non_finite) {
       throw NumericError(
           fmt::format("the network of seed {} left the finite numbers at {}; try a smaller "

@@ -1,12 +1,18 @@
-// Ctrl-C and its like: work ends at the next step and is saved.
+// Ctrl-C and its like: what goes on ends at the next step, and what was trained is saved.
 #pragma once
 
 namespace handgrad::app {
 
-// From here on the first SIGINT, SIGTERM or SIGHUP is remembered; a second one ends the program.
+// From here on SIGINT, SIGTERM and SIGHUP are counted; the third ends the program at once.
 void catch_interruptions();
 
-// The signal that came, or 0.
+// The first signal that came, or 0.
 int interruption();
+
+// How many came.
+int interruptions();
+
+// Thrown to leave work that a signal ended.
+struct Interrupted {};
 
 }  // namespace handgrad::app

@@ -40,8 +40,25 @@ Progress::~Progress() {
   if (is_terminal_ && step_ > 0) print("\r\033[K");
 }
 
+void Progress::say(const std::string& text) {
+  print("{}{}\n", is_terminal_ ? "\r\033[K" : "", text);
+}
+
 void Progress::warn(const std::string& text) {
-  print("{}warning: {}\n", is_terminal_ ? "\r\033[K" : "", text);
+  say("warning: " + text);
+}
+
+void Progress::after_training(const std::string& work, std::int64_t done, std::int64_t total) {
+  const Clock::time_point now = Clock::now();
+  if (now < next_update_) return;
+  const std::string text = fmt::format("{}: {} %", work, 100 * done / total);
+  if (is_terminal_) {
+    print("\r\033[K{}", text);
+  } else {
+    say(text);
+  }
+  next_update_ = now + (is_terminal_ ? Clock::duration(terminal_interval) : Clock::duration(plain_interval));
+  std::fflush(stderr);
 }
 
 void Progress::step(std::int64_t step, std::int64_t total_steps) {

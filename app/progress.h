@@ -18,7 +18,10 @@ class Progress {
 
   void step(std::int64_t step, std::int64_t total_steps);
   void evaluation(const EvaluationRecord& record);
-  // A line of its own.
+  // Work that comes after training, such as "measuring 3000 networks": `done` of `total` parts of it.
+  void after_training(const std::string& work, std::int64_t done, std::int64_t total);
+  // Lines of their own.
+  void say(const std::string& text);
   void warn(const std::string& text);
   // What stands beside the bar from now on.
   void note(const std::string& text);

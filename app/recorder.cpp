@@ -48,9 +48,13 @@ bool Schedule::due(std::int64_t step, bool epoch_ended) {
   return false;
 }
 
-Recorder::Recorder(RunDirectory& run, Progress& progress, Schedule schedule,
+Recorder::Recorder(RunDirectory& run, Progress& progress, std::int64_t networks, Schedule schedule,
                    std::map<std::string, std::string> context)
-    : run_(run), progress_(progress), schedule_(schedule), context_(std::move(context)) {}
+    : run_(run),
+      progress_(progress),
+      networks_(networks),
+      schedule_(schedule),
+      context_(std::move(context)) {}
 
 void Recorder::on_step(std::int64_t step, std::int64_t total_steps) {
   progress_.step(step, total_steps);
@@ -92,10 +96,27 @@ void Recorder::on_checkpoint(TrainingState state) {
   state.text.insert(context_.begin(), context_.end());
   try {
     run_.write_checkpoint(std::move(state));
+    state_is_saved_ = true;
   } catch (const FileError& error) {
+    state_is_saved_ = false;
     progress_.warn(fmt::format("no checkpoint: {}", error.what()));
   }
   schedule_.done();
+}
+
+void Recorder::on_measuring(std::int64_t images, std::int64_t total) {
+  const std::string work =
+      networks_ == 1 ? "measuring the network" : fmt::format("measuring {} networks", networks_);
+  if (!interruptions_before_measuring_) {
+    interruptions_before_measuring_ = interruptions();
+    if (interruption() != 0) {
+      progress_.say(
+          fmt::format("stopping: {}, {}; another signal skips that", work,
+                      state_is_saved_ ? "whose training is saved" : "whose training could not be saved"));
+    }
+  }
+  if (interruptions() > *interruptions_before_measuring_) throw Interrupted();
+  progress_.after_training(work, images, total);
 }
 
 void Recorder::append(const Json& record) {

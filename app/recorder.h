@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "options.h"
@@ -43,7 +44,7 @@ class Schedule {
 class Recorder : public TrainingObserver {
  public:
   // context: what a checkpoint says besides the state.
-  Recorder(RunDirectory& run, Progress& progress, Schedule schedule,
+  Recorder(RunDirectory& run, Progress& progress, std::int64_t networks, Schedule schedule,
            std::map<std::string, std::string> context);
 
   void on_step(std::int64_t step, std::int64_t total_steps) override;
@@ -52,15 +53,23 @@ class Recorder : public TrainingObserver {
   bool stop_requested() override;
   bool checkpoint_due(std::int64_t step, bool epoch_ended) override;
   void on_checkpoint(TrainingState state) override;
+  // Throws Interrupted where a signal comes while networks are measured.
+  void on_measuring(std::int64_t images, std::int64_t total) override;
+
+  // Whether the last state that was handed over is on disk.
+  bool state_is_saved() const { return state_is_saved_; }
 
  private:
   void append(const Json& record);
 
   RunDirectory& run_;
   Progress& progress_;
+  std::int64_t networks_;
   Schedule schedule_;
   std::map<std::string, std::string> context_;
   bool failing_ = false;
+  bool state_is_saved_ = false;
+  std::optional<int> interruptions_before_measuring_;
 };
 
 }  // namespace handgrad::app

@@ -1,14 +1,12 @@
 // Batches in a seeded order.
 #include "batches.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <numeric>
 #include <utility>
 
 #include "random.h"
-#include "system.h"
+#include "threads.h"
 
 namespace handgrad {
 
@@ -103,16 +101,14 @@ Batches::Block Batches::make_block() const {
 void Batches::order_epoch(std::int64_t epoch) {
   const std::int64_t lanes = examples_.lanes();
   const std::int64_t count = examples_.count();
-  at::parallel_for(0, lanes, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t lane = begin; lane < end; ++lane) {
-      const std::vector<std::int64_t> order =
-          epoch_order(count, data_seeds_[static_cast<std::size_t>(lane)], epoch);
-      const std::int64_t* rows = rows_.defined() ? rows_.data_ptr<std::int64_t>() + lane * count : nullptr;
-      std::int64_t* ordered = order_.data_ptr<std::int64_t>() + lane;
-      for (const std::int64_t place : order) {
-        *ordered = rows == nullptr ? place : rows[place];
-        ordered += lanes;
-      }
+  share_out(lanes, [&](std::int64_t lane) {
+    const std::vector<std::int64_t> order =
+        epoch_order(count, data_seeds_[static_cast<std::size_t>(lane)], epoch);
+    const std::int64_t* rows = rows_.defined() ? rows_.data_ptr<std::int64_t>() + lane * count : nullptr;
+    std::int64_t* ordered = order_.data_ptr<std::int64_t>() + lane;
+    for (const std::int64_t place : order) {
+      *ordered = rows == nullptr ? place : rows[place];
+      ordered += lanes;
     }
   });
   // The host's memory is not pinned: it may change again after the call.
@@ -147,7 +143,8 @@ void Batches::load(std::int64_t number) {
   if (!filler_.joinable()) return fill(current_, number);
   {
     std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [this] { return wanted_ < 0; });
+    wanted_ = -1;  // what the filler has not begun is here sooner than it is waited for
+    changed_.wait(lock, [this] { return !filling_; });
     if (next_.number != number) fill(next_, number);
     std::swap(current_, next_);
     wanted_ = number + 1;
@@ -162,14 +159,15 @@ void Batches::fill_on_request() {
   while (true) {
     changed_.wait(lock, [this] { return stopping_ || wanted_ >= 0; });
     if (stopping_) return;
-    const std::int64_t number = wanted_;
+    const std::int64_t number = std::exchange(wanted_, -1);
+    filling_ = true;
     lock.unlock();
     try {
       fill(next_, number);
     } catch (...) {  // NOLINT(bugprone-empty-catch): load() fills the block itself, and meets the failure
     }
     lock.lock();
-    wanted_ = -1;
+    filling_ = false;
     changed_.notify_all();
   }
 }

@@ -79,7 +79,8 @@ class Batches {
   std::thread filler_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::int64_t wanted_ = -1;  // the number of the block that next_ shall hold; -1: nothing to do
+  std::int64_t wanted_ = -1;  // the number of the block that next_ shall hold; -1: nothing to begin
+  bool filling_ = false;
   bool stopping_ = false;
 };
 

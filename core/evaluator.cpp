@@ -27,7 +27,7 @@ Evaluator::Evaluator(Network& network, const Examples& examples)
   }
 }
 
-std::vector<LossAndAccuracy> Evaluator::evaluate() {
+std::vector<LossAndAccuracy> Evaluator::evaluate(const EvaluationProgress& progress) {
   const at::AutoDispatchBelowADInplaceOrView no_autograd;
   const std::int64_t count = examples_.count();
   const auto sums = at::TensorOptions(network_.options()).dtype(at::kDouble);
@@ -53,6 +53,7 @@ std::vector<LossAndAccuracy> Evaluator::evaluate() {
     network_.loss(workspace, targets, loss);
     loss_sum.add_(loss, static_cast<double>(size));
     right_sum.add_(workspace.logits().argmax(-1).eq(targets.argmax(-1)).sum(0));
+    if (progress) progress(size);
   }
   // All at once: each copy from a GPU waits for it.
   const Tensor means = both_sums.div(static_cast<double>(count)).to(at::kCPU);
@@ -62,8 +63,9 @@ std::vector<LossAndAccuracy> Evaluator::evaluate() {
   return results;
 }
 
-std::vector<LossAndAccuracy> evaluate(Network& network, const Examples& examples) {
-  return Evaluator(network, examples).evaluate();
+std::vector<LossAndAccuracy> evaluate(Network& network, const Examples& examples,
+                                      const EvaluationProgress& progress) {
+  return Evaluator(network, examples).evaluate(progress);
 }
 
 }  // namespace handgrad

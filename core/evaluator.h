@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -14,6 +15,9 @@ namespace handgrad {
 // Images that are evaluated at once.
 constexpr std::int64_t evaluation_batch_size = 1000;
 
+// Told of each batch, when it is done, how many images it had. What it throws ends the evaluation.
+using EvaluationProgress = std::function<void(std::int64_t images)>;
+
 class Evaluator {
  public:
   // Network and examples must outlive the evaluator.
@@ -21,7 +25,7 @@ class Evaluator {
 
   // Of each network, with the running statistics where there is batch norm. With bn_batch_stats the whole set
   // is one batch, whose statistics are used.
-  std::vector<LossAndAccuracy> evaluate();
+  std::vector<LossAndAccuracy> evaluate(const EvaluationProgress& progress = {});
 
  private:
   Network& network_;
@@ -34,6 +38,7 @@ class Evaluator {
 };
 
 // The same, once.
-std::vector<LossAndAccuracy> evaluate(Network& network, const Examples& examples);
+std::vector<LossAndAccuracy> evaluate(Network& network, const Examples& examples,
+                                      const EvaluationProgress& progress = {});
 
 }  // namespace handgrad

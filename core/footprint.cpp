@@ -6,8 +6,10 @@
 #include <algorithm>
 
 #include "batches.h"
+#include "cuda.h"
 #include "errors.h"
 #include "evaluator.h"
+#include "resources.h"
 
 namespace handgrad {
 
@@ -73,7 +75,8 @@ std::int64_t kept_numbers(const TrainingShape& shape, const NetworkSize& size) {
   const std::int64_t rates = differ(shape.options.learning_rate) ? size.parameters : 0;
   const std::int64_t penalties = differ(shape.options.l2) ? size.weights : 0;
   const std::int64_t put_aside = shape.options.report_epochs.empty() ? 0 : size.parameters + running;
-  return current + best + to_go_back_to + denominators + rates + penalties + put_aside;
+  const std::int64_t file = shape.checkpoints ? current + best + to_go_back_to - size.parameters : 0;
+  return current + best + to_go_back_to + denominators + rates + penalties + put_aside + file;
 }
 
 }  // namespace
@@ -146,21 +149,40 @@ std::int64_t replicas_that_fit(TrainingShape shape, std::int64_t bytes, bool lan
   return most * together;
 }
 
-std::int64_t usable_bytes(std::int64_t free_bytes) {
-  constexpr std::int64_t for_libraries = std::int64_t{1} << 29;
+std::int64_t free_memory(at::Device device) {
+  return device.is_cpu() ? available_memory() : gpu_memory(device).free;
+}
+
+std::int64_t usable_bytes(std::int64_t free_bytes, at::Device device) {
+  const std::int64_t for_libraries = device.is_cpu() ? 0 : std::int64_t{1} << 29;
   return std::max<std::int64_t>(0, free_bytes / 20 * 19 - for_libraries);
 }
 
-void require_memory(const TrainingShape& shape, std::int64_t free_bytes) {
+void require_memory(const TrainingShape& shape, at::Device device, std::int64_t free_bytes,
+                    std::int64_t trainings) {
   const std::int64_t needed = training_bytes(shape);
-  if (needed <= usable_bytes(free_bytes)) return;
-  const std::int64_t fitting = replicas_that_fit(shape, usable_bytes(free_bytes));
-  constexpr double gibibyte = 1 << 30;
+  const std::int64_t usable = usable_bytes(free_bytes, device);
+  if (needed <= usable / trainings) return;
+  const auto gibibytes = [](std::int64_t bytes) {
+    return fmt::format("{:.1f} GiB", static_cast<double>(bytes) / (1 << 30));
+  };
+  const std::string networks =
+      shape.replicas == 1 ? "a network needs" : fmt::format("{} networks need", shape.replicas);
+  const std::string memory = device.is_cpu() ? fmt::format("{} of memory are free", gibibytes(free_bytes))
+                                             : fmt::format("the GPU has {} free", gibibytes(free_bytes));
+  if (trainings > 1) {
+    const std::int64_t fitting = usable / needed;
+    throw DeviceError(fmt::format(
+        "--threads: {} trainings at a time need {} each, but {}; {}", trainings, gibibytes(needed), memory,
+        fitting > 0 ? fmt::format("{} at a time would fit", fitting)
+                    : "not even one would fit: choose a smaller --batch-size or narrower --hidden layers"));
+  }
+  const std::int64_t fitting = shape.replicas == 1 ? 0 : replicas_that_fit(shape, usable);
   throw DeviceError(fmt::format(
-      "device: {} network(s) need {:.1f} GiB, but the GPU has {:.1f} GiB free; {}", shape.replicas,
-      static_cast<double>(needed) / gibibyte, static_cast<double>(free_bytes) / gibibyte,
-      fitting > 0 ? fmt::format("take fewer: {} would fit", fitting)
-                  : "not even one would fit; choose smaller batches or layers, or the CPU"));
+      "{}: {} {}, but {}; {}", shape.replicas == 1 ? "--hidden" : "--replicas", networks, gibibytes(needed),
+      memory,
+      fitting > 0 ? fmt::format("{} would fit", fitting)
+                  : "not even one would fit: choose a smaller --batch-size or narrower --hidden layers"));
 }
 
 }  // namespace handgrad

@@ -16,7 +16,8 @@ struct TrainingShape {
   TrainingOptions options;  // the optimizer, the batch size, whether networks differ in λ or learning rate
   SplitIndices images;      // how many there are in each set
   std::int64_t replicas = 1;
-  std::int64_t lanes = 1;  // Examples: a divisor of the replicas
+  std::int64_t lanes = 1;    // Examples: a divisor of the replicas
+  bool checkpoints = false;  // whether they are put together in the same memory, as on a CPU
 };
 
 // The most bytes that the tensors of a training in float32 hold together, its data included; at least what
@@ -27,11 +28,16 @@ std::int64_t training_bytes(const TrainingShape& shape);
 // `lane_each` in lanes of shape.replicas / shape.lanes networks. May be 0.
 std::int64_t replicas_that_fit(TrainingShape shape, std::int64_t bytes, bool lane_each = false);
 
-// What of a GPU's memory is left to tensors: libraries, graphs and the allocator's rounding need some.
-std::int64_t usable_bytes(std::int64_t free_bytes);
+// Bytes that are free on a device: of a GPU, or of what this process may use of the machine.
+std::int64_t free_memory(at::Device device);
 
-// Throws DeviceError, naming the number of networks that would fit, where a training needs more memory than a
-// GPU has free.
-void require_memory(const TrainingShape& shape, std::int64_t free_bytes);
+// What of so many free bytes is left to tensors: the allocator's rounding needs some, and on a GPU the
+// libraries and graphs that are loaded later.
+std::int64_t usable_bytes(std::int64_t free_bytes, at::Device device);
+
+// Throws DeviceError, naming the number of networks that would fit, where a training needs more memory than
+// its device has free. `trainings`: how many of that shape run at a time.
+void require_memory(const TrainingShape& shape, at::Device device, std::int64_t free_bytes,
+                    std::int64_t trainings = 1);
 
 }  // namespace handgrad

@@ -1,7 +1,6 @@
 // R equal networks side by side: forward and backward.
 #include "network.h"
 
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,7 +8,7 @@
 
 #include "errors.h"
 #include "init.h"
-#include "system.h"
+#include "threads.h"
 
 namespace handgrad {
 
@@ -29,12 +28,13 @@ bool all_finite(const Tensor& tensor) {
 // The smallest products cost their call, not their arithmetic: so many are worth waking a thread for.
 constexpr double most_products_per_thread = 16;
 
-// Runs `work` for all items, spread over LibTorch's threads where there are more than `grain`.
+// Runs `work` for all items, `grain` of them at a time on one thread.
 template <typename Item, typename Work>
 void for_each(std::vector<Item>& items, int64_t grain, const Work& work) {
-  at::parallel_for(0, static_cast<int64_t>(items.size()), grain, [&](int64_t begin, int64_t end) {
-    const at::AutoDispatchBelowADInplaceOrView no_autograd;  // a setting of each thread
-    for (int64_t i = begin; i < end; ++i) work(items[static_cast<size_t>(i)]);
+  const auto count = static_cast<int64_t>(items.size());
+  share_out((count + grain - 1) / grain, [&](int64_t part) {
+    const int64_t end = std::min(count, (part + 1) * grain);
+    for (int64_t i = part * grain; i < end; ++i) work(items[static_cast<size_t>(i)]);
   });
 }
 
@@ -68,7 +68,13 @@ Workspace::Workspace(Network& network, int64_t batch_size, Use use, int64_t lane
     return at::empty({replicas, features}, network.options());
   };
 
-  if (training) doutputs_ = at::empty({batch_size, network.parameters.biases.numel()}, network.options());
+  if (training) {
+    doutputs_ = at::empty({batch_size, network.parameters.biases.numel()}, network.options());
+    const Tensor& weights = network.parameters.weights;
+    const int64_t parts = weights.is_cuda() ? 1 : threads_for_numbers(weights.numel());
+    weights_ = weights.chunk(parts);
+    dweights_ = network.gradients.weights.chunk(parts);
+  }
   int64_t column = 0;
   for (int64_t l = 0; l < architecture.layers(); ++l) {
     const int64_t features = architecture.fan_out(l);
@@ -171,7 +177,7 @@ void Workspace::slice(Network& network, size_t l) {
   const Tensor y_wide = y.flatten(1);
   const Tensor weight_wide = weight.flatten(0, 1);
   if (!first) x = x.flatten(1);
-  const int64_t parts = y.is_cuda() ? 1 : std::min(at::get_num_threads(), useful_threads(flops));
+  const int64_t parts = y.is_cuda() ? 1 : std::min(threads(), useful_threads(flops));
   const std::vector<Tensor> y_parts = y_wide.chunk(parts, 1);
   const std::vector<Tensor> weight_parts = weight_wide.chunk(parts, 0);
   for (size_t i = 0; i < y_parts.size(); ++i) {
@@ -285,8 +291,11 @@ void Network::forward_backward(Workspace& workspace, const Tensor& x, const Tens
     l2_penalty_backward(gradients.weights, parameters.weights, l2.spread_over_weights,
                         workspace.batch_size());
   } else if (l2.per_replica.front() != 0) {
-    l2_penalty_backward(gradients.weights, parameters.weights, l2.per_replica.front(),
-                        workspace.batch_size());
+    share_out(static_cast<int64_t>(workspace.weights_.size()), [&](int64_t i) {
+      const auto part = static_cast<size_t>(i);
+      l2_penalty_backward(workspace.dweights_[part], workspace.weights_[part], l2.per_replica.front(),
+                          workspace.batch_size());
+    });
   }
 }
 

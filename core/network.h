@@ -67,6 +67,8 @@ class Workspace {
 
   int64_t batch_size_, lanes_;
   std::vector<Layer> layers_;
+  // The parts of all weights and their gradients that a thread each adds the L2 penalty's gradient to.
+  std::vector<Tensor> weights_, dweights_;
   Tensor doutputs_;  // [N, R·F₁ + R·F₂ + …]: every layer's doutput, side by side as the biases are
   Tensor probabilities_;
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -38,13 +39,15 @@ class Optimizer {
   // is the same launches every time, and can be recorded; on the host it takes fewer operations.
   enum class Counter { host, device };
 
-  // learning_rate: one value per network, [R]. The buffers must outlive the optimizer.
+  // learning_rate: one value per network, [R]. The buffers must outlive the optimizer. Threads share a large
+  // update among themselves, which changes no bit of it.
   Optimizer(const OptimizerOptions& options, const Parameters& parameters, const Parameters& gradients,
             const std::vector<double>& learning_rate)
       : Optimizer(options, parameters, gradients, learning_rate,
                   parameters.flat.is_cuda() ? Counter::device : Counter::host) {}
   Optimizer(const OptimizerOptions& options, const Parameters& parameters, const Parameters& gradients,
             const std::vector<double>& learning_rate, Counter counter);
+  ~Optimizer();
 
   // One update of all parameters from the gradients of this step. May change the gradient buffer.
   void step();
@@ -56,18 +59,10 @@ class Optimizer {
   void set_state(const OptimizerState& state);
 
  private:
-  void descend(const Tensor& direction, double scale = 1);
-  void update_moments();
-  void adam_step();
-  void adam_step_counted_on_device();
+  class Slice;
 
-  OptimizerOptions options_;
-  Tensor parameters_, gradients_;
-  double learning_rate_;
-  Tensor learning_rates_;  // over the flat buffer; undefined where all networks share one rate
-  OptimizerState state_;   // buffers: momentum and nesterov 1, adam and adamw the first and the second moment
-  Tensor denominator_, eps_;  // adam, adamw
-  Tensor steps_;              // the same count on the device; undefined where the host's is used
+  OptimizerState state_;  // buffers: momentum and nesterov 1, adam and adamw the first and the second moment
+  std::vector<std::unique_ptr<Slice>> slices_;
 };
 
 }  // namespace handgrad

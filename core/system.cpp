@@ -1,7 +1,6 @@
 // What the library runs on.
 #include "system.h"
 
-#include <ATen/Parallel.h>
 #include <dlfcn.h>
 #include <fmt/format.h>
 #include <torch/version.h>
@@ -11,10 +10,10 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <thread>
 
 #include "cuda.h"
 #include "errors.h"
+#include "resources.h"
 
 namespace handgrad {
 
@@ -65,27 +64,6 @@ void allow_tf32(bool allow) {
   at::globalContext().setAllowTF32CuBLAS(allow);
 }
 
-void set_threads(int threads) {
-  at::get_num_threads();  // LibTorch sets a thread's number up at its first use, over what was set before
-  at::set_num_threads(threads);
-  // The threads share out products among themselves: a BLAS with threads of its own would oversubscribe them.
-  if (void* symbol = dlsym(RTLD_DEFAULT, "openblas_set_num_threads")) {
-    reinterpret_cast<void (*)(int)>(symbol)(1);
-  }
-  if (void* symbol = dlsym(RTLD_DEFAULT, "bli_thread_set_num_threads")) {
-    reinterpret_cast<void (*)(std::int64_t)>(symbol)(1);
-  }
-}
-
-int useful_threads(double product_flops) {
-  const double most = processor_cores();
-  return static_cast<int>(std::clamp(product_flops / flops_per_thread, 1.0, most));
-}
-
-int processor_cores() {
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
-
 std::string processor_name(at::Device device) {
   if (!device.is_cpu()) return gpu_name(device);
   std::string name = "unknown processor";
@@ -96,7 +74,7 @@ std::string processor_name(at::Device device) {
       break;
     }
   }
-  return fmt::format("{}, {} cores", name, processor_cores());
+  return fmt::format("{}, {} cores", name, available_cores());
 }
 
 BlasLibrary blas_library() {

@@ -133,12 +133,16 @@ class Training {
     training_time.stop();
     if (!interrupted_) {
       if (handed_over != steps_) hand_over();
-    } else if (steps_ % evaluation_steps != 0 && steps_ < total && !compat().delta_stop) {
-      // For this result alone: training that goes on from the checkpoint has not seen it.
-      evaluate_watched(checked);
     }
-
-    finish(result, checked);
+    const bool unwatched =
+        interrupted_ && watched_ && steps_ % evaluation_steps != 0 && steps_ < total && !compat().delta_stop;
+    // Nobody may have looked at what the last update left.
+    const bool unseen = !watched_ || compat().delta_stop;
+    begin_measuring((unwatched ? data_.watched.count() : 0) + (unseen ? data_.train.count() : 0));
+    // For this result alone: training that goes on from the checkpoint has not seen it.
+    if (unwatched) evaluate_watched(checked);
+    if (unseen) stop_non_finite(checked, losses_of(measured(data_.train)));
+    finish(result);
     result.seconds = std::chrono::duration<double>(earlier_time + (Clock::now() - begin)).count();
     if (steps_ > 0) {
       const std::chrono::duration<double, std::micro> time = earlier_training_time + training_time.total();
@@ -342,7 +346,7 @@ class Training {
 
   void evaluate_watched(const State& checked) {
     if (!watched_) return;
-    EvaluationRecord record{steps_, epoch_number(), watched_->evaluate()};
+    EvaluationRecord record{steps_, epoch_number(), measured(*watched_)};
     observer_.on_evaluation(record);
     const std::vector<double> losses = watched_losses(record.validation);
     stop_non_finite(checked, losses);
@@ -382,7 +386,9 @@ class Training {
     const Tensor running = network_.running.flat.clone();
     const std::vector<Replica> replicas = replicas_;
     load_best();
+    begin_measuring(0);
     std::vector<ReplicaResult> results = measure(StopReason::max_epochs);
+    images_to_measure_ = 0;
     replicas_ = replicas;
     network_.parameters.flat.copy_(parameters);
     network_.running.flat.copy_(running);
@@ -402,10 +408,7 @@ class Training {
     copy_networks(network_.parameters, network_.running, best_parameters_, best_running_, better);
   }
 
-  void finish(TrainingResult& result, const State& checked) {
-    // Nobody may have looked at what the last update left.
-    if (!watched_ || compat().delta_stop)
-      stop_non_finite(checked, losses_of(evaluate(network_, data_.train)));
+  void finish(TrainingResult& result) {
     const StopReason at_end = interrupted_ ? StopReason::interrupted : StopReason::max_epochs;
     const auto stopped_by = [&](StopReason reason) {
       return std::any_of(replicas_.begin(), replicas_.end(),
@@ -420,16 +423,37 @@ class Training {
     result.replicas = measure(at_end);
   }
 
+  // `more`: images besides those that measure() takes.
+  void begin_measuring(std::int64_t more) {
+    images_measured_ = 0;
+    images_to_measure_ = more + data_.measured.count() + data_.test.count() + data_.validation.count() +
+                         (watched_ ? data_.watched.count() : 0);
+    observer_.on_measuring(0, images_to_measure_);
+  }
+
+  std::vector<LossAndAccuracy> measured(Evaluator& evaluator) {
+    return evaluator.evaluate([this](std::int64_t images) {
+      if (images_to_measure_ == 0) return;
+      images_measured_ += images;
+      observer_.on_measuring(images_measured_, images_to_measure_);
+    });
+  }
+
+  std::vector<LossAndAccuracy> measured(const Examples& set) {
+    Evaluator evaluator(network_, set);
+    return measured(evaluator);
+  }
+
   // at_end: why the networks stop that had no other reason.
   std::vector<ReplicaResult> measure(StopReason at_end) {
-    const std::vector<LossAndAccuracy> train_metrics = evaluate(network_, data_.measured);
-    const std::vector<LossAndAccuracy> test_metrics = evaluate(network_, data_.test);
+    const std::vector<LossAndAccuracy> train_metrics = measured(data_.measured);
+    const std::vector<LossAndAccuracy> test_metrics = measured(data_.test);
     std::vector<LossAndAccuracy> validation_metrics;
-    if (data_.validation.count() > 0) validation_metrics = evaluate(network_, data_.validation);
+    if (data_.validation.count() > 0) validation_metrics = measured(data_.validation);
     const std::vector<double> penalty = to_vector(network_.l2_penalty(stepper_.l2(), options_.batch_size));
     std::vector<double> validation_costs;
     if (watched_) {
-      const std::vector<LossAndAccuracy> metrics = watched_->evaluate();
+      const std::vector<LossAndAccuracy> metrics = measured(*watched_);
       validation_costs = watched_losses(metrics);
       for (std::size_t r = 0; !compat().set_size_penalty && r < penalty.size(); ++r) {
         validation_costs[r] += penalty[r];
@@ -467,6 +491,8 @@ class Training {
   std::vector<Replica> replicas_;
   std::int64_t steps_ = 0;
   bool interrupted_ = false;
+  std::int64_t images_measured_ = 0;
+  std::int64_t images_to_measure_ = 0;  // 0 while training goes on
 };
 
 }  // namespace

@@ -46,6 +46,9 @@ class TrainingObserver {
   // too where training stops for a request, and after the last step.
   virtual bool checkpoint_due(std::int64_t /*step*/, bool /*epoch_ended*/) { return false; }
   virtual void on_checkpoint(TrainingState /*state*/) {}
+  // Called while the networks are measured, which for thousands of them takes minutes: so many images of
+  // `total` are done. What it throws ends train; the state of a training that has ended was handed over.
+  virtual void on_measuring(std::int64_t /*images*/, std::int64_t /*total*/) {}
 };
 
 enum class StopReason { max_epochs, early_stopping, non_finite, interrupted };

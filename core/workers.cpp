@@ -1,15 +1,13 @@
 // Jobs on threads.
 #include "workers.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <atomic>
 #include <exception>
 #include <system_error>
 #include <thread>
 
-#include "system.h"
+#include "threads.h"
 
 namespace handgrad {
 
@@ -27,7 +25,6 @@ void run_jobs(const std::vector<std::function<void()>>& jobs, int workers) {
     }
   };
 
-  const int threads_of_caller = at::get_num_threads();
   std::vector<std::thread> threads;
   const std::size_t count = std::min(jobs.size(), static_cast<std::size_t>(std::max(workers, 1)));
   try {
@@ -36,7 +33,6 @@ void run_jobs(const std::vector<std::function<void()>>& jobs, int workers) {
     if (threads.empty()) throw;  // else those that began do all the jobs
   }
   for (std::thread& thread : threads) thread.join();
-  set_threads(threads_of_caller);
 
   for (const std::exception_ptr& failure : failures) {
     if (failure) std::rethrow_exception(failure);

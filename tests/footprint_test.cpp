@@ -100,17 +100,24 @@ TEST_CASE("as many networks as fit into memory, and no more", "[memory]") {
   CHECK(replicas_that_fit(shape_of(c), 1000, lane_each) == 0);
 }
 
-TEST_CASE("too many networks for a GPU are refused with the number that fits", "[memory]") {
+TEST_CASE("too many networks are refused with the number that fits", "[memory]") {
+  const at::Device device(GENERATE(at::kCPU, at::kCUDA));
+  const std::int64_t free = std::int64_t{4} << 30;
   TrainingShape shape =
       shape_of({{144, {20, 7, 5}, 4, true}, OptimizerOptions::Kind::sgd, 32, 1000000, 1, false, false});
-  const std::int64_t free = std::int64_t{4} << 30;
-  const std::int64_t fitting = replicas_that_fit(shape, usable_bytes(free));
-  CHECK_THROWS_AS(require_memory(shape, free), DeviceError);
-  CHECK_THROWS_WITH(require_memory(shape, free), Contains("1000000 network(s) need") &&
-                                                     Contains("4.0 GiB free") &&
-                                                     Contains(std::to_string(fitting) + " would fit"));
-  CHECK_THROWS_WITH(require_memory(shape, 1 << 20), Contains("not even one would fit"));
+  const std::int64_t fitting = replicas_that_fit(shape, usable_bytes(free, device));
+  CHECK_THROWS_AS(require_memory(shape, device, free), DeviceError);
+  CHECK_THROWS_WITH(require_memory(shape, device, free),
+                    Contains("--replicas: 1000000 networks need") && Contains("4.0 GiB") &&
+                        Contains(std::to_string(fitting) + " would fit"));
+  CHECK_THROWS_WITH(require_memory(shape, device, 1 << 20), Contains("not even one would fit"));
+  shape.replicas = 1;
+  CHECK_THROWS_WITH(require_memory(shape, device, 1 << 20), Contains("--hidden: a network needs"));
   shape.replicas = fitting;
   shape.options.seeds.clear();
-  CHECK_NOTHROW(require_memory(shape, free));
+  CHECK_NOTHROW(require_memory(shape, device, free));
+  CHECK_THROWS_WITH(require_memory(shape, device, free, 2),
+                    Contains("--threads: 2 trainings at a time need") && Contains("1 at a time would fit"));
+  shape.checkpoints = true;  // takes more of the same memory
+  CHECK_THROWS_AS(require_memory(shape, device, free), DeviceError);
 }

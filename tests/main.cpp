@@ -4,6 +4,7 @@
 #undef CHECK  // LibTorch has one of its own
 
 #include "system.h"
+#include "threads.h"
 
 int main(int argc, char** argv) {
   handgrad::set_threads(1);

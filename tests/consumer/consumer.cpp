@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "system.h"
+#include "threads.h"
 #include "trainer.h"
 
 int main() {

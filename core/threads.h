@@ -1,0 +1,33 @@
+// The threads that share out one computation.
+#pragma once
+
+#include <c10/util/FunctionRef.h>
+
+#include <cstdint>
+
+namespace handgrad {
+
+// The threads that the calling thread computes with, itself included; at least 1. Workspaces, optimizers and
+// batches that are made afterwards share their work among them; LibTorch and the BLAS stay at 1, also in
+// threads that begin later.
+void set_threads(int threads);
+int threads();
+
+// Floating-point operations of a matrix product that are worth a thread of their own: about 0.1 ms.
+constexpr double flops_per_thread = 8e6;
+
+// Threads that gain time for a product: as many as get flops_per_thread each, at most as many as there are
+// available_cores(); at least 1.
+int useful_threads(double product_flops);
+
+// Of the calling thread's threads, as many as gain time for an operation that passes over so many numbers.
+int threads_for_numbers(std::int64_t numbers);
+
+// Runs part(0), …, part(count − 1), each once, on the threads of the calling thread, and returns when all are
+// done. Whoever is free takes the next part, the caller too: it waits for parts that another thread has
+// begun, never for a thread that the machine has no time for. (OpenMP's barriers wait for every thread, and
+// on a machine with other work to do that takes many times as long as no threads at all.) The parts must not
+// share what they change. Rethrows the first failure that was met. Not to be called within a part.
+void share_out(std::int64_t count, c10::function_ref<void(std::int64_t)> part);
+
+}  // namespace handgrad
