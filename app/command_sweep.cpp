@@ -77,7 +77,14 @@ class JobObserver : public TrainingObserver {
     progress_.add(step - reported_);
     reported_ = step;
   }
-  bool stop_requested() override { return interruption() != 0; }
+  bool stop_requested() override {
+    cut_short_ = interruption() != 0;
+    return cut_short_;
+  }
+  // The result of a training that was cut short is not kept; another one's is, if there is time.
+  void on_measuring(std::int64_t /*images*/, std::int64_t /*total*/) override {
+    if (cut_short_ || interruptions() > 1) throw Interrupted();
+  }
 
   // Steps that early stopping saved count as done.
   void end() {
@@ -88,6 +95,7 @@ class JobObserver : public TrainingObserver {
  private:
   TotalProgress& progress_;
   std::int64_t steps_, reported_ = 0;
+  bool cut_short_ = false;
 };
 
 class Calibration : public TrainingObserver {
@@ -213,7 +221,8 @@ class SweepRunner {
   // Each processor core has a training of its own: more networks in one gain nothing there.
   std::int64_t seeds_that_fit(const TrainingShape& of_seed) const {
     if (device_.is_cpu()) return 1;
-    const std::int64_t fitting = replicas_that_fit(of_seed, usable_bytes(free_memory(device_), device_), true);
+    const std::int64_t fitting =
+        replicas_that_fit(of_seed, usable_bytes(free_memory(device_), device_), true);
     return std::max<std::int64_t>(1, std::min(fitting, most_networks_on_gpu) / of_seed.replicas);
   }
 
@@ -462,10 +471,13 @@ int sweep_command(const Arguments& arguments) {
         // The cores have nothing to do but to shuffle for a GPU.
         if (device.is_cuda()) set_threads(available_cores());
         JobObserver observer(progress, job.steps);
-        const std::vector<Json> results = runner.train(job, observer, directory, seeds.front());
-        if (interruption() != 0) return;  // it may be cut short
-        for (std::size_t s = 0; s < results.size(); ++s) {
-          directory.write_job(job.seeds[s], job.ensemble, results[s]);
+        try {
+          const std::vector<Json> results = runner.train(job, observer, directory, seeds.front());
+          for (std::size_t s = 0; s < results.size(); ++s) {
+            directory.write_job(job.seeds[s], job.ensemble, results[s]);
+          }
+        } catch (const Interrupted&) {
+          return;
         }
         count_time();
         observer.end();

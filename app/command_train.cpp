@@ -288,11 +288,11 @@ int train_command(const Arguments& arguments) {
       for (std::size_t r = 0; r < result.replicas.size(); ++r) {
         infos.push_back(info_of(result, r, {dataset.rows(), dataset.columns()}, settings, now));
       }
-      run.flush_metrics();
       save_result(run, network, infos,
                   summary_json(result, architecture, now.config.at("data"), now.data_sha256, device,
                                options.on("tf32"), threads),
                   progress, recorder.state_is_saved());
+      run.flush_metrics();
       return result;
     } catch (const Interrupted&) {
       state_is_saved = recorder.state_is_saved();

@@ -10,7 +10,6 @@ namespace handgrad::app {
 
 namespace {
 
-// The first ends training, the second what comes after it; who sends a third wants to be rid of the program.
 constexpr int most_signals = 2;
 
 std::atomic<int> caught_signal{0};

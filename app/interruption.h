@@ -3,7 +3,8 @@
 
 namespace handgrad::app {
 
-// From here on SIGINT, SIGTERM and SIGHUP are counted; the third ends the program at once.
+// From here on SIGINT, SIGTERM and SIGHUP are counted: the first ends training, the second skips what comes
+// after it, the third ends the program at once.
 void catch_interruptions();
 
 // The first signal that came, or 0.

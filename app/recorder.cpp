@@ -85,7 +85,8 @@ void Recorder::on_evaluation(const EvaluationRecord& record) {
 }
 
 bool Recorder::stop_requested() {
-  return interruption() != 0;
+  stopped_training_ = interruption() != 0;
+  return stopped_training_;
 }
 
 bool Recorder::checkpoint_due(std::int64_t step, bool epoch_ended) {
@@ -107,15 +108,11 @@ void Recorder::on_checkpoint(TrainingState state) {
 void Recorder::on_measuring(std::int64_t images, std::int64_t total) {
   const std::string work =
       networks_ == 1 ? "measuring the network" : fmt::format("measuring {} networks", networks_);
-  if (!interruptions_before_measuring_) {
-    interruptions_before_measuring_ = interruptions();
-    if (interruption() != 0) {
-      progress_.say(
-          fmt::format("stopping: {}, {}; another signal skips that", work,
-                      state_is_saved_ ? "whose training is saved" : "whose training could not be saved"));
-    }
+  if (interruptions() > (stopped_training_ ? 1 : 0)) throw Interrupted();
+  if (stopped_training_ && images == 0) {
+    progress_.say(fmt::format("stopping: {}, whose training {} saved; another signal skips that", work,
+                              state_is_saved_ ? "is" : "could not be"));
   }
-  if (interruptions() > *interruptions_before_measuring_) throw Interrupted();
   progress_.after_training(work, images, total);
 }
 

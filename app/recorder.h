@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <string>
 
 #include "options.h"
@@ -53,7 +52,7 @@ class Recorder : public TrainingObserver {
   bool stop_requested() override;
   bool checkpoint_due(std::int64_t step, bool epoch_ended) override;
   void on_checkpoint(TrainingState state) override;
-  // Throws Interrupted where a signal comes while networks are measured.
+  // Throws Interrupted for a signal that is not the one that ended training.
   void on_measuring(std::int64_t images, std::int64_t total) override;
 
   // Whether the last state that was handed over is on disk.
@@ -69,7 +68,7 @@ class Recorder : public TrainingObserver {
   std::map<std::string, std::string> context_;
   bool failing_ = false;
   bool state_is_saved_ = false;
-  std::optional<int> interruptions_before_measuring_;
+  bool stopped_training_ = false;
 };
 
 }  // namespace handgrad::app

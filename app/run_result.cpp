@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <mutex>
+#include <optional>
 
 #include "errors.h"
 #include "interruption.h"
@@ -39,11 +40,25 @@ void write_models(const fs::path& directory, const Network& network, const std::
   run_jobs(jobs, available_cores());
 }
 
-// A new directory for what cannot be written where it belongs.
-fs::path second_place() {
-  std::string name = (fs::temp_directory_path() / "handgrad-run-XXXXXX").string();
-  if (mkdtemp(name.data()) == nullptr) throw FileError(fmt::format("{}: cannot be made", name));
-  return name;
+void write_summary(const fs::path& directory, const Json& summary) {
+  write_file(directory / "summary.json", to_text(summary, 2) + "\n");
+}
+
+// Writes the result to a new directory, for where its own takes no files; none where that fails too.
+std::optional<fs::path> write_elsewhere(const Network& network, const std::vector<ModelInfo>& infos,
+                                        const Json& summary, Progress& progress, int known) {
+  std::error_code none;
+  std::string place = (fs::temp_directory_path(none) / "handgrad-run-XXXXXX").string();
+  if (none || mkdtemp(place.data()) == nullptr) return std::nullopt;
+  try {
+    write_models(place, network, infos, progress, known);
+    write_summary(place, summary);
+    return place;
+  } catch (const FileError&) {
+    std::error_code ignored;
+    fs::remove_all(place, ignored);
+    return std::nullopt;
+  }
 }
 
 }  // namespace
@@ -53,8 +68,7 @@ void save_result(const RunDirectory& run, const Network& network, const std::vec
   const int known = interruptions();
   try {
     write_models(run.path(), network, infos, progress, known);
-    run.write_json("summary.json", summary);
-    return;
+    write_summary(run.path(), summary);
   } catch (const FileError& error) {
     if (state_is_saved) {
       throw FileError(
@@ -62,14 +76,11 @@ void save_result(const RunDirectory& run, const Network& network, const std::vec
                       "model without training again",
                       error.what(), run.path().string()));
     }
-    progress.warn(error.what());
+    const std::optional<fs::path> place = write_elsewhere(network, infos, summary, progress, known);
+    if (!place) throw;
+    throw FileError(fmt::format("{}; model and summary are in {} instead: move them from there", error.what(),
+                                place->string()));
   }
-  const fs::path place = second_place();
-  write_models(place, network, infos, progress, known);
-  write_file(place / "summary.json", to_text(summary, 2) + "\n");
-  throw FileError(
-      fmt::format("{} takes no more files; model and summary are in {} instead: move them from there",
-                  run.path().string(), place.string()));
 }
 
 }  // namespace handgrad::app

@@ -59,6 +59,7 @@ class Curves : public TrainingObserver {
     next_.on_evaluation(record);
   }
   bool stop_requested() override { return next_.stop_requested(); }
+  void on_measuring(std::int64_t images, std::int64_t total) override { next_.on_measuring(images, total); }
 
   // Of a network that stopped after so many steps.
   void copy(Run& run, std::size_t replica) const {

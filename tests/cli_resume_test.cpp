@@ -46,11 +46,14 @@ class Runs {
 
   // Starts a training in `part`, and has the shell run `then` once a checkpoint and its predecessor are
   // there.
-  Outcome train_part(const std::string& then, const std::string& flags = "--checkpoint-every 10 ") const {
-    return run(directory, settings + flags +
-                              "--out part & pid=$!; for i in $(seq 200); do test -e "
-                              "part/checkpoint-previous.safetensors && break; sleep 0.05; done; " +
-                              then);
+  Outcome train_part(const std::string& then, const std::string& flags = "--checkpoint-every 10 ",
+                     const std::string& environment = "") const {
+    return run(directory,
+               settings + flags +
+                   "--out part & pid=$!; for i in $(seq 200); do test -e "
+                   "part/checkpoint-previous.safetensors && break; sleep 0.05; done; " +
+                   then,
+               environment);
   }
 
   TemporaryDirectory directory;
@@ -240,7 +243,8 @@ TEST_CASE("where nothing can be written any more, training goes on, says so and 
     runs.check_same("part");
   }
   SECTION("the directory is removed") {
-    const Outcome outcome = runs.train_part("mv part away; wait $pid");
+    const Outcome outcome =
+        runs.train_part("mv part away; wait $pid", "--checkpoint-every 10 ", "TMPDIR=$PWD/none");
     CAPTURE(outcome.error);
     CHECK(outcome.exit_code == 1);
     CHECK_THAT(outcome.error,
@@ -252,4 +256,58 @@ TEST_CASE("where nothing can be written any more, training goes on, says so and 
     CHECK(outcome.exit_code == 1);
     CHECK_THAT(outcome.error, Catch::Contains("standard output cannot be written"));
   }
+}
+
+TEST_CASE("a second signal skips measuring, and the run goes on to the same bytes") {
+  const Runs runs;
+  runs.train_whole();
+  const Outcome outcome = runs.train_part("kill -TERM $pid; kill -INT $pid; wait $pid");
+  CAPTURE(outcome.out, outcome.error);
+  CHECK((outcome.exit_code == 143 || outcome.exit_code == 130));  // the kernel decides which comes first
+  CHECK_THAT(outcome.out, Catch::Contains("interrupted before all was measured and saved; to go on: handgrad "
+                                          "train --resume part"));
+  CHECK_FALSE(fs::exists(runs.directory / "part/summary.json"));
+  const Outcome resumed = run(runs.directory, "train --resume part");
+  CAPTURE(resumed.error);
+  CHECK(resumed.exit_code == 0);
+  runs.check_same("part");
+}
+
+TEST_CASE("a model that cannot be written is written by going on") {
+  const Runs runs;
+  runs.train_whole();
+  const Outcome outcome = runs.train_part("mkdir part/model.pt; wait $pid");
+  CAPTURE(outcome.out, outcome.error);
+  CHECK(outcome.exit_code == 1);
+  CHECK_THAT(outcome.error, Catch::Contains("part/model.pt") && Catch::Contains("the training is saved") &&
+                                Catch::Contains("handgrad train --resume part"));
+  fs::remove(runs.directory / "part/model.pt");
+  const Outcome resumed = run(runs.directory, "train --resume part");
+  CAPTURE(resumed.error);
+  CHECK(resumed.exit_code == 0);
+  runs.check_same("part");
+}
+
+TEST_CASE("where neither checkpoint nor model can be written, the model goes to a second place") {
+  const Runs runs;
+  runs.train_whole();
+  fs::create_directory(runs.directory / "second");
+  const Outcome outcome = run(runs.directory,
+                              "train --config whole/config.json --checkpoint-every 1000000 --out part & "
+                              "pid=$!; for i in $(seq 200); do test -e "
+                              "part/metrics.jsonl && break; sleep 0.05; done; mkdir -p part/model.pt "
+                              "part/checkpoint.safetensors part/checkpoint-previous.safetensors/x; wait $pid",
+                              "TMPDIR=\"$PWD/second\" ");
+  CAPTURE(outcome.out, outcome.error);
+  CHECK(outcome.exit_code == 1);
+  CHECK_THAT(outcome.error,
+             Catch::Contains("warning: no checkpoint") &&
+                 Catch::Contains("model and summary are in " + (runs.directory / "second").string()));
+  int found = 0;
+  for (const fs::directory_entry& place : fs::directory_iterator(runs.directory / "second")) {
+    ++found;
+    CHECK(contents(place.path() / "model.pt") == contents(runs.directory / "whole/model.pt"));
+    CHECK(fs::exists(place.path() / "summary.json"));
+  }
+  CHECK(found == 1);
 }
