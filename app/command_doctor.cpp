@@ -1,6 +1,7 @@
 // `handgrad doctor`: what the program runs on, and what to do about each problem.
 #include <fmt/format.h>
 
+#include "blas.h"
 #include "commands.h"
 #include "cuda.h"
 #include "errors.h"

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <numeric>
 
+#include "blas.h"
 #include "commands.h"
 #include "cuda.h"
 #include "errors.h"

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "blas.h"
 #include "commands.h"
 #include "cuda.h"
 #include "errors.h"

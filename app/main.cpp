@@ -9,6 +9,7 @@
 #include <exception>
 #include <string>
 
+#include "blas.h"
 #include "commands.h"
 #include "errors.h"
 #include "file.h"
