@@ -93,6 +93,8 @@ int doctor_command(const Arguments& arguments) {
     diagnosis.good("CUDA",
                    fmt::format("{} GPU(s), the first a {} with {:.0f} GiB", at::getNumGPUs(), gpu_name(gpu),
                                static_cast<double>(gpu_memory(gpu).total) / (1 << 30)));
+  } else if (const auto unused = unused_gpu()) {
+    diagnosis.advise("CUDA", unused->why + "; training runs on the CPU", unused->remedy);
   } else if (built_with_cuda()) {
     diagnosis.good("CUDA", "no GPU found; training runs on the CPU");
   } else {

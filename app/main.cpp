@@ -65,6 +65,15 @@ int dispatch(const app::Arguments& arguments) {
     fmt::print("{}", help());
     return 0;
   }
+  if (first == "--help-all") {  // what scripts/reference.sh makes the man page of
+    require_no_more(arguments);
+    fmt::print("{}", help());
+    for (const Command& command : commands) {
+      fmt::print("\n");
+      command.run({"--help"});
+    }
+    return 0;
+  }
   if (first == "--version") {
     require_no_more(arguments);
     fmt::print("handgrad {} (LibTorch {})\n", version(), libtorch_version());
