@@ -1,6 +1,7 @@
 // Streams and graphs of a GPU.
 #include "cuda.h"
 
+#include <algorithm>
 #include <fstream>
 #include <utility>
 
@@ -171,12 +172,11 @@ bool has_nvidia_hardware(const std::filesystem::path& root) {
     std::ifstream(file) >> word;
     return word;
   };
-  for (const auto& device : std::filesystem::directory_iterator(root / "sys/bus/pci/devices", unreadable)) {
-    if (first_word(device.path() / "vendor") == "0x10de" &&
-        first_word(device.path() / "class").rfind("0x03", 0) == 0)
-      return true;
-  }
-  return false;
+  return std::any_of(std::filesystem::directory_iterator(root / "sys/bus/pci/devices", unreadable),
+                     std::filesystem::directory_iterator(), [&](const auto& device) {
+                       return first_word(device.path() / "vendor") == "0x10de" &&
+                              first_word(device.path() / "class").rfind("0x03", 0) == 0;
+                     });
 }
 
 }  // namespace
