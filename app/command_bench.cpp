@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "benchmark.h"
+#include "blas.h"
 #include "commands.h"
 #include "errors.h"
 #include "file.h"

@@ -1,6 +1,7 @@
 // `handgrad doctor`: what the program runs on, and what to do about each problem.
 #include <fmt/format.h>
 
+#include "blas.h"
 #include "commands.h"
 #include "cuda.h"
 #include "errors.h"
@@ -94,6 +95,8 @@ int doctor_command(const Arguments& arguments) {
     diagnosis.good("CUDA",
                    fmt::format("{} GPU(s), the first a {} with {:.0f} GiB", at::getNumGPUs(), gpu_name(gpu),
                                static_cast<double>(gpu_memory(gpu).total) / (1 << 30)));
+  } else if (const auto unused = unused_gpu()) {
+    diagnosis.advise("CUDA", unused->why + "; training runs on the CPU", unused->remedy);
   } else if (built_with_cuda()) {
     diagnosis.good("CUDA", "no GPU found; training runs on the CPU");
   } else {

@@ -10,6 +10,7 @@
 #include <numeric>
 #include <optional>
 
+#include "blas.h"
 #include "commands.h"
 #include "cuda.h"
 #include "errors.h"

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "blas.h"
 #include "commands.h"
 #include "cuda.h"
 #include "errors.h"
@@ -265,6 +266,9 @@ int train_command(const Arguments& arguments) {
   RunDirectory& run = *resumed;
   if (device.is_cpu() && blas.is_slow) {
     warn("matrix products run on a slow reference BLAS; `handgrad doctor` says what to do");
+  }
+  if (device.is_cpu() && options.text("device") == "auto") {
+    if (const auto unused = unused_gpu()) warn(fmt::format("{}: {}", unused->why, unused->remedy));
   }
   fmt::print("{}, {} parameters{}, on {} with {}\n{}: {} train, {} validation, {} test images; run: {}\n",
              architecture.description(), architecture.parameter_count(),

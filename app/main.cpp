@@ -9,6 +9,7 @@
 #include <exception>
 #include <string>
 
+#include "blas.h"
 #include "commands.h"
 #include "errors.h"
 #include "file.h"
@@ -62,6 +63,15 @@ int dispatch(const app::Arguments& arguments) {
   if (first == "--help" || first == "-h" || first == "help") {
     require_no_more(arguments);
     fmt::print("{}", help());
+    return 0;
+  }
+  if (first == "--help-all") {  // what scripts/reference.sh makes the man page of
+    require_no_more(arguments);
+    fmt::print("{}", help());
+    for (const Command& command : commands) {
+      fmt::print("\n");
+      command.run({"--help"});
+    }
     return 0;
   }
   if (first == "--version") {

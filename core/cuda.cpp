@@ -1,6 +1,8 @@
 // Streams and graphs of a GPU.
 #include "cuda.h"
 
+#include <algorithm>
+#include <fstream>
 #include <utility>
 
 #include "errors.h"
@@ -159,8 +161,38 @@ std::string gpu_name(at::Device /*device*/) {
 
 namespace handgrad {
 
+namespace {
+
+// By the device file of its driver, or as a display controller of NVIDIA's on the PCI bus.
+bool has_nvidia_hardware(const std::filesystem::path& root) {
+  std::error_code unreadable;
+  if (std::filesystem::exists(root / "dev/nvidia0", unreadable)) return true;
+  const auto first_word = [](const std::filesystem::path& file) {
+    std::string word;
+    std::ifstream(file) >> word;
+    return word;
+  };
+  return std::any_of(std::filesystem::directory_iterator(root / "sys/bus/pci/devices", unreadable),
+                     std::filesystem::directory_iterator(), [&](const auto& device) {
+                       return first_word(device.path() / "vendor") == "0x10de" &&
+                              first_word(device.path() / "class").rfind("0x03", 0) == 0;
+                     });
+}
+
+}  // namespace
+
 bool has_gpu() {
   return built_with_cuda() && at::hasCUDA();
+}
+
+std::optional<UnusedGpu> unused_gpu(const std::filesystem::path& root) {
+  if (has_gpu() || !has_nvidia_hardware(root)) return std::nullopt;
+  if (built_with_cuda()) {
+    return UnusedGpu{"an NVIDIA GPU is here, but LibTorch cannot use it",
+                     "see what `nvidia-smi` says: the driver is missing, not working, or too old"};
+  }
+  return UnusedGpu{"an NVIDIA GPU is here, but this LibTorch has no CUDA",
+                   "run `scripts/setup.sh --cuda`, then build anew; docs/install.md has other ways"};
 }
 
 LaunchTimer::LaunchTimer(at::Device device) : events_(device.is_cpu() ? nullptr : new Events) {}

@@ -6,8 +6,10 @@
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace handgrad {
@@ -17,6 +19,13 @@ bool built_with_cuda();
 
 // Whether it also finds one.
 bool has_gpu();
+
+// An NVIDIA GPU that the machine has and that this program cannot use: why, and what to do about it. Nothing
+// where there is none, or where it can be used. `root`: where the system's files are.
+struct UnusedGpu {
+  std::string why, remedy;
+};
+std::optional<UnusedGpu> unused_gpu(const std::filesystem::path& root = "/");
 
 // Makes a new stream the current one of this thread, as long as it lives: work on the default stream cannot
 // be recorded. Waits for the GPU at both ends, so that what was and will be launched elsewhere is in order.

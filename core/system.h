@@ -1,4 +1,4 @@
-// What the library runs on: versions, devices, and the BLAS that does the matrix products.
+// What the library runs on: versions and devices.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -22,22 +22,5 @@ void allow_tf32(bool allow);
 
 // What computes there, such as "AMD EPYC 7763 64-Core Processor, 2 cores" or "NVIDIA H200".
 std::string processor_name(at::Device device = at::kCPU);
-
-struct BlasLibrary {
-  std::string path;  // the file that answers matrix products
-  std::string name;  // "BLIS", "OpenBLAS", "MKL", "reference BLAS" or "unknown"
-  bool is_slow = false;
-};
-
-BlasLibrary blas_library();
-
-// BLIS picks its kernels by the processor, once, when it first computes. Those it picks for processors with
-// AVX-512 are made for large products, and processors newer than itself get the slowest. This has it pick by
-// the widest hidden layer instead: call it before the first product. Leaves what BLIS_ARCH_TYPE says in the
-// environment, other libraries and other versions of BLIS than 0.9 alone.
-void choose_blas_kernels(std::int64_t widest_layer);
-
-// Speed of a single-precision matrix product of n × n by n × n matrices, best of several, in GFLOP/s.
-double matrix_product_gflops(std::int64_t n);
 
 }  // namespace handgrad

@@ -56,7 +56,7 @@ scripts/setup.sh
 # Configuring takes seconds; Ninja itself does it again when CMakeLists.txt changed. The tests need more packages.
 if [[ ! build/build.ninja -nt CMakePresets.json ]]; then
   say "configuring"
-  quietly cmake --preset release -DHANDGRAD_TESTS=OFF || fail "cannot configure the build"
+  quietly cmake --log-level=WARNING --preset release -DHANDGRAD_TESTS=OFF || fail "cannot configure the build"
 fi
 say "building"
 quietly cmake --build --preset release --target handgrad || fail "cannot build handgrad"

@@ -1,6 +1,5 @@
 // `handgrad export` and model files on the command line: messages, exit codes, what is written and what is
 // not.
-#include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
 #include "program.h"

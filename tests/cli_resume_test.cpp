@@ -1,5 +1,4 @@
 // Runs that stop, for whatever reason, and go on: on the command line.
-#include <catch2/catch.hpp>
 #include <map>
 #include <nlohmann/json.hpp>
 

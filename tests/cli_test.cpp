@@ -1,7 +1,7 @@
 // The program as its users meet it: commands, exit codes, messages, files. Free of LibTorch, so that it
 // starts fast.
 #define CATCH_CONFIG_MAIN
-#include <catch2/catch.hpp>
+#include "catch.h"
 
 #include <zlib.h>
 

@@ -1,9 +1,12 @@
 // The same program on a GPU. Without one, these cases say that they are skipped.
+#include <filesystem>
+#include <fstream>
 #include <numeric>
 
 #include "cuda.h"
 #include "gradcheck.h"
 #include "small_data.h"
+#include "temporary_directory.h"
 #include "test.h"
 #include "trainer.h"
 
@@ -151,4 +154,30 @@ TEST_CASE("a GPU has a name and memory", "[cuda]") {
   const GpuMemory memory = gpu_memory(gpu);
   CHECK(memory.free > 0);
   CHECK(memory.total >= memory.free);
+}
+
+TEST_CASE("a GPU that cannot be used is noticed, with what to do about it") {
+  if (has_gpu()) return;
+  const TemporaryDirectory directory;
+  const std::filesystem::path root = directory.path();
+  const auto controller = [&](const char* name, const char* vendor, const char* kind) {
+    const std::filesystem::path device = root / "sys/bus/pci/devices" / name;
+    std::filesystem::create_directories(device);
+    std::ofstream(device / "vendor") << vendor << '\n';
+    std::ofstream(device / "class") << kind << '\n';
+  };
+  CHECK_FALSE(unused_gpu(root));
+  controller("0000:00:02.0", "0x8086", "0x030000");  // a display of another maker
+  controller("0000:01:00.1", "0x10de", "0x040300");  // NVIDIA's sound
+  CHECK_FALSE(unused_gpu(root));
+  SECTION("by the driver's device") {
+    std::filesystem::create_directories(root / "dev");
+    std::ofstream(root / "dev/nvidia0") << "";
+  }
+  SECTION("on the PCI bus, for displays or for computing") {
+    controller("0000:01:00.0", "0x10de", GENERATE("0x030000", "0x030200"));
+  }
+  const auto unused = unused_gpu(root);
+  REQUIRE(unused);
+  CHECK_THAT(unused->remedy, Catch::Contains(built_with_cuda() ? "nvidia-smi" : "setup.sh --cuda"));
 }

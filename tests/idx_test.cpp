@@ -23,8 +23,8 @@
 #include "temporary_directory.h"
 
 using namespace handgrad;
-using Catch::Matchers::Contains;
-using Catch::Matchers::StartsWith;
+using Catch::Contains;
+using Catch::StartsWith;
 
 namespace fs = std::filesystem;
 

@@ -21,3 +21,17 @@ if readelf --dynamic /usr/lib/*/libtorch_cpu.so 2>/dev/null | grep -q 'libblas\.
   fi
   tr -s ' \n' ' ' <"$scratch/log" | grep -q 'apt-get install libblis4-serial' || { cat "$scratch/log"; exit 1; }
 fi
+
+# Of a LibTorch without its libraries the build says in one line what is wrong and what to do.
+torch=$(sed -n 's/^Torch_DIR:PATH=//p' "$1/CMakeCache.txt")
+mkdir -p "$scratch/half/share/cmake"
+cp -R "$torch" "$scratch/half/share/cmake/Torch"
+if cmake -S "$source_directory" -B "$scratch/of_half" -G Ninja -DCMAKE_PREFIX_PATH="$scratch/half" >"$scratch/log" 2>&1; then
+  echo "FAILED: configured with half a LibTorch"
+  exit 1
+fi
+if ! grep -q "LibTorch is half installed: $scratch/half.* is there, its libtorch_cpu.so is not; install it again" "$scratch/log" ||
+  grep -q 'imported target' "$scratch/log"; then
+  cat "$scratch/log"
+  exit 1
+fi

@@ -1,8 +1,9 @@
 // Runs the tests on one thread, so that every run computes the same.
 #define CATCH_CONFIG_RUNNER
-#include <catch2/catch.hpp>
+#include "catch.h"
 #undef CHECK  // LibTorch has one of its own
 
+#include "blas.h"
 #include "system.h"
 #include "threads.h"
 

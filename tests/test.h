@@ -3,4 +3,4 @@
 
 #include <torch/torch.h>
 #undef CHECK
-#include <catch2/catch.hpp>
+#include "catch.h"

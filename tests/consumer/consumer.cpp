@@ -1,6 +1,7 @@
 // Trains for a moment with the installed library.
 #include <cstdio>
 
+#include "blas.h"
 #include "system.h"
 #include "threads.h"
 #include "trainer.h"
