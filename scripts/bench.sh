@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # Times the default network's training step in handgrad and in what could be used in its place, in turn, ROUNDS times
 # (default 5), and prints the medians as a table. Python's PyTorch and scikit-learn take part where python3 has them.
+# --busy: times steps of `handgrad train` instead, of a small and a wide network with 1, 2 and automatic threads: on the
+# machine as it is, beside one and two busy processes, and with the time of one core (as root by a cgroup's quota, else
+# on one core alone).
 # HANDGRAD_PROGRAM: another program than build/handgrad. PYTHON: another Python than python3.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
@@ -8,15 +11,108 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 export LC_ALL=C  # numbers with a decimal point
 
 program=${HANDGRAD_PROGRAM-$(dirname "${BASH_SOURCE[0]}")/../build/handgrad}
+busy=
+if [[ ${1-} == --busy ]]; then
+  busy=1
+  shift
+fi
 rounds=${1-5}
 if (($# > 1)) || ! [[ $rounds =~ ^[1-9][0-9]{0,2}$ ]]; then
-  fail "the arguments: got '$*'; must be one number of rounds from 1 to 999, or nothing"
+  fail "the arguments: got '$*'; must be --busy or nothing, and then one number of rounds from 1 to 999, or nothing"
 fi
 [[ -x $program ]] || fail "no program $program; scripts/run.sh builds it"
 python=${PYTHON-python3}
 
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+loops=()
+quota=
+clean_up() {
+  stop_loops
+  rm -rf "$scratch"
+  [[ -z $quota ]] || rmdir -- "$quota"
+}
+trap clean_up EXIT
+
+# start_loops N: so many processes that are busy until stop_loops.
+start_loops() {
+  local i
+  for ((i = 0; i < $1; ++i)); do
+    while :; do :; done &
+    loops+=($!)
+  done
+}
+stop_loops() {
+  ((${#loops[@]} == 0)) || kill "${loops[@]}"
+  loops=()
+}
+
+# with_one_core COMMAND…
+with_one_core() {
+  if [[ -z $quota ]]; then
+    taskset --cpu-list 0 "$@"
+  else
+    (
+      echo "$BASHPID" >"$quota/cgroup.procs"
+      exec "$@"
+    )
+  fi
+}
+
+# step_us FLAGS…: of a training, the default machine's threads and all.
+step_us() {
+  "${prefix[@]}" "$program" train --data "${MNIST_DIR-synthetic}" --epochs 1 --out "$scratch/run" --overwrite "$@" 2>&1 |
+    sed -nE 's/.*, ([0-9.]+) µs a step.*/\1/p'
+}
+
+# add_rows CIRCUMSTANCE: to the figures, NETWORK, CIRCUMSTANCE, THREADS and µs.
+add_rows() {
+  local hidden threads
+  for hidden in 20,7,5 512; do
+    for threads in 1 auto 2; do
+      printf '784-%s-10\t%s\t%s\t%s\n' "${hidden//,/-}" "$1" "$threads" "$(step_us --hidden "$hidden" --threads "$threads")"
+    done
+  done >>"$scratch/rows"
+}
+
+print_busy_table() {
+  local group=/sys/fs/cgroup/cpu one_core="on one core alone" round
+  # Of cgroups version 1 or 2.
+  for group in /sys/fs/cgroup/cpu /sys/fs/cgroup; do
+    if mkdir -- "$group/handgrad-bench" 2>/dev/null; then
+      if { echo 100000 >"$group/handgrad-bench/cpu.cfs_quota_us" || echo "100000 100000" >"$group/handgrad-bench/cpu.max"; } 2>/dev/null; then
+        quota=$group/handgrad-bench
+        one_core="a quota of one core"
+        break
+      fi
+      rmdir -- "$group/handgrad-bench"
+    fi
+  done
+  for ((round = 1; round <= rounds; ++round)); do
+    say "round $round of $rounds"
+    prefix=(env)
+    add_rows free
+    start_loops 1
+    add_rows "one busy process"
+    start_loops 1
+    add_rows "two busy processes"
+    stop_loops
+    prefix=(with_one_core)
+    add_rows "$one_core"
+  done
+  printf '| µs a step, batch 32, median of %d | | 1 thread | auto | 2 threads | auto / 1 thread |\n|---|---|---|---|---|---|\n' "$rounds"
+  cut -f 1,2 "$scratch/rows" | awk '!seen[$0]++' | sort -s -k 1,1 | while IFS=$'\t' read -r network circumstance; do
+    for threads in 1 auto 2; do
+      awk -F '\t' -v n="$network" -v c="$circumstance" -v t="$threads" '$1 == n && $2 == c && $3 == t { print $4 }' "$scratch/rows" | sort -n |
+        awk '{ v[NR] = $1 } END { print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'
+    done | paste -s | awk -v n="$network" -v c="$circumstance" '{ printf "| %s | %s | %.0f | %.0f | %.0f | %.2f |\n", n, c, $1, $2, $3, $2 / $1 }'
+  done
+}
+
+if [[ -n $busy ]]; then
+  print_busy_table
+  exit 0
+fi
+
 for ((round = 1; round <= rounds; ++round)); do
   say "round $round of $rounds"
   quietly "$program" bench --brief --rounds 5 --json "$scratch/bench.json" || fail "the benchmark failed"
