@@ -147,6 +147,13 @@ TEST_CASE("data that cannot be used is refused, and no run is begun") {
   }
 }
 
+TEST_CASE("a training that no machine has the memory for is refused before it takes any") {
+  const TemporaryDirectory directory;
+  check_refused(run(directory, "train --data synthetic --replicas 100000 --hidden 65536,65536"), 1,
+                "--replicas: 100000 networks need");
+  CHECK_FALSE(fs::exists(directory / "runs"));
+}
+
 TEST_CASE("where a run cannot go, nothing is changed") {
   const TemporaryDirectory directory;
   write_small_dataset(directory.path());

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -381,4 +383,43 @@ TEST_CASE("evaluation in parts equals evaluation at once", "[training]") {
           Approx(torch::nn::functional::cross_entropy(logits, labels).item<double>()).epsilon(1e-12));
     CHECK(part.accuracy == Approx(logits.argmax(1).eq(labels).to(at::kDouble).mean().item<double>()));
   }
+}
+
+TEST_CASE("whoever leaves while networks are measured has the state to measure them later", "[training]") {
+  struct Leave {};
+  struct Observer : TrainingObserver {
+    void on_checkpoint(TrainingState state) override { saved = std::move(state); }
+    void on_measuring(std::int64_t images, std::int64_t total) override {
+      seen.push_back(images);
+      last_total = total;
+      if (leaves && images > 0) throw Leave();
+    }
+    bool leaves = false;
+    std::optional<TrainingState> saved;
+    std::vector<std::int64_t> seen;
+    std::int64_t last_total = 0;
+  };
+  const Splits splits = split(small_dataset(200, 30), {SplitOptions::Kind::official, 0.2, 1}, at::kFloat);
+  TrainingOptions options;
+  options.epochs = 3;
+  const auto trained = [&](Observer& observer, const TrainingState* from) {
+    Network network({splits.train.pixels.size(1), {5}, splits.train.targets.size(1), false}, 1, at::kFloat);
+    return train(network, splits, options, observer, from);
+  };
+  Observer whole;
+  const TrainingResult expected = trained(whole, nullptr);
+  REQUIRE(whole.seen.size() > 2);
+  CHECK(whole.seen.front() == 0);
+  CHECK(whole.seen.back() == whole.last_total);
+  CHECK(std::is_sorted(whole.seen.begin(), whole.seen.end()));
+
+  Observer leaving;
+  leaving.leaves = true;
+  CHECK_THROWS_AS(trained(leaving, nullptr), Leave);
+  REQUIRE(leaving.saved);
+  Observer returning;
+  const TrainingResult result = trained(returning, &*leaving.saved);
+  CHECK(result.steps == expected.steps);
+  CHECK(result.replicas.front().test.loss == expected.replicas.front().test.loss);
+  CHECK(result.replicas.front().best_step == expected.replicas.front().best_step);
 }
