@@ -35,10 +35,25 @@ mkdir -p build/tidy
 sed -E -e 's/ -Winvalid-pch//' -e 's/ -include (\\"[^"]*cmake_pch\.hxx\\"|[^ ]*cmake_pch\.hxx)//' \
   build/compile_commands.json >build/tidy/compile_commands.json
 
+# What was clean stays clean while it, all our headers, the checks, the tool and the installed headers are the same.
+clean=${XDG_CACHE_HOME:-$HOME/.cache}/handgrad/tidy
+mkdir -p "$clean"
+context=$({
+  clang-tidy --version
+  cat .clang-tidy
+  sources {app,core}/'*.h' | xargs -0 -r sha256sum
+  dpkg-query --show 'lib*-dev' 2>/dev/null || true
+} | sha256sum)
+export clean context
+
 tidy() {
+  local key
+  key=$({ printf '%s\n' "$context" "$1" && cat -- "$1"; } | sha256sum | cut -d ' ' -f 1)
+  [[ ! -e $clean/$key ]] || return 0
   # Options that only GCC has are no fault of the sources.
   quietly clang-tidy --quiet -p build/tidy --extra-arg=-Wno-unknown-warning-option \
-    --extra-arg=-Wno-ignored-optimization-argument --extra-arg=-Qunused-arguments "$1"
+    --extra-arg=-Wno-ignored-optimization-argument --extra-arg=-Qunused-arguments "$1" || return
+  touch -- "$clean/$key"
 }
 export -f tidy quietly
 # shellcheck disable=SC2016  # the inner shell expands it

@@ -22,7 +22,7 @@ stage "setup" scripts/setup.sh --tests
 stage "release build" build release
 if [[ ${1-} != --quick ]]; then
   stage "lint" scripts/lint.sh
-  stage "fuzz" scripts/fuzz.sh 60
+  stage "fuzz" scripts/fuzz.sh 3  # what was found before, and a moment of looking for more
   stage "sanitize build" build sanitize
   stage "sanitize tests" ctest --preset sanitize --parallel "$(nproc)" --output-on-failure --no-tests=error
 fi
