@@ -11,6 +11,7 @@
 
 #include "blas.h"
 #include "commands.h"
+#include <vector>
 #include "errors.h"
 #include "file.h"
 #include "options.h"
@@ -82,9 +83,12 @@ int dispatch(const app::Arguments& arguments) {
   for (const Command& command : commands) {
     if (first == command.name) return command.run({arguments.begin() + 1, arguments.end()});
   }
-  throw app::UsageError(first.empty()
-                            ? "no command given; `handgrad --help` lists them"
-                            : fmt::format("unknown command {}; `handgrad --help` lists them", first));
+  if (first.empty()) throw app::UsageError("no command given; `handgrad --help` lists them");
+  std::vector<std::string> names;
+  for (const Command& command : commands) names.emplace_back(command.name);
+  const std::string suggestion = app::did_you_mean(first, names);
+  throw app::UsageError(fmt::format("unknown command {}{} `handgrad --help` lists them", first,
+                                    suggestion.empty() ? ";" : suggestion));
 }
 
 // One line, also where a library's message has several.
@@ -121,7 +125,7 @@ int run(const app::Arguments& arguments) {
   } catch (const std::bad_alloc&) {
     complain(no_memory);
   } catch (const std::exception& error) {
-    complain(error.what());
+    complain(app::message_of(error));
   }
   return 1;
 }
@@ -129,6 +133,8 @@ int run(const app::Arguments& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  } catch (const Error& error) {
+    complain(app::message_of(error));
   open_standard_streams();
   std::signal(SIGXFSZ, SIG_IGN);     // a limit on the size of files is a failing write, like a full disk
   handgrad::choose_blas_kernels(0);  // commands that know the network choose again

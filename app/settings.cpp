@@ -113,15 +113,22 @@ Architecture Settings::architecture(const Dataset& dataset) const {
 
 void add_data_flags(Options& options) {
   const SplitOptions split;
+  options.value("data", "", "DIR",
+                fmt::format("the four IDX files, plain or .gz, or `synthetic` [MNIST_DIR, else {}]",
+                            default_data_directory));
+  add_classes_flag(options);
   options
-      .value("data", "", "DIR",
-             fmt::format("the four IDX files, plain or .gz, or `synthetic` [MNIST_DIR, else {}]",
-                         default_data_directory))
-      .value("classes", "0", "N", "number of classes; 0: as many as the labels name, at most 10")
       .value("split", "official", "KIND",
              "official: the test files are the test set; pooled: 20 % of all images are")
       .value("validation-fraction", number_text(split.validation_fraction), "X",
              "share of the rest to validate on; 0: none, and no early stopping");
+}
+
+void add_classes_flag(Options& options) {
+  options.value(
+      "classes", "0", "N",
+      fmt::format("number of classes, at most {}; 0: as many as the labels name, if that is at most {}",
+                  most_classes, most_classes_unasked));
 }
 
 void add_network_flags(Options& options) {
@@ -197,11 +204,16 @@ std::string data_source_or_synthetic(const Options& options) {
   return find_data_source(options).value_or(synthetic_name);
 }
 
+std::int64_t read_classes(const Options& options) {
+  const std::int64_t classes = options.integer("classes", 0, most_classes);
+  if (classes == 1) throw options.wrong("classes", fmt::format("0, or from 2 to {}", most_classes));
+  return classes;
+}
+
 DataSettings read_data_settings(const Options& options, bool needs_data) {
   DataSettings data;
   if (needs_data) data.source = data_source(options);
-  data.classes = options.integer("classes", 0, 256);
-  if (data.classes == 1) throw options.wrong("classes", "0, or from 2 to 256");
+  data.classes = read_classes(options);
   data.split.kind = static_cast<SplitOptions::Kind>(options.choice("split", split_names));
   data.split.validation_fraction = below_one(options, "validation-fraction");
   return data;
@@ -249,6 +261,10 @@ Settings read_settings(const Options& options, bool needs_data) {
       static_cast<std::uint64_t>(options.text("data-seed").empty() ? seed : options.integer("data-seed", 0));
   settings.data.split.twice = settings.compat.split_twice;
   training.data_seeds = {settings.data.split.seed};
+  Architecture architecture;  // the data, which say its inputs and classes, are not read yet
+  architecture.hidden = settings.hidden;
+  architecture.batch_norm = settings.batch_norm;
+  validate(training, architecture, settings.replicas);
   return settings;
 }
 

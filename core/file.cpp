@@ -18,6 +18,7 @@
 #include <system_error>
 #include <utility>
 
+#include "counted.h"
 #include "errors.h"
 
 namespace handgrad {
@@ -209,8 +210,8 @@ Bytes unpack(Bytes bytes, const std::string& name, std::uint64_t limit) {
   while (left > 0) {
     if (!is_gzip(stream.next_in, left)) {
       throw DataError(fmt::format(
-          "{}: the {} bytes after the gzip stream are not gzip; the file is damaged: fetch it again",
-          printable(name), left));
+          "{}: what follows the gzip stream, {}, is not gzip; the file is damaged: fetch it again",
+          printable(name), counted(left, "byte")));
     }
     inflateReset(&stream);
     int result = Z_OK;

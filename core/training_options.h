@@ -41,8 +41,10 @@ struct TrainingOptions {
 constexpr std::int64_t largest_count = 1000000000;
 constexpr double largest_factor = 1e38;
 
-// Throws ArgumentError for options out of range, DataError when batches of that size do not fit so many
-// images.
+// Throws ArgumentError for options out of range, whatever the data.
+void validate(const TrainingOptions& options, const Architecture& architecture, std::int64_t replica_count);
+
+// The same, and throws DataError when batches of that size do not fit so many images.
 void validate(const TrainingOptions& options, const Architecture& architecture, std::int64_t replica_count,
               std::int64_t train_images);
 

@@ -267,6 +267,8 @@ TEST_CASE("what is wrong in a sweep's file is named with its place") {
        "two configurations are called 3 epochs, λ 0 and 3 epochs; λ 0"},
       {"title = \"small\"", "base = \"sweep.toml\"", "each other's base"},
       {"title = \"small\"", "base = \"other.toml\"", "other.toml"},
+      {"batch_size = 4", "batch_size = 1\nbatch_norm = true", "2 epochs, λ 0: --batch-size: got 1; must be"},
+      {"batch_size = 4", "batch_size = 40", "--batch-size: got 40, but the training set has only 6 images"},
       {"[grid]", "[[[grid]]]", "sweep.toml: line 9: "},
       {"l2 = [0.0, 0.5]", "l2 = [" + listed(5001) + "]", "[grid]: has more than 10000 combinations"},
       {"[published.plain]", "[variants]\nl2 = [" + listed(4999) + "]\n[published.plain]",

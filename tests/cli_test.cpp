@@ -27,15 +27,20 @@ TEST_CASE("help, version and wrong words") {
   CHECK_THAT(run(directory, "train --help").out,
              Catch::Contains("--learning-rate X") && Catch::Contains("[0.009]"));
   check_refused(run(directory, ""), 2, "no command");
-  check_refused(run(directory, "trian"), 2, "unknown command trian");
+  check_refused(run(directory, "trian"), 2, "unknown command trian; did you mean train?");
+  check_refused(run(directory, "flower"), 2, "unknown command flower; `handgrad --help` lists");
 }
 
 TEST_CASE("wrong flags are refused by name, before anything is read or written") {
   const TemporaryDirectory directory;
   const auto [arguments, part] = GENERATE(table<std::string, std::string>({
-      {"--epohcs 3", "epohcs"},
+      {"--epohcs 3", "unknown flag --epohcs; did you mean --epochs?"},
+      {"--epoch=3", "unknown flag --epoch; did you mean --epochs?"},
+      {"--batch 3", "unknown flag --batch; did you mean --batch-norm or --batch-size?"},
+      {"--seed-together 3", "unknown flag --seed-together; `handgrad train --help` lists"},
+      {"-x", "unknown flag -x; `handgrad train --help` lists"},
       {"extra", "unexpected argument extra"},
-      {"--epochs", "epochs"},
+      {"--epochs", "--epochs: needs a value; write --epochs N"},
       {"--epochs 3x", "--epochs: got 3x; must be a whole number"},
       {"--epochs -1", "--epochs: got -1"},
       {"--epochs=", "--epochs: got nothing"},
@@ -57,7 +62,7 @@ TEST_CASE("wrong flags are refused by name, before anything is read or written")
       {"--replicas 0", "--replicas: got 0"},
       {"--seed 1.5", "--seed: got 1.5"},
       {"--classes 1", "--classes: got 1"},
-      {"--device tpu", "device: got tpu; must be auto, cpu, cuda or cuda:INDEX"},
+      {"--device tpu", "--device: got tpu; must be auto, cpu, cuda or cuda:INDEX"},
       {"--compat bn-no-bakward --batch-norm", "--compat: got bn-no-bakward"},
       {"--compat bn-no-backward", "needs --batch-norm"},
       {"--learning-rate 1e39", "--learning-rate: got 1e39"},
@@ -68,6 +73,7 @@ TEST_CASE("wrong flags are refused by name, before anything is read or written")
       {"--threads 0", "--threads: got 0; must be auto, or a whole number"},
       {"--threads all", "--threads: got all"},
       {"--batch-norm=maybe", "--batch-norm: got maybe; must be true or false"},
+      {"--batch-size 1 --batch-norm", "--batch-size: got 1; must be at least 2 with batch norm"},
   }));
   CAPTURE(arguments);
   check_refused(run(directory, "train --data synthetic " + arguments), 2, part);
@@ -129,17 +135,29 @@ TEST_CASE("data that cannot be used is refused, and no run is begun") {
   }
   SECTION("label outside the classes") {
     write_text(labels, idx({12}, std::string(11, '\1') + "\x2a"));
-    refused("", "label 42 of image 11 is outside the 10 classes 0 to 9");
+    refused("", "--classes: image 11 of data/train-labels-idx1-ubyte has the label 42");
+    refused("--classes 42",
+            "--classes: got 42, but image 11 of data/train-labels-idx1-ubyte has the label 42; must be");
+    CHECK(run(directory, train + "--classes 43").exit_code == 0);
+    check_refused(run(directory, "evaluate nothing --classes 43"), 2, "classes");
+    CHECK_THAT(run(directory, "doctor --data data").out, Catch::Contains("--classes: image 11"));
+    CHECK_THAT(run(directory, "doctor --data data --classes 43").out, Catch::Contains("43 classes"));
+    fs::remove_all(directory.path() / "run");
+    write_text(labels, idx({12}, std::string(11, '\1') + "\x02"));
+    REQUIRE(run(directory, train).exit_code == 0);
+    write_text(labels, idx({12}, std::string(11, '\1') + "\x03"));
+    check_refused(run(directory, "evaluate run/model.pt --data data"), 1,
+                  "run/model.pt: knows 3 classes, but data has others");
   }
   SECTION("labels for images") {
     fs::copy_file(labels, images, fs::copy_options::overwrite_existing);
     refused("", "train-images-idx3-ubyte");
   }
   SECTION("a batch larger than the data") {
-    refused("--batch-size 100", "only 10 images");
+    refused("--batch-size 100", "--batch-size: got 100, but the training set has only 10 images");
   }
   SECTION("a batch of one with batch norm") {
-    refused("--batch-norm --batch-size 3", "single image");
+    refused("--batch-norm --batch-size 3", "--batch-size: 3 leaves a batch of a single image");
   }
   SECTION("no GPU") {
     const Outcome outcome = run(directory, train + "--device cuda", "CUDA_VISIBLE_DEVICES=");
@@ -228,7 +246,8 @@ TEST_CASE("a run: files, their keys, and the same again from its config.json") {
   CHECK(contents(runs / "003/metrics.jsonl") != contents(runs / "001/metrics.jsonl"));
 
   write_text(directory.path() / "typo.json", R"({"epohcs": 3})");
-  check_refused(run(directory, "train --data . --config typo.json"), 1, "epohcs");
+  check_refused(run(directory, "train --data . --config typo.json"), 1,
+                "typo.json: has the key epohcs, which is no setting of a run; did you mean epochs?");
   write_text(directory.path() / "broken.json", "{");
   check_refused(run(directory, "train --data . --config broken.json"), 1, "broken.json");
 }
@@ -304,7 +323,7 @@ TEST_CASE("gradcheck proves the gradients, and finds the notebook's fault") {
   CHECK_THAT(faulty.out, Catch::Contains("FAILED"));
   CHECK_THAT(faulty.error, Catch::Contains("gradients are wrong") && Catch::Contains("batch norm, layer 1"));
   check_refused(run(directory, "gradcheck --batch-norm --batch-size 1"), 2,
-                "batch size: got 1; must be at least 2");
+                "--batch-size: got 1; must be at least 2");
 }
 
 TEST_CASE("a damaged run is refused") {
