@@ -213,8 +213,12 @@ TEST_CASE("flags win over a sweep's file, and --dry-run trains nothing") {
   const Outcome dry = run(directory, "sweep sweep.toml --data data --epochs 1 --seeds 2 --dry-run");
   CAPTURE(dry.error);
   CHECK(dry.exit_code == 0);
-  CHECK_THAT(dry.out, Catch::Contains("4 configurations × 2 seeds = 8 runs") && Catch::Contains("1 epochs") &&
-                          Catch::Contains("minutes") && Catch::Contains("MB"));
+  CHECK_THAT(dry.out, Catch::Contains("4 configurations × 2 seeds = 8 runs, in 2 ensembles a seed") &&
+                          Catch::Contains(" s on ") && !Catch::Contains("minutes") && Catch::Contains("MB"));
+  // Each ensemble says which configurations it is.
+  CHECK_THAT(dry.out, Catch::Contains("2 × 12-5-3, batch 4, 1 epoch: 3 configurations, 2 steps of ") &&
+                          Catch::Contains("\n    1 epochs, λ 0; 1 epochs, λ 0.5; plain\n") &&
+                          Catch::Contains("\n    normalised\n"));
   CHECK_FALSE(fs::exists(directory / "runs"));
 }
 
