@@ -449,7 +449,7 @@ int sweep_command(const Arguments& arguments) {
   const DataSettings data = read_data_settings(options, true);
   const Dataset dataset = load_dataset(data.source, data.classes);
   const SweepRunner runner(file, dataset, device, seeds.size(),
-                           options.integer_or_auto("seeds-together", 1, most_seeds));
+                           options.integer_or("auto", "seeds-together", 1, most_seeds));
   const int workers = workers_of(runner, device, read_threads(options));
   choose_blas_kernels(runner.widest());
   if (options.on("dry-run")) {

@@ -221,10 +221,10 @@ std::int64_t Options::integer(const std::string& name, std::int64_t least, std::
                          : fmt::format("a whole number from {} to {}", least, most));
 }
 
-std::optional<std::int64_t> Options::integer_or_auto(const std::string& name, std::int64_t least,
-                                                     std::int64_t most) const {
-  if (text(name) == "auto") return std::nullopt;
-  return integer_of(name, least, most, fmt::format("auto, or a whole number from {} to {}", least, most));
+std::optional<std::int64_t> Options::integer_or(const std::string& word, const std::string& name,
+                                                std::int64_t least, std::int64_t most) const {
+  if (text(name) == word) return std::nullopt;
+  return integer_of(name, least, most, fmt::format("{}, or a whole number from {} to {}", word, least, most));
 }
 
 std::int64_t Options::integer_of(const std::string& name, std::int64_t least, std::int64_t most,

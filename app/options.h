@@ -56,9 +56,9 @@ class Options {
   // Throws UsageError for anything but a whole number, or a finite number, in the range.
   std::int64_t integer(const std::string& name, std::int64_t least,
                        std::int64_t most = std::numeric_limits<std::int64_t>::max()) const;
-  // None for "auto".
-  std::optional<std::int64_t> integer_or_auto(const std::string& name, std::int64_t least,
-                                              std::int64_t most) const;
+  // None for `word`, such as "auto".
+  std::optional<std::int64_t> integer_or(const std::string& word, const std::string& name, std::int64_t least,
+                                         std::int64_t most) const;
   double number(const std::string& name, double least,
                 double most = std::numeric_limits<double>::max()) const;
 

@@ -162,10 +162,10 @@ void add_training_flags(Options& options) {
              "PyTorch's weight decay on all parameters; takes the place of --l2")
       .value("data-seed", "", "N", "of the split and the batch order [the seed]")
       .value("evaluate-every", "1ep", "N|Nep", "steps or epochs between validations")
-      .value("patience", std::to_string(training.patience), "N",
-             "stop after so many validations without improvement")
+      .value("patience", std::to_string(*training.patience), "N",
+             "stop after so many validations without improvement; none: never")
       .value("min-delta", number_text(training.min_delta), "X",
-             "smallest fall of the validation loss that counts");
+             "an improvement is a validation loss lower than at the last one by more than this");
 }
 
 void add_machine_flags(Options& options) {
@@ -254,7 +254,7 @@ Settings read_settings(const Options& options, bool needs_data) {
   for (std::int64_t r = 0; r < settings.replicas; ++r)
     training.seeds.push_back(static_cast<std::uint64_t>(seed + r));
   training.evaluate_every = read_interval(options, "evaluate-every");
-  training.patience = options.integer("patience", 1, largest_count);
+  training.patience = options.integer_or("none", "patience", 1, largest_count);
   training.min_delta = options.number("min-delta", 0, largest_factor);
   settings.data = read_data_settings(options, needs_data);
   settings.data.split.seed =
@@ -269,7 +269,7 @@ Settings read_settings(const Options& options, bool needs_data) {
 }
 
 std::optional<int> read_threads(const Options& options) {
-  const std::optional<std::int64_t> threads = options.integer_or_auto("threads", 1, 1024);
+  const std::optional<std::int64_t> threads = options.integer_or("auto", "threads", 1, 1024);
   if (!threads) return std::nullopt;
   return static_cast<int>(*threads);
 }
@@ -302,7 +302,7 @@ Json config_json(const Options& options, const Settings& settings) {
           {"weight_decay", training.optimizer.weight_decay},
           {"data_seed", training.data_seeds.front()},
           {"evaluate_every", options.text("evaluate-every")},
-          {"patience", training.patience},
+          {"patience", training.patience ? Json(*training.patience) : Json("none")},
           {"min_delta", training.min_delta},
           {"device", options.text("device")},
           {"tf32", options.on("tf32")},

@@ -58,7 +58,7 @@ void validate(const TrainingOptions& options, const Architecture& architecture, 
   };
   require_count("batch_size", options.batch_size, 1);
   require_count("epochs", options.epochs, 0);
-  require_count("patience", options.patience, 1);
+  if (options.patience) require_count("patience", *options.patience, 1);
   require_count("evaluate_every", options.evaluate_every.count, 1);
   if (normalises(options, architecture) && options.batch_size == 1) {
     throw ArgumentError("batch_size", "got 1; must be at least 2 with batch norm");

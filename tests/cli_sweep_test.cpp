@@ -208,6 +208,22 @@ TEST_CASE("a run that leaves the finite numbers is a marked row and a sentence, 
 }
 
 TEST_CASE("flags win over a sweep's file, and --dry-run trains nothing") {
+TEST_CASE("early stopping can be off in a sweep, and an axis of it") {
+  const TemporaryDirectory directory;
+  write_sweep(directory, replaced(small_sweep, "epochs = [2, 3]",
+                                  "epochs = [9]\nmin_delta = [100]\npatience = [\"none\", 2]"));
+  const Outcome outcome = run(directory, "sweep sweep.toml --data data --out s --seeds 1");
+  CAPTURE(outcome.error);
+  REQUIRE(outcome.exit_code == 0);
+  CHECK_THAT(outcome.out, Catch::Contains("6 configurations × 1 seed = 6 runs"));
+  const std::vector<Json> rows = rows_of(directory / "s");
+  REQUIRE(rows.size() == 6);
+  CHECK(rows[0]["configuration"] == "9 epochs, min_delta 100, patience none, λ 0");
+  CHECK(rows[0]["epochs"] == 9);
+  CHECK(rows[2]["configuration"] == "9 epochs, min_delta 100, patience 2, λ 0");
+  CHECK(rows[2]["epochs"] == 3);
+}
+
   const TemporaryDirectory directory;
   write_sweep(directory, small_sweep);
   const Outcome dry = run(directory, "sweep sweep.toml --data data --epochs 1 --seeds 2 --dry-run");

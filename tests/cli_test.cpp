@@ -274,6 +274,33 @@ TEST_CASE("evaluate and predict agree with the run") {
   const Outcome predicted = run(directory, "predict run t10k-images-idx3-ubyte");
   CHECK(predicted.exit_code == 0);
   CHECK(std::count(predicted.out.begin(), predicted.out.end(), '\n') == 6);
+TEST_CASE("training without early stopping, and from what its config.json says") {
+  const TemporaryDirectory directory;
+  write_small_dataset(directory.path());
+  // No validation counts as an improvement, but the first.
+  const std::string train = "train --data . --batch-size 4 --epochs 20 --min-delta 100 ";
+  const auto steps = [&](const std::string& flags) {
+    REQUIRE(run(directory, train + "--out run --overwrite " + flags).exit_code == 0);
+    return json::parse(contents(directory / "run/summary.json"))["steps"].get<int>();
+  };
+  CHECK(steps("--patience 3") == 12);
+  CHECK(json::parse(contents(directory / "run/config.json"))["patience"] == 3);
+  CHECK(steps("--patience none") == 60);
+  CHECK(json::parse(contents(directory / "run/config.json"))["patience"] == "none");
+  CHECK(json::parse(contents(directory / "run/summary.json"))["replicas"][0]["best_step"] == 3);
+
+  REQUIRE(run(directory, "train --config run/config.json --epochs 30 --out again").exit_code == 0);
+  CHECK(json::parse(contents(directory / "again/summary.json"))["steps"] == 90);
+  REQUIRE(run(directory, "train --resume run --epochs 30").exit_code == 0);
+  CHECK(contents(directory / "run/model.pt") == contents(directory / "again/model.pt"));
+  check_refused(run(directory, "train --resume run --patience 10"), 1,
+                "the run has patience \"none\", not 10");
+  REQUIRE(run(directory, "export run --format safetensors --output model.safetensors").exit_code == 0);
+  CHECK_THAT(contents(directory / "model.safetensors"), Catch::Contains(R"(patience\":\"none\")"));
+  check_refused(run(directory, train + "--patience never"), 2,
+                "--patience: got never; must be none, or a whole");
+}
+
   CHECK_THAT(predicted.out, Catch::StartsWith("t10k-images-idx3-ubyte[0]\t"));
   const Outcome piped = run(directory, "predict run/model.pt - --json <t10k-images-idx3-ubyte");
   const json line = json::parse(piped.out.substr(0, piped.out.find('\n')));
