@@ -386,7 +386,14 @@ TEST_CASE("output that cannot be written is a failure, progress that cannot be s
   write_small_dataset(directory.path());
   REQUIRE(run(directory, "train --data . --batch-size 4 --epochs 2 --out run 2>/dev/full").exit_code == 0);
   CHECK(run(directory, "trian 2>/dev/full").exit_code == 2);
-  CHECK(run(directory, "evaluate run >/dev/full").exit_code == 1);
+  for (const char* redirection : {">/dev/full", ">&-"}) {
+    for (const char* command : {"evaluate run", "predict run t10k-images-idx3-ubyte",
+                                "gradcheck --batch-norm", "--version", "train --help"}) {
+      CAPTURE(command, redirection);
+      const Outcome outcome = run(directory, std::string(command) + " " + redirection);
+      check_refused(outcome, 1, "standard output cannot be written; is it closed, or the disk full?");
+    }
+  }
   REQUIRE(run(directory, "train --data . --batch-size 4 --epochs 2 --out closed >&-").exit_code == 0);
   CHECK_THAT(contents(directory.path() / "closed/metrics.jsonl"), Catch::StartsWith("{"));
 }
