@@ -3,6 +3,7 @@
 #define CATCH_CONFIG_MAIN
 #include "catch.h"
 
+#include <sys/stat.h>
 #include <zlib.h>
 
 #include <array>
@@ -72,8 +73,8 @@ TEST_CASE("wrong flags are refused by name, before anything is read or written")
       {"--compat bn-no-backward --batch-norm --weight-decay 0.1", "--compat: bn-no-backward keeps"},
       {"--threads 0", "--threads: got 0; must be auto, or a whole number"},
       {"--threads all", "--threads: got all"},
-      {"--batch-norm=maybe", "--batch-norm: got maybe; must be true or false"},
       {"--batch-size 1 --batch-norm", "--batch-size: got 1; must be at least 2 with batch norm"},
+      {"--batch-norm=maybe", "--batch-norm: got maybe; must be true or false"},
   }));
   CAPTURE(arguments);
   check_refused(run(directory, "train --data synthetic " + arguments), 2, part);
@@ -161,7 +162,7 @@ TEST_CASE("data that cannot be used is refused, and no run is begun") {
   }
   SECTION("no GPU") {
     const Outcome outcome = run(directory, train + "--device cuda", "CUDA_VISIBLE_DEVICES=");
-    check_refused(outcome, 1, "device: cuda is not there");
+    check_refused(outcome, 1, "--device: cuda is not there");
   }
 }
 
@@ -170,6 +171,27 @@ TEST_CASE("a training that no machine has the memory for is refused before it ta
   check_refused(run(directory, "train --data synthetic --replicas 100000 --hidden 65536,65536"), 1,
                 "--replicas: 100000 networks need");
   CHECK_FALSE(fs::exists(directory / "runs"));
+}
+
+TEST_CASE("what is no regular file is refused at once, whatever it is given as") {
+  const TemporaryDirectory directory;
+  write_small_dataset(directory.path());
+  REQUIRE(run(directory, "train --data . --batch-size 4 --epochs 1 --out run").exit_code == 0);
+  REQUIRE(mkfifo((directory / "pipe").c_str(), 0600) == 0);
+  for (const char* arguments :
+       {"evaluate pipe --data .", "predict pipe t10k-images-idx3-ubyte", "predict run pipe",
+        "train --config pipe", "train --data . --init pipe", "sweep pipe --data .",
+        "export pipe --format onnx", "evaluate /dev/null --data ."}) {
+    CAPTURE(arguments);
+    check_refused(run(directory, arguments), 1,
+                  "cannot be read: it is a device, pipe or socket; name a regular file");
+  }
+  fs::rename(directory / "pipe", directory / "t10k-labels-idx1-ubyte");
+  check_refused(run(directory, "train --data ."), 1,
+                "t10k-labels-idx1-ubyte: cannot be read: it is a device, pipe");
+  fs::rename(directory / "t10k-labels-idx1-ubyte", directory / "run/metrics.jsonl");
+  write_small_dataset(directory.path());
+  check_refused(run(directory, "train --resume run --epochs 2"), 1, "metrics.jsonl: cannot be written");
 }
 
 TEST_CASE("where a run cannot go, nothing is changed") {
@@ -252,28 +274,6 @@ TEST_CASE("a run: files, their keys, and the same again from its config.json") {
   check_refused(run(directory, "train --data . --config broken.json"), 1, "broken.json");
 }
 
-TEST_CASE("evaluate and predict agree with the run") {
-  const TemporaryDirectory directory;
-  write_small_dataset(directory.path());
-  REQUIRE(run(directory, "train --data . --batch-size 4 --epochs 5 --replicas 2 --out run").exit_code == 0);
-  const json summary = json::parse(contents(directory.path() / "run/summary.json"));
-  for (const char* set : {"test", "validation", "train"}) {
-    const Outcome outcome = run(directory, std::string("evaluate run --json --replica 1 --set ") + set);
-    REQUIRE(outcome.exit_code == 0);
-    const json evaluation = json::parse(outcome.out);
-    CHECK(evaluation["accuracy"] == summary["replicas"][1][set]["accuracy"]);
-    CHECK(evaluation["loss"].get<double>() ==
-          Approx(summary["replicas"][1][set]["loss"].get<double>()).epsilon(1e-4));
-    CHECK(evaluation["confusion"].size() == 3);
-  }
-  const Outcome of_file = run(directory, "evaluate run/model-1.pt --data . --json");
-  CHECK(json::parse(of_file.out)["accuracy"] == summary["replicas"][1]["test"]["accuracy"]);
-  CHECK_THAT(run(directory, "evaluate run").out,
-             Catch::Contains("precision") && Catch::Contains("worst mistakes"));
-
-  const Outcome predicted = run(directory, "predict run t10k-images-idx3-ubyte");
-  CHECK(predicted.exit_code == 0);
-  CHECK(std::count(predicted.out.begin(), predicted.out.end(), '\n') == 6);
 TEST_CASE("training without early stopping, and from what its config.json says") {
   const TemporaryDirectory directory;
   write_small_dataset(directory.path());
@@ -301,6 +301,28 @@ TEST_CASE("training without early stopping, and from what its config.json says")
                 "--patience: got never; must be none, or a whole");
 }
 
+TEST_CASE("evaluate and predict agree with the run") {
+  const TemporaryDirectory directory;
+  write_small_dataset(directory.path());
+  REQUIRE(run(directory, "train --data . --batch-size 4 --epochs 5 --replicas 2 --out run").exit_code == 0);
+  const json summary = json::parse(contents(directory.path() / "run/summary.json"));
+  for (const char* set : {"test", "validation", "train"}) {
+    const Outcome outcome = run(directory, std::string("evaluate run --json --replica 1 --set ") + set);
+    REQUIRE(outcome.exit_code == 0);
+    const json evaluation = json::parse(outcome.out);
+    CHECK(evaluation["accuracy"] == summary["replicas"][1][set]["accuracy"]);
+    CHECK(evaluation["loss"].get<double>() ==
+          Approx(summary["replicas"][1][set]["loss"].get<double>()).epsilon(1e-4));
+    CHECK(evaluation["confusion"].size() == 3);
+  }
+  const Outcome of_file = run(directory, "evaluate run/model-1.pt --data . --json");
+  CHECK(json::parse(of_file.out)["accuracy"] == summary["replicas"][1]["test"]["accuracy"]);
+  CHECK_THAT(run(directory, "evaluate run").out,
+             Catch::Contains("precision") && Catch::Contains("worst mistakes"));
+
+  const Outcome predicted = run(directory, "predict run t10k-images-idx3-ubyte");
+  CHECK(predicted.exit_code == 0);
+  CHECK(std::count(predicted.out.begin(), predicted.out.end(), '\n') == 6);
   CHECK_THAT(predicted.out, Catch::StartsWith("t10k-images-idx3-ubyte[0]\t"));
   const Outcome piped = run(directory, "predict run/model.pt - --json <t10k-images-idx3-ubyte");
   const json line = json::parse(piped.out.substr(0, piped.out.find('\n')));
