@@ -200,14 +200,14 @@ TEST_CASE("a run that leaves the finite numbers is a marked row and a sentence, 
   const Outcome report = run(directory, "report s");
   CAPTURE(report.error);
   if (report.exit_code != 0) {
-    CHECK_THAT(report.error, Catch::Contains("reports are off"));
+    CHECK_THAT(report.error, Catch::Contains("this build makes no reports"));
+    WARN("skipped: the page of a report, because this build makes none");
   } else {
     CHECK_THAT(contents(directory / "s" / "report.html"),
                Catch::Contains("plain, seed 2: left out of all means"));
   }
 }
 
-TEST_CASE("flags win over a sweep's file, and --dry-run trains nothing") {
 TEST_CASE("early stopping can be off in a sweep, and an axis of it") {
   const TemporaryDirectory directory;
   write_sweep(directory, replaced(small_sweep, "epochs = [2, 3]",
@@ -224,6 +224,7 @@ TEST_CASE("early stopping can be off in a sweep, and an axis of it") {
   CHECK(rows[2]["epochs"] == 3);
 }
 
+TEST_CASE("flags win over a sweep's file, and --dry-run trains nothing") {
   const TemporaryDirectory directory;
   write_sweep(directory, small_sweep);
   const Outcome dry = run(directory, "sweep sweep.toml --data data --epochs 1 --seeds 2 --dry-run");
@@ -266,6 +267,8 @@ TEST_CASE("what is wrong in a sweep's file is named with its place") {
       {"hidden = \"5\"", "hiden = \"5\"", "has the key hiden, which is no setting"},
       {"hidden = \"5\"", "seed = 7", "has the key seed, which is no setting"},
       {"batch_size = 4", "batch_size = 0", "2 epochs, λ 0: --batch-size: got 0"},
+      {"batch_size = 4", "batch_size = 1\nbatch_norm = true", "2 epochs, λ 0: --batch-size: got 1; must be"},
+      {"batch_size = 4", "batch_size = 40", "--batch-size: got 40, but the training set has only 6 images"},
       {"batch_size = 4", "batch_size = [4]", "[fixed]: batch_size: must be a number"},
       {"epochs = [2, 3]", "epochs = 2", "[grid]: epochs: must be a list"},
       {"epochs = [2, 3]", "epochs = []", "[grid]: epochs: must be a list"},
@@ -287,8 +290,6 @@ TEST_CASE("what is wrong in a sweep's file is named with its place") {
        "two configurations are called 3 epochs, λ 0 and 3 epochs; λ 0"},
       {"title = \"small\"", "base = \"sweep.toml\"", "each other's base"},
       {"title = \"small\"", "base = \"other.toml\"", "other.toml"},
-      {"batch_size = 4", "batch_size = 1\nbatch_norm = true", "2 epochs, λ 0: --batch-size: got 1; must be"},
-      {"batch_size = 4", "batch_size = 40", "--batch-size: got 40, but the training set has only 6 images"},
       {"[grid]", "[[[grid]]]", "sweep.toml: line 9: "},
       {"l2 = [0.0, 0.5]", "l2 = [" + listed(5001) + "]", "[grid]: has more than 10000 combinations"},
       {"[published.plain]", "[variants]\nl2 = [" + listed(4999) + "]\n[published.plain]",
