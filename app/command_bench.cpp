@@ -107,10 +107,10 @@ Json measure_workers(const Examples& examples, const Architecture& architecture,
 int bench_command(const Arguments& arguments) {
   Options options(
       "bench", "times a training step beside what bounds it and its peers; one core computes, or a GPU", "");
-  options
-      .value("data", "", "DIR",
-             "the four IDX files or `synthetic` [MNIST_DIR, else data/mnist, else synthetic]")
-      .value("rounds", "15", "N", "how often each contender runs, all in turn; the tables show medians")
+  options.value("data", "", "DIR",
+                "the four IDX files or `synthetic` [MNIST_DIR, else data/mnist, else synthetic]");
+  add_classes_flag(options);
+  options.value("rounds", "15", "N", "how often each contender runs, all in turn; the tables show medians")
       .toggle("brief", "batch 32 only")
       .toggle("scaling", "the cost over batch sizes and layer widths instead, on the CPU")
       .value("json", "", "FILE", "where to write the figures as well");
@@ -138,7 +138,7 @@ int bench_command(const Arguments& arguments) {
   // kernels.
   choose_blas_kernels(options.on("scaling") ? widest_layer : 0);
   const std::string source = data_source_or_synthetic(options);
-  const Dataset dataset = load_dataset(source);
+  const Dataset dataset = load_dataset(source, read_classes(options));
   const Splits splits = split(dataset, {}, at::TensorOptions(device).dtype(at::kFloat));
   const Examples& examples = splits.train;
   if (examples.count() < largest_batch) {

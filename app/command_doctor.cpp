@@ -3,6 +3,7 @@
 
 #include "blas.h"
 #include "commands.h"
+#include "counted.h"
 #include "cuda.h"
 #include "errors.h"
 #include "onnx_file.h"
@@ -58,18 +59,18 @@ void examine_blas(Diagnosis& diagnosis) {
   }
 }
 
-void examine_data(Diagnosis& diagnosis, const Options& options) {
+void examine_data(Diagnosis& diagnosis, const Options& options, std::int64_t classes) {
   try {
     const std::string source = data_source(options);
-    const Dataset dataset = load_dataset(source);
+    const Dataset dataset = load_dataset(source, classes);
     diagnosis.good("data", fmt::format("{}: {} + {} images of {} × {}, {} classes, SHA-256 {}", source,
                                        dataset.train_count(), dataset.test_count(), dataset.rows(),
                                        dataset.columns(), dataset.classes, dataset.sha256()));
   } catch (const UsageError&) {
     diagnosis.advise("data", "none found",
                      "run scripts/fetch_mnist.sh, or set MNIST_DIR, or train with `--data synthetic`");
-  } catch (const std::exception& error) {
-    diagnosis.problem("data", error.what(), "until then, `--data synthetic` trains on generated digits");
+  } catch (const Error& error) {
+    diagnosis.problem("data", message_of(error), "until then, `--data synthetic` trains on generated digits");
   }
 }
 
@@ -80,10 +81,12 @@ int doctor_command(const Arguments& arguments) {
                   "shows what this program runs on, and what to mend. Exit code 1 where something is wrong",
                   "");
   options.value("data", "", "DIR", "data set to look at [MNIST_DIR, else data/mnist]");
+  add_classes_flag(options);
   if (!options.parse(arguments)) {
     fmt::print("{}", options.help());
     return 0;
   }
+  const std::int64_t classes = read_classes(options);
   set_threads(1);
   Diagnosis diagnosis;
   diagnosis.good("handgrad", version());
@@ -93,8 +96,8 @@ int doctor_command(const Arguments& arguments) {
   if (has_gpu()) {
     const at::Device gpu = choose_device("auto");
     diagnosis.good("CUDA",
-                   fmt::format("{} GPU(s), the first a {} with {:.0f} GiB", at::getNumGPUs(), gpu_name(gpu),
-                               static_cast<double>(gpu_memory(gpu).total) / (1 << 30)));
+                   fmt::format("{}, the first a {} with {:.0f} GiB", counted(at::getNumGPUs(), "GPU"),
+                               gpu_name(gpu), static_cast<double>(gpu_memory(gpu).total) / (1 << 30)));
   } else if (const auto unused = unused_gpu()) {
     diagnosis.advise("CUDA", unused->why + "; training runs on the CPU", unused->remedy);
   } else if (built_with_cuda()) {
@@ -107,7 +110,7 @@ int doctor_command(const Arguments& arguments) {
                                             "the build again");
   diagnosis.good("reports",
                  reports_available() ? "available" : "off: install npm and configure the build again");
-  examine_data(diagnosis, options);
+  examine_data(diagnosis, options, classes);
   return diagnosis.problems() ? 1 : 0;
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "commands.h"
+#include "counted.h"
 #include "errors.h"
 #include "labelled_images.h"
 #include "metrics.h"
@@ -105,7 +106,7 @@ int evaluate_command(const Arguments& arguments) {
     json.update(to_json(metrics, images));
     fmt::print("{}\n", to_text(json, 2));
   } else {
-    fmt::print("{} on {}: {} {} images\n", file, images.source, images.labels.size(0), set_name);
+    fmt::print("{} on {}: {}\n", file, images.source, counted(images.labels.size(0), set_name + " image"));
     print(metrics, images);
   }
   return 0;

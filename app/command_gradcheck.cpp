@@ -4,6 +4,7 @@
 
 #include "batches.h"
 #include "commands.h"
+#include "counted.h"
 #include "errors.h"
 #include "file.h"
 #include "gradcheck.h"
@@ -43,8 +44,9 @@ void print(const GradientReport& report) {
                scientific(check.finite_difference_error), scientific(angle),
                check.passed() ? "ok" : "FAILED");
   }
-  fmt::print("finite differences: {} points, {} skipped because a ReLU would have crossed its kink{}\n",
-             report.points(), report.skipped(), report.too_many_skipped() ? ": MORE THAN 1 %" : "");
+  fmt::print("finite differences: {}, {} skipped because a ReLU would have crossed its kink{}\n",
+             counted(report.points(), "point"), report.skipped(),
+             report.too_many_skipped() ? ": MORE THAN 1 %" : "");
 }
 
 Json to_json(const GradientReport& report, const Options& options, at::Device device) {
@@ -117,9 +119,9 @@ int gradcheck_command(const Arguments& arguments) {
   }
 
   const GradientReport report = gradcheck(checked);
-  fmt::print("{}, {} network(s), {} images ({}), {}\n\n", checked.architecture.description(),
-             checked.replicas, checked.batch_size, real_data ? settings.data.source : "random",
-             options.text("dtype"));
+  fmt::print("{}, {}, {} ({}), {}\n\n", checked.architecture.description(),
+             counted(checked.replicas, "network"), counted(checked.batch_size, "image"),
+             real_data ? settings.data.source : "random", options.text("dtype"));
   print(report);
   if (!options.text("json").empty())
     write_file(options.text("json"), to_text(to_json(report, options, checked.device), 2) + "\n");

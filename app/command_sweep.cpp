@@ -1,5 +1,6 @@
 // `handgrad sweep`: trains all configurations of a TOML file with many seeds.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 
 #include "blas.h"
 #include "commands.h"
+#include "counted.h"
 #include "cuda.h"
 #include "errors.h"
 #include "file.h"
@@ -59,7 +61,7 @@ class TotalProgress {
 
   void end_job() {
     const std::lock_guard<std::mutex> lock(mutex_);
-    progress_.note(fmt::format("{} of {} trainings done", ++jobs_done_, jobs_));
+    progress_.note(fmt::format("{} of {} done", ++jobs_done_, counted(jobs_, "training")));
   }
 
  private:
@@ -290,13 +292,37 @@ double peak_megabytes() {
   return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
+// "0.012 s", "3.4 s", "12.3 minutes".
+std::string duration(double seconds) {
+  if (seconds >= 60) return fmt::format("{:.1f} minutes", seconds / 60);
+  return seconds < 1 ? fmt::format("{:.2g} s", seconds) : fmt::format("{:.1f} s", seconds);
+}
+
+std::string names_of(const SweepFile& file, const Ensemble& ensemble) {
+  constexpr std::size_t most_names = 8;
+  std::vector<std::string> names;
+  for (const Ensemble::Member& member : ensemble.members) {
+    names.push_back(file.configurations[member.configuration].name);
+  }
+  const std::size_t shown = std::min(names.size(), most_names);
+  const std::string others = names.size() > shown ? fmt::format("; and {} more", names.size() - shown) : "";
+  names.resize(shown);
+  return fmt::format("{}{}", fmt::join(names, "; "), others);
+}
+
+// "6 configurations × 3 seeds = 18 runs"
+std::string size_of(const SweepFile& file, std::size_t seeds) {
+  const std::size_t configurations = file.configurations.size();
+  return fmt::format("{} × {} = {}", counted(configurations, "configuration"), counted(seeds, "seed"),
+                     counted(configurations * seeds, "run"));
+}
+
 // Runs, time and memory, by training each ensemble for a moment.
 void print_dry_run(const SweepRunner& runner, const SweepFile& file, std::size_t seeds, int workers) {
   set_threads(1);
   const double before = peak_megabytes();
   double seconds = 0;
-  fmt::print("{} configurations × {} seeds = {} runs, in {} ensembles a seed:\n", file.configurations.size(),
-             seeds, file.configurations.size() * seeds, runner.ensembles().size());
+  fmt::print("{}, in {} a seed:\n", size_of(file, seeds), counted(runner.ensembles().size(), "ensemble"));
   for (std::size_t e = 0; e < runner.ensembles().size(); ++e) {
     const Ensemble& ensemble = runner.ensembles()[e];
     const double step = runner.microseconds_per_step(e);
@@ -304,17 +330,17 @@ void print_dry_run(const SweepRunner& runner, const SweepFile& file, std::size_t
     const auto together = static_cast<std::size_t>(runner.seeds_together()[e]);
     const std::size_t groups = (seeds + together - 1) / together;
     seconds += whole * static_cast<double>(groups);
-    fmt::print("  {}{} × {}, batch {}, {} epochs: {} configurations, {} steps of {:.0f} µs, {:.1f} s\n",
+    fmt::print("  {}{} × {}, batch {}, {}: {}, {} of {:.0f} µs, {}\n    {}\n",
                together > 1 ? fmt::format("{} seeds × ", together) : "", ensemble.replicas(),
                ensemble.settings.architecture.description(), ensemble.settings.training.batch_size,
-               ensemble.settings.training.epochs, ensemble.members.size(), runner.steps(e), step, whole);
+               counted(ensemble.settings.training.epochs, "epoch"),
+               counted(ensemble.members.size(), "configuration"), counted(runner.steps(e), "step"), step,
+               duration(whole), names_of(file, ensemble));
     std::fflush(stdout);
   }
   const double memory = before + workers * (peak_megabytes() - before);
-  fmt::print(
-      "the steps take {:.1f} minutes on {} cores if no run stops early, and evaluation comes on top; about "
-      "{:.0f} MB\n",
-      seconds / workers / 60, workers, memory);
+  fmt::print("the steps take {} on {} if no run stops early, and evaluation comes on top; about {:.0f} MB\n",
+             duration(seconds / workers), counted(workers, "core"), memory);
 }
 
 Json plan_of(const SweepFile& file, const Options& options, const Dataset& dataset, at::Device device,
@@ -423,7 +449,7 @@ int sweep_command(const Arguments& arguments) {
   const DataSettings data = read_data_settings(options, true);
   const Dataset dataset = load_dataset(data.source, data.classes);
   const SweepRunner runner(file, dataset, device, seeds.size(),
-                           options.integer_or_auto("seeds-together", 1, most_seeds));
+                           options.integer_or("auto", "seeds-together", 1, most_seeds));
   const int workers = workers_of(runner, device, read_threads(options));
   choose_blas_kernels(runner.widest());
   if (options.on("dry-run")) {
@@ -443,11 +469,9 @@ int sweep_command(const Arguments& arguments) {
     jobs.push_back(job);
     steps += job.steps;
   }
-  fmt::print("{} configurations × {} seeds = {} runs, in {} trainings, {} still to do, on {}; {}\n",
-             file.configurations.size(), seeds.size(), file.configurations.size() * seeds.size(),
-             all_jobs.size(), jobs.size(),
-             device.is_cpu() ? fmt::format("{} core(s)", workers) : device.str(),
-             printable(directory.path().string()));
+  fmt::print("{}, in {}, {} still to do, on {}; {}\n", size_of(file, seeds.size()),
+             counted(all_jobs.size(), "training"), jobs.size(),
+             device.is_cpu() ? counted(workers, "core") : device.str(), printable(directory.path().string()));
   for (const std::string& claim : file.claims_left_out) {
     fmt::print("left out, because a flag took the place of an axis: {}\n", claim);
   }
@@ -490,11 +514,11 @@ int sweep_command(const Arguments& arguments) {
   count_time();
   const std::size_t rows = directory.write_results();
   if (const int signal = interruption()) {
-    fmt::print("interrupted; {} runs are saved, the same command goes on from there\n", rows);
+    fmt::print("interrupted; {} saved, the same command goes on from there\n", counted(rows, "run"));
     return 128 + signal;
   }
   print_findings(read_sweep(directory.path()));
-  fmt::print("{} runs in {:.1f} s; saved: {}\n", rows, took.count(),
+  fmt::print("{} in {:.1f} s; saved: {}\n", counted(rows, "run"), took.count(),
              printable((directory.path() / "results.csv").string()));
   return 0;
 }

@@ -8,6 +8,7 @@
 
 #include "blas.h"
 #include "commands.h"
+#include "counted.h"
 #include "cuda.h"
 #include "errors.h"
 #include "file.h"
@@ -88,8 +89,8 @@ std::string replica_table(const std::vector<ReplicaResult>& replicas) {
 }
 
 void print_result(const TrainingResult& result, const Settings& settings, const RunDirectory& run) {
-  fmt::print("\n{} steps in {:.1f} s, {:.1f} µs a step{}; stopped: {}\n", result.steps, result.seconds,
-             result.microseconds_per_step,
+  fmt::print("\n{} in {:.1f} s, {:.1f} µs a step{}; stopped: {}\n", counted(result.steps, "step"),
+             result.seconds, result.microseconds_per_step,
              settings.replicas > 1 ? fmt::format(" of all {} networks", settings.replicas) : "",
              to_string(result.stopped));
   if (settings.replicas > 1) {
@@ -250,8 +251,9 @@ int train_command(const Arguments& arguments) {
   const BlasLibrary blas = blas_library();
   Circumstances now{
       config, dataset.sha256(),
-      fmt::format("handgrad {}, LibTorch {}, {}, {} thread(s), {}", version(), libtorch_version(), blas.name,
-                  threads, device.is_cpu() ? device.str() : device.str() + ", " + processor_name(device)),
+      fmt::format("handgrad {}, LibTorch {}, {}, {}, {}", version(), libtorch_version(), blas.name,
+                  counted(threads, "thread"),
+                  device.is_cpu() ? device.str() : device.str() + ", " + processor_name(device)),
       beginning ? beginning->model.info : ModelInfo()};
   if (resumed) {
     go_on_as(now, earlier, state, dataset.name);

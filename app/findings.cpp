@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "counted.h"
+
 namespace handgrad::app {
 
 namespace {
@@ -26,7 +28,7 @@ Finding::Verdict judge(const Estimate& difference, double p_value) {
 std::string sentence_of(const Finding& finding) {
   const int digits = finding.digits;
   if (finding.difference.count < 2) {
-    return fmt::format("{}: not distinguishable, {} seed(s) with all of its runs are too few.", finding.claim,
+    return fmt::format("{}: not distinguishable, too few seeds have all of its runs: {}.", finding.claim,
                        finding.difference.count);
   }
   return fmt::format(
@@ -34,9 +36,9 @@ std::string sentence_of(const Finding& finding) {
       finding.claim, to_string(finding.verdict), finding.difference.count, finding.measure,
       finding.difference.mean, digits, finding.difference.low, digits, finding.difference.high, digits,
       p_phrase(finding.p_value),
-      finding.missing == 0
-          ? ""
-          : fmt::format("; {} seed(s) left out, where a run failed or never got there", finding.missing));
+      finding.missing == 0 ? ""
+                           : fmt::format("; {} left out, where a run failed or never got there",
+                                         counted(finding.missing, "seed")));
 }
 
 // Columns of text are counted in characters, not bytes.
@@ -157,8 +159,8 @@ std::vector<std::string> failures(const Sweep& sweep) {
   }
   const std::size_t planned = sweep.plan.at("seeds").size() * sweep.plan.at("configurations").size();
   if (sweep.rows.size() < planned) {
-    sentences.push_back(
-        fmt::format("The sweep is not finished: {} of {} runs are there.", sweep.rows.size(), planned));
+    sentences.push_back(fmt::format("The sweep is not finished: {} of {} are there.", sweep.rows.size(),
+                                    counted(planned, "run")));
   }
   return sentences;
 }

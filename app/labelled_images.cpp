@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <string_view>
+
 #include "errors.h"
 
 namespace handgrad::app {
@@ -20,6 +22,18 @@ void check_unchanged(const ModelPlace& place, const Dataset& dataset) {
   throw DataError(
       fmt::format("{}: is not the data that the run was trained on (another SHA-256); name it with --data",
                   dataset.name));
+}
+
+// Where labels go beyond the model's classes, that is no fault of a setting.
+Dataset load_for(const ModelPlace& place, std::int64_t classes, const std::string& source) {
+  try {
+    return load_dataset(source, classes);
+  } catch (const DataError& error) {
+    if (std::string_view(error.setting) != "classes") throw;
+    throw ModelError(
+        fmt::format("{}: knows {} classes, but {} has others; use the data set that it was trained on",
+                    place.file.string(), classes, source));
+  }
 }
 
 Tensor pick(const IdxArray& first, const IdxArray& second, const std::vector<std::int64_t>& indices) {
@@ -50,7 +64,7 @@ LabelledImages load_images(const Options& options, const ModelPlace& place, Imag
   DataSettings data = place.trained_on.value_or(DataSettings());
   if (options.given("data") || !place.trained_on) data.source = data_source(options);
   images.source = data.source;
-  images.dataset = load_dataset(data.source, classes);
+  images.dataset = load_for(place, classes, data.source);
   const Dataset& dataset = images.dataset;
   if (!options.given("data")) check_unchanged(place, dataset);
   if (!shape.takes({dataset.rows(), dataset.columns()})) {

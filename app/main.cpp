@@ -4,10 +4,13 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <iterator>
 #include <string>
+#include <vector>
 
 #include "blas.h"
 #include "commands.h"
@@ -24,15 +27,16 @@ struct Command {
   const char* name;
   int (*run)(const app::Arguments&);
   const char* summary;
+  bool makes_files = false;  // they are its result, and what it prints only tells of them
 };
 
 constexpr Command commands[] = {
-    {"train", app::train_command, "train networks and save the best parameters"},
+    {"train", app::train_command, "train networks and save the best parameters", true},
     {"evaluate", app::evaluate_command, "measure a saved model on labelled images"},
     {"predict", app::predict_command, "classify images from IDX or PNG files"},
-    {"export", app::export_command, "write a trained network for other programs, checked by them"},
-    {"sweep", app::sweep_command, "train a grid of experiments with many seeds, and test claims"},
-    {"report", app::report_command, "write one HTML page about runs or sweeps"},
+    {"export", app::export_command, "write a trained network for other programs, checked by them", true},
+    {"sweep", app::sweep_command, "train a grid of experiments with many seeds, and test claims", true},
+    {"report", app::report_command, "write one HTML page about runs or sweeps", true},
     {"gradcheck", app::gradcheck_command, "prove the gradients of a network against autograd"},
     {"bench", app::bench_command, "time a training step beside what bounds it and its peers"},
     {"doctor", app::doctor_command, "show what this program runs on, and what to mend"},
@@ -48,6 +52,8 @@ std::string help() {
          "First steps: `handgrad doctor`, then `handgrad train --data DIR`.\n"
          "Exit codes: 0 done, 2 wrong arguments, 1 any other failure, 128 + signal when interrupted.\n";
 }
+
+constexpr const char* no_output = "standard output cannot be written; is it closed, or the disk full?";
 
 constexpr const char* no_memory =
     "out of memory; use fewer --replicas, a smaller --batch-size or narrower --hidden layers";
@@ -82,9 +88,12 @@ int dispatch(const app::Arguments& arguments) {
   for (const Command& command : commands) {
     if (first == command.name) return command.run({arguments.begin() + 1, arguments.end()});
   }
-  throw app::UsageError(first.empty()
-                            ? "no command given; `handgrad --help` lists them"
-                            : fmt::format("unknown command {}; `handgrad --help` lists them", first));
+  if (first.empty()) throw app::UsageError("no command given; `handgrad --help` lists them");
+  std::vector<std::string> names;
+  for (const Command& command : commands) names.emplace_back(command.name);
+  const std::string suggestion = app::did_you_mean(first, names);
+  throw app::UsageError(fmt::format("unknown command {}{} `handgrad --help` lists them", first,
+                                    suggestion.empty() ? ";" : suggestion));
 }
 
 // One line, also where a library's message has several.
@@ -92,10 +101,22 @@ void complain(const std::string& message) {
   std::fputs(fmt::format("handgrad: {}\n", printable(message)).c_str(), stderr);
 }
 
-// A file that is opened later must not get the number of a standard stream that the caller closed.
-void open_standard_streams() {
+// Whether the result is what is printed.
+bool prints_result(const app::Arguments& arguments) {
+  const auto given = [&](const char* word) {
+    return std::find(arguments.begin(), arguments.end(), word) != arguments.end();
+  };
+  if (arguments.empty() || given("--help") || given("-h") || given("--dry-run")) return true;
+  return std::none_of(std::begin(commands), std::end(commands), [&](const Command& command) {
+    return command.makes_files && arguments.front() == command.name;
+  });
+}
+
+// A file that is opened later must not get the number of a standard stream that the caller closed. A closed
+// stdout takes what is not the result; a result that nobody gets is a failure, as on a full disk.
+void open_standard_streams(bool writable) {
   while (true) {
-    const int descriptor = open("/dev/null", O_RDWR);
+    const int descriptor = open("/dev/null", writable ? O_RDWR : O_RDONLY);
     if (descriptor < 0 || descriptor > STDERR_FILENO) {
       if (descriptor >= 0) close(descriptor);
       return;
@@ -110,8 +131,10 @@ int run(const app::Arguments& arguments) {
     complain(error.what());
     return 2;
   } catch (const ArgumentError& error) {
-    complain(error.what());
+    complain(app::message_of(error));
     return 2;
+  } catch (const Error& error) {
+    complain(app::message_of(error));
   } catch (const c10::Error& error) {
     const std::string text = error.what_without_backtrace();
     // What LibTorch says of the processor's memory, and of a GPU's.
@@ -121,7 +144,7 @@ int run(const app::Arguments& arguments) {
   } catch (const std::bad_alloc&) {
     complain(no_memory);
   } catch (const std::exception& error) {
-    complain(error.what());
+    complain(std::ferror(stdout) != 0 ? no_output : error.what());
   }
   return 1;
 }
@@ -129,11 +152,12 @@ int run(const app::Arguments& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  open_standard_streams();
+  const handgrad::app::Arguments arguments(argv + 1, argv + argc);
+  open_standard_streams(!prints_result(arguments));
   std::signal(SIGXFSZ, SIG_IGN);     // a limit on the size of files is a failing write, like a full disk
   handgrad::choose_blas_kernels(0);  // commands that know the network choose again
-  const int exit_code = run({argv + 1, argv + argc});
+  const int exit_code = run(arguments);
   const bool written = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
-  if (!written && exit_code == 0) complain("standard output cannot be written; is the disk full?");
+  if (!written && exit_code == 0) complain(no_output);
   return written || exit_code != 0 ? exit_code : 1;
 }

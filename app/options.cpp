@@ -9,8 +9,6 @@
 #include <cmath>
 #include <cxxopts.hpp>
 
-#include "errors.h"
-
 namespace handgrad::app {
 
 namespace {
@@ -24,13 +22,29 @@ Number parse_strictly(const std::string& text) {
   return value;
 }
 
-// cxxopts marks names with typographic quotes; here they stand plain.
-std::string plain(std::string text) {
-  for (const char* quote : {"‘", "’", "'"}) {
-    for (auto at = text.find(quote); at != std::string::npos; at = text.find(quote))
-      text.erase(at, std::string(quote).size());
+// cxxopts puts what it complains of into typographic quotes, flags without their dashes.
+std::string quoted(const std::string& complaint) {
+  const std::string begin = "‘";
+  const auto at = complaint.find(begin);
+  if (at == std::string::npos) return complaint;
+  const auto from = at + begin.size();
+  return complaint.substr(from, complaint.find("’", from) - from);
+}
+
+// How many letters must be put in, left out, changed, or swapped with the next to make one word of the other.
+std::size_t edit_distance(const std::string& a, const std::string& b) {
+  std::vector<std::vector<std::size_t>> of(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
+  for (std::size_t i = 0; i <= a.size(); ++i) {
+    for (std::size_t j = 0; j <= b.size(); ++j) {
+      of[i][j] = i + j;
+      if (i == 0 || j == 0) continue;
+      const std::size_t changed = of[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
+      of[i][j] = std::min({changed, of[i - 1][j] + 1, of[i][j - 1] + 1});
+      const bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+      if (swapped) of[i][j] = std::min(of[i][j], of[i - 2][j - 2] + 1);
+    }
   }
-  return text;
+  return of[a.size()][b.size()];
 }
 
 }  // namespace
@@ -43,6 +57,35 @@ double parse_number(const std::string& text) {
   const auto value = parse_strictly<double>(text);
   if (!std::isfinite(value)) throw std::invalid_argument(text);
   return value;
+}
+
+std::string did_you_mean(const std::string& word, const std::vector<std::string>& known,
+                         const std::string& dashes) {
+  constexpr std::size_t least_beginning = 3;
+  std::vector<std::string> meant;
+  std::size_t nearest = word.size() / 3 + 1;
+  for (const std::string& other : known) {
+    if (word.size() >= least_beginning && other.rfind(word, 0) == 0) {
+      if (nearest > 0) meant.clear();
+      nearest = 0;
+      meant.push_back(dashes + other);
+    } else if (const std::size_t distance = edit_distance(word, other); distance < nearest) {
+      nearest = distance;
+      meant = {dashes + other};
+    }
+  }
+  return meant.empty() ? "" : fmt::format("; did you mean {}?", fmt::join(meant, " or "));
+}
+
+std::string flag_of(std::string setting) {
+  std::replace(setting.begin(), setting.end(), '_', '-');
+  return setting;
+}
+
+std::string message_of(const Error& error) {
+  const std::string setting = error.setting;
+  if (setting.empty()) return error.what();
+  return fmt::format("--{}{}", flag_of(setting), error.what() + setting.size());
 }
 
 Options::Options(std::string command, std::string summary, std::string positional)
@@ -75,10 +118,10 @@ Options& Options::hide(const std::string& name) {
 bool Options::parse(const std::vector<std::string>& arguments) {
   cxxopts::Options parser("handgrad " + command_);
   auto add = parser.add_options();
-  add("h,help", "");
+  const auto toggle = [] { return cxxopts::value<std::string>()->implicit_value("true"); };
+  add("h,help", "", toggle());
   for (const Flag& flag : flags_) {
-    auto value = cxxopts::value<std::string>();
-    add(flag.name, "", flag.is_toggle ? value->implicit_value("true") : value);
+    add(flag.name, "", flag.is_toggle ? toggle() : cxxopts::value<std::string>());
   }
   std::vector<const char*> argv = {"handgrad"};
   for (const std::string& argument : arguments) argv.push_back(argument.c_str());
@@ -92,7 +135,7 @@ bool Options::parse(const std::vector<std::string>& arguments) {
     }
     positional_arguments_ = result.unmatched();
   } catch (const std::exception& error) {
-    throw UsageError(fmt::format("{}; `handgrad {} --help` lists the flags", plain(error.what()), command_));
+    throw misread(error.what());
   }
   for (const std::string& name : given_) {
     if (text(name).empty()) throw wrong(name, "a value");
@@ -105,6 +148,20 @@ bool Options::parse(const std::vector<std::string>& arguments) {
   return true;
 }
 
+UsageError Options::misread(const std::string& complaint) const {
+  const std::string name = quoted(complaint);
+  std::vector<std::string> names;
+  for (const Flag& flag : flags_) {
+    if (flag.name == name)
+      return UsageError{fmt::format("--{0}: needs a value; write --{0} {1}", name, flag.placeholder)};
+    names.push_back(flag.name);
+  }
+  const std::string dashes = name.rfind('-', 0) == 0 ? "" : name.size() == 1 ? "-" : "--";
+  const std::string suggestion = did_you_mean(name, names, "--");
+  return UsageError{fmt::format("unknown flag {}{}{} `handgrad {} --help` lists the flags", dashes, name,
+                                suggestion.empty() ? ";" : suggestion, command_)};
+}
+
 void Options::apply_config(const nlohmann::json& config, const std::string& file,
                            const std::vector<std::string>& keys) {
   if (!config.is_object())
@@ -112,10 +169,11 @@ void Options::apply_config(const nlohmann::json& config, const std::string& file
   for (const auto& [key, entry] : config.items()) {
     if (key == "version") continue;
     if (std::find(keys.begin(), keys.end(), key) == keys.end()) {
-      throw Error(fmt::format("{}: has the key {}, which is no setting of a run; remove it", file, key));
+      const std::string suggestion = did_you_mean(key, keys);
+      throw Error(fmt::format("{}: has the key {}, which is no setting of a run{}", file, key,
+                              suggestion.empty() ? "; remove it" : suggestion));
     }
-    std::string name = key;
-    std::replace(name.begin(), name.end(), '_', '-');
+    const std::string name = flag_of(key);
     if (!given(name)) values_[name] = entry.is_string() ? entry.get<std::string>() : entry.dump();
   }
 }
@@ -163,10 +221,10 @@ std::int64_t Options::integer(const std::string& name, std::int64_t least, std::
                          : fmt::format("a whole number from {} to {}", least, most));
 }
 
-std::optional<std::int64_t> Options::integer_or_auto(const std::string& name, std::int64_t least,
-                                                     std::int64_t most) const {
-  if (text(name) == "auto") return std::nullopt;
-  return integer_of(name, least, most, fmt::format("auto, or a whole number from {} to {}", least, most));
+std::optional<std::int64_t> Options::integer_or(const std::string& word, const std::string& name,
+                                                std::int64_t least, std::int64_t most) const {
+  if (text(name) == word) return std::nullopt;
+  return integer_of(name, least, most, fmt::format("{}, or a whole number from {} to {}", word, least, most));
 }
 
 std::int64_t Options::integer_of(const std::string& name, std::int64_t least, std::int64_t most,

@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "errors.h"
+
 namespace handgrad::app {
 
 // A command line that is wrong by itself; the message names the flag, the value, what is allowed and the fix.
@@ -36,7 +38,7 @@ class Options {
   Options& hide(const std::string& name);
 
   // Parses the arguments after the command's name. Returns false where --help was asked for.
-  // Throws UsageError for unknown flags and missing values.
+  // Throws UsageError for unknown flags, with the one that may have been meant, and missing values.
   bool parse(const std::vector<std::string>& arguments);
 
   // Takes what a config.json says for all flags that the command line did not give; `keys`: the flags that it
@@ -54,9 +56,9 @@ class Options {
   // Throws UsageError for anything but a whole number, or a finite number, in the range.
   std::int64_t integer(const std::string& name, std::int64_t least,
                        std::int64_t most = std::numeric_limits<std::int64_t>::max()) const;
-  // None for "auto".
-  std::optional<std::int64_t> integer_or_auto(const std::string& name, std::int64_t least,
-                                              std::int64_t most) const;
+  // None for `word`, such as "auto".
+  std::optional<std::int64_t> integer_or(const std::string& word, const std::string& name, std::int64_t least,
+                                         std::int64_t most) const;
   double number(const std::string& name, double least,
                 double most = std::numeric_limits<double>::max()) const;
 
@@ -76,6 +78,7 @@ class Options {
     bool is_toggle;
   };
 
+  UsageError misread(const std::string& complaint) const;
   std::int64_t integer_of(const std::string& name, std::int64_t least, std::int64_t most,
                           const std::string& allowed) const;
 
@@ -85,6 +88,17 @@ class Options {
   std::set<std::string> given_;
   std::vector<std::string> positional_arguments_;
 };
+
+// "; did you mean X?" where `word` is the beginning of one of `known`, or nearly one; else "". `dashes` stand
+// before each of them.
+std::string did_you_mean(const std::string& word, const std::vector<std::string>& known,
+                         const std::string& dashes = "");
+
+// The flag of a setting of config.json, without the dashes: "batch-size" of "batch_size".
+std::string flag_of(std::string setting);
+
+// What the library says, with the flag in place of the setting that is at fault.
+std::string message_of(const Error& error);
 
 // Strict numbers: the whole text, finite, no blanks. Throw std::invalid_argument.
 std::int64_t parse_integer(const std::string& text);

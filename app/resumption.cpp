@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cstdio>
 
 #include "errors.h"
@@ -39,16 +38,13 @@ void check_settings(Json earlier, const Json& now) {
   if (!earlier.contains("tf32")) earlier["tf32"] = false;
   for (const auto& [key, value] : earlier.items()) {
     if (may_change(key) || (now.contains(key) && now.at(key) == value)) continue;
-    std::string flag = key;
-    std::replace(flag.begin(), flag.end(), '_', '-');
     throw ModelError(fmt::format("--resume: the run has {} {}, not {}; leave --{} out, or begin another run",
                                  key, to_text(value, -1),
-                                 now.contains(key) ? to_text(now.at(key), -1) : "none", flag));
+                                 now.contains(key) ? to_text(now.at(key), -1) : "none", flag_of(key)));
   }
   if (now.at("epochs") < earlier.at("epochs")) {
-    throw ModelError(
-        fmt::format("--resume: the run is for {} epochs, not for {}; give more, or leave --epochs out",
-                    to_text(earlier.at("epochs"), -1), to_text(now.at("epochs"), -1)));
+    throw ModelError(fmt::format("--resume: the run has epochs {}, not {}; give more, or leave --epochs out",
+                                 to_text(earlier.at("epochs"), -1), to_text(now.at("epochs"), -1)));
   }
 }
 

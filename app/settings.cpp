@@ -113,15 +113,22 @@ Architecture Settings::architecture(const Dataset& dataset) const {
 
 void add_data_flags(Options& options) {
   const SplitOptions split;
+  options.value("data", "", "DIR",
+                fmt::format("the four IDX files, plain or .gz, or `synthetic` [MNIST_DIR, else {}]",
+                            default_data_directory));
+  add_classes_flag(options);
   options
-      .value("data", "", "DIR",
-             fmt::format("the four IDX files, plain or .gz, or `synthetic` [MNIST_DIR, else {}]",
-                         default_data_directory))
-      .value("classes", "0", "N", "number of classes; 0: as many as the labels name, at most 10")
       .value("split", "official", "KIND",
              "official: the test files are the test set; pooled: 20 % of all images are")
       .value("validation-fraction", number_text(split.validation_fraction), "X",
              "share of the rest to validate on; 0: none, and no early stopping");
+}
+
+void add_classes_flag(Options& options) {
+  options.value(
+      "classes", "0", "N",
+      fmt::format("number of classes, at most {}; 0: as many as the labels name, if that is at most {}",
+                  most_classes, most_classes_unasked));
 }
 
 void add_network_flags(Options& options) {
@@ -155,10 +162,10 @@ void add_training_flags(Options& options) {
              "PyTorch's weight decay on all parameters; takes the place of --l2")
       .value("data-seed", "", "N", "of the split and the batch order [the seed]")
       .value("evaluate-every", "1ep", "N|Nep", "steps or epochs between validations")
-      .value("patience", std::to_string(training.patience), "N",
-             "stop after so many validations without improvement")
+      .value("patience", std::to_string(*training.patience), "N",
+             "stop after so many validations without improvement; none: never")
       .value("min-delta", number_text(training.min_delta), "X",
-             "smallest fall of the validation loss that counts");
+             "an improvement is a validation loss lower than at the last one by more than this");
 }
 
 void add_machine_flags(Options& options) {
@@ -197,11 +204,16 @@ std::string data_source_or_synthetic(const Options& options) {
   return find_data_source(options).value_or(synthetic_name);
 }
 
+std::int64_t read_classes(const Options& options) {
+  const std::int64_t classes = options.integer("classes", 0, most_classes);
+  if (classes == 1) throw options.wrong("classes", fmt::format("0, or from 2 to {}", most_classes));
+  return classes;
+}
+
 DataSettings read_data_settings(const Options& options, bool needs_data) {
   DataSettings data;
   if (needs_data) data.source = data_source(options);
-  data.classes = options.integer("classes", 0, 256);
-  if (data.classes == 1) throw options.wrong("classes", "0, or from 2 to 256");
+  data.classes = read_classes(options);
   data.split.kind = static_cast<SplitOptions::Kind>(options.choice("split", split_names));
   data.split.validation_fraction = below_one(options, "validation-fraction");
   return data;
@@ -242,18 +254,22 @@ Settings read_settings(const Options& options, bool needs_data) {
   for (std::int64_t r = 0; r < settings.replicas; ++r)
     training.seeds.push_back(static_cast<std::uint64_t>(seed + r));
   training.evaluate_every = read_interval(options, "evaluate-every");
-  training.patience = options.integer("patience", 1, largest_count);
+  training.patience = options.integer_or("none", "patience", 1, largest_count);
   training.min_delta = options.number("min-delta", 0, largest_factor);
   settings.data = read_data_settings(options, needs_data);
   settings.data.split.seed =
       static_cast<std::uint64_t>(options.text("data-seed").empty() ? seed : options.integer("data-seed", 0));
   settings.data.split.twice = settings.compat.split_twice;
   training.data_seeds = {settings.data.split.seed};
+  Architecture architecture;  // the data, which say its inputs and classes, are not read yet
+  architecture.hidden = settings.hidden;
+  architecture.batch_norm = settings.batch_norm;
+  validate(training, architecture, settings.replicas);
   return settings;
 }
 
 std::optional<int> read_threads(const Options& options) {
-  const std::optional<std::int64_t> threads = options.integer_or_auto("threads", 1, 1024);
+  const std::optional<std::int64_t> threads = options.integer_or("auto", "threads", 1, 1024);
   if (!threads) return std::nullopt;
   return static_cast<int>(*threads);
 }
@@ -286,7 +302,7 @@ Json config_json(const Options& options, const Settings& settings) {
           {"weight_decay", training.optimizer.weight_decay},
           {"data_seed", training.data_seeds.front()},
           {"evaluate_every", options.text("evaluate-every")},
-          {"patience", training.patience},
+          {"patience", training.patience ? Json(*training.patience) : Json("none")},
           {"min_delta", training.min_delta},
           {"device", options.text("device")},
           {"tf32", options.on("tf32")},

@@ -32,6 +32,7 @@ struct Settings {
 };
 
 void add_data_flags(Options& options);
+void add_classes_flag(Options& options);  // one of the data flags
 void add_network_flags(Options& options);
 void add_training_flags(Options& options);
 void add_machine_flags(Options& options);  // those of the device, and --threads
@@ -43,8 +44,9 @@ std::string data_source(const Options& options);
 // The same, and `synthetic` where there is none of them.
 std::string data_source_or_synthetic(const Options& options);
 
-// Throw UsageError, naming the flag.
+// Throw UsageError, naming the flag; read_settings also ArgumentError, for settings that do not go together.
 // needs_data: whether no data at all is an error.
+std::int64_t read_classes(const Options& options);
 DataSettings read_data_settings(const Options& options, bool needs_data);
 Settings read_settings(const Options& options, bool needs_data = true);
 

@@ -192,7 +192,7 @@ class Reader {
         fail(file_, of_axis + ": must be a list of values, [a, b, …]");
       std::vector<std::string> texts;
       for (const toml::node& value : *values) texts.push_back(text_of(file_, of_axis, value));
-      const std::string flag = flag_name(key);
+      const std::string flag = flag_of(key);
       if (is_setting(key) && options_.given(flag)) {
         texts = {options_.text(flag)};
         overridden_ = true;
@@ -292,10 +292,15 @@ class Reader {
       if (!json.empty()) options.apply_config(json, file_, sweep_keys());
     }
     if (configuration.name != configuration.experiment && lacks_batch_norm(options)) return;
+    const auto refuse = [&](const std::string& fault) {
+      throw UsageError(fmt::format("{}: {}: {}", file_, configuration.name, fault));
+    };
     try {
       configuration.settings = read_settings(options);
     } catch (const UsageError& error) {
-      throw UsageError(fmt::format("{}: {}: {}", file_, configuration.name, error.what()));
+      refuse(error.what());
+    } catch (const ArgumentError& error) {
+      refuse(message_of(error));
     }
     configuration.config = config_json(options, configuration.settings);
     for (const char* key :
@@ -340,11 +345,6 @@ class Reader {
     std::vector<std::string> list;
     for (const SweepConfiguration& c : sweep.configurations) list.push_back(c.name);
     return fmt::format("{}", fmt::join(list, "; "));
-  }
-
-  static std::string flag_name(std::string key) {
-    std::replace(key.begin(), key.end(), '_', '-');
-    return key;
   }
 
   static const std::vector<std::string>& sweep_keys() {

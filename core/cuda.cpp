@@ -114,7 +114,7 @@ namespace handgrad {
 namespace {
 
 [[noreturn]] void no_cuda() {
-  throw DeviceError("device: this handgrad was built with a LibTorch without CUDA; use cpu");
+  throw DeviceError("device", "this handgrad was built with a LibTorch without CUDA; use cpu");
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <memory>
 #include <numeric>
 
+#include "counted.h"
 #include "errors.h"
 #include "random.h"
 #include "sha256.h"
@@ -18,8 +19,6 @@ namespace handgrad {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::int64_t default_most_classes = 10;
 
 // Sizes and seeds of the generated set: another seed for the test images, so that they are new to the
 // network.
@@ -37,7 +36,8 @@ fs::path find_file(const fs::path& directory, const std::string& part, const std
     }
   }
   throw DataError(
-      fmt::format("{}: no {}-{}-ubyte (or .gz) in this directory; scripts/fetch_mnist.sh gets the four files",
+      fmt::format("{}: no {}-{}-ubyte (or .gz) in this directory; put it there, or fetch MNIST into a "
+                  "directory of its own with scripts/fetch_mnist.sh DIR",
                   directory.string(), part, kind));
 }
 
@@ -56,29 +56,31 @@ void read_pair(const fs::path& directory, const std::string& part, IdxArray& ima
   images = read_idx(images_path);
   labels = read_idx(labels_path);
   if (images.shape.size() != 3) {
-    throw DataError(fmt::format("{}: has {} dimensions; images have 3: count, rows, columns",
-                                images_path.string(), images.shape.size()));
+    throw DataError(fmt::format("{}: has {}; images have 3: count, rows, columns", images_path.string(),
+                                counted(images.shape.size(), "dimension")));
   }
   if (labels.shape.size() != 1) {
-    throw DataError(
-        fmt::format("{}: has {} dimensions; labels have 1", labels_path.string(), labels.shape.size()));
+    throw DataError(fmt::format("{}: has {}; labels have 1", labels_path.string(),
+                                counted(labels.shape.size(), "dimension")));
   }
   if (images.shape[0] != labels.shape[0]) {
-    throw DataError(fmt::format("{}: holds {} images but {} holds {} labels; the two must belong together",
-                                images_path.string(), images.shape[0], labels_path.filename().string(),
-                                labels.shape[0]));
+    throw DataError(fmt::format("{}: holds {} but {} holds {}; the two must belong together",
+                                images_path.string(), counted(images.shape[0], "image"),
+                                labels_path.filename().string(), counted(labels.shape[0], "label")));
   }
-  const std::int64_t limit = classes > 0 ? classes : default_most_classes;
-  for (std::size_t i = 0; i < labels.values.size(); ++i) {
-    const std::int64_t label = labels.values[i];
-    if (label >= limit) {
-      throw DataError(
-          fmt::format("{}: label {} of image {} is outside the {} classes 0 to {}; if the set has more, "
-                      "their number must be given",
-                      labels_path.string(), label, i, limit, limit - 1));
-    }
-    label_limit = std::max(label_limit, label + 1);
+  const auto largest = std::max_element(labels.values.begin(), labels.values.end());
+  const std::int64_t needed = *largest + 1;
+  if (needed > (classes > 0 ? classes : most_classes_unasked)) {
+    const std::string fault = fmt::format("image {} of {} has the label {}", largest - labels.values.begin(),
+                                          labels_path.string(), *largest);
+    throw DataError(
+        "classes",
+        classes > 0
+            ? fmt::format("got {}, but {}; must be at least {} for that", classes, fault, needed)
+            : fmt::format("{}, and more than {} classes must be asked for; give {}, or mend the label", fault,
+                          most_classes_unasked, needed));
   }
+  label_limit = std::max(label_limit, needed);
 }
 
 Dataset synthetic_dataset() {
@@ -107,14 +109,15 @@ std::string Dataset::sha256() const {
 Dataset load_dataset(const std::string& source, std::int64_t classes) {
   if (source == synthetic_name) {
     if (classes == 0 || classes == 10) return synthetic_dataset();
-    throw DataError(fmt::format("the synthetic digits have 10 classes, not {}", classes));
+    throw DataError("classes",
+                    fmt::format("got {}, but the synthetic digits have 10; leave it out", classes));
   }
   const fs::path directory(source);
   std::error_code unreadable;
   if (!fs::is_directory(directory, unreadable)) {
     throw DataError(
-        fmt::format("{}: is not a directory; name one with the four MNIST files "
-                    "(scripts/fetch_mnist.sh gets them), or `synthetic`",
+        fmt::format("{}: is not a directory; name one with the four files of a data set "
+                    "(scripts/fetch_mnist.sh fetches those of MNIST), or `synthetic`",
                     source));
   }
   Dataset dataset;
@@ -135,8 +138,8 @@ Dataset load_dataset(const std::string& source, std::int64_t classes) {
 
 SplitIndices split_indices(std::int64_t train_count, std::int64_t test_count, const SplitOptions& options) {
   if (!(options.validation_fraction >= 0 && options.validation_fraction < 1)) {
-    throw ArgumentError(fmt::format("validation fraction: got {}; must be at least 0 and below 1",
-                                    options.validation_fraction));
+    throw ArgumentError("validation_fraction",
+                        fmt::format("got {}; must be at least 0 and below 1", options.validation_fraction));
   }
   const bool pooled = options.kind == SplitOptions::Kind::pooled;
   std::vector<std::int64_t> order(static_cast<std::size_t>(pooled ? train_count + test_count : train_count));
@@ -156,25 +159,28 @@ SplitIndices split_indices(std::int64_t train_count, std::int64_t test_count, co
     std::iota(indices.test.begin(), indices.test.end(), train_count);
   }
   if (indices.test.empty()) {
-    throw DataError(fmt::format("{} images are too few to keep 20 % as the test set", order.size()));
+    throw DataError(
+        "split", fmt::format("pooled keeps 20 % of all images as the test set; {}: too few; choose official",
+                             counted(order.size(), "image")));
   }
   if (indices.train.empty()) {
-    throw DataError(
-        fmt::format("validation fraction: {} leaves none of {} images to train on; choose a smaller one",
-                    options.validation_fraction, rest));
+    throw DataError("validation_fraction",
+                    fmt::format("{} leaves none of {} to train on; choose a smaller one",
+                                options.validation_fraction, counted(rest, "image")));
   }
   if (indices.validation.empty() && options.validation_fraction > 0) {
-    throw DataError(
-        fmt::format("validation fraction: {} of {} images is less than one image; choose a larger one, "
-                    "or 0 for training without validation",
-                    options.validation_fraction, rest));
+    throw DataError("validation_fraction",
+                    fmt::format("{} of {} is less than one image; choose a larger one, "
+                                "or 0 for training without validation",
+                                options.validation_fraction, counted(rest, "image")));
   }
   if (options.twice) {
     const auto count = static_cast<std::int64_t>(indices.train.size());
     const std::int64_t kept = count - share(options.validation_fraction, count);
     if (kept == count || kept == 0) {
-      throw DataError(fmt::format("validation fraction: {} cannot split {} images once more; choose another",
-                                  options.validation_fraction, count));
+      throw DataError("validation_fraction",
+                      fmt::format("{} cannot split {} once more; choose another", options.validation_fraction,
+                                  counted(count, "image")));
     }
     indices.watched.assign(indices.train.begin() + kept, indices.train.end());
     indices.train.resize(static_cast<std::size_t>(kept));

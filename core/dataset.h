@@ -31,10 +31,14 @@ struct Dataset {
 
 constexpr const char* synthetic_name = "synthetic";
 
+// A label is a byte. More than ten classes must be asked for, so that one damaged label cannot add classes.
+constexpr std::int64_t most_classes = 256;
+constexpr std::int64_t most_classes_unasked = 10;
+
 // `source` is a directory with the four MNIST-named files ("train-images-idx3-ubyte", …; also with a dot
 // before "idx", also with ".gz"), or "synthetic" for the built-in generator. `classes` 0 takes the number
-// from the labels, at most 10: more must be asked for, so that one damaged label cannot add classes. Throws
-// DataError, naming the file.
+// from the labels, at most most_classes_unasked. Throws DataError, naming the file; of the setting "classes"
+// where the labels go beyond it.
 Dataset load_dataset(const std::string& source, std::int64_t classes = 0);
 
 struct SplitOptions {

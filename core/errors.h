@@ -3,11 +3,18 @@
 #pragma once
 
 #include <stdexcept>
+#include <string>
 
 namespace handgrad {
 
 struct Error : std::runtime_error {
   using std::runtime_error::runtime_error;
+
+  // A fault of a setting, which the message begins with. `name`: as config.json has it, such as "batch_size".
+  Error(const char* name, const std::string& fault)
+      : std::runtime_error(std::string(name) + ": " + fault), setting(name) {}
+
+  const char* setting = "";  // "" where it is of none
 };
 
 // A setting that is wrong by itself, whatever data, files and machine it meets.

@@ -18,6 +18,7 @@
 #include <system_error>
 #include <utility>
 
+#include "counted.h"
 #include "errors.h"
 
 namespace handgrad {
@@ -209,8 +210,8 @@ Bytes unpack(Bytes bytes, const std::string& name, std::uint64_t limit) {
   while (left > 0) {
     if (!is_gzip(stream.next_in, left)) {
       throw DataError(fmt::format(
-          "{}: the {} bytes after the gzip stream are not gzip; the file is damaged: fetch it again",
-          printable(name), left));
+          "{}: what follows the gzip stream, {}, is not gzip; the file is damaged: fetch it again",
+          printable(name), counted(left, "byte")));
     }
     inflateReset(&stream);
     int result = Z_OK;
@@ -248,7 +249,15 @@ Bytes read_file(const fs::path& path) {
     }
     return result;
   };
-  const Descriptor file(check(retry_interrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); })));
+  // To open a pipe would wait for a writer.
+  const Descriptor file(
+      check(retry_interrupted([&] { return ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC); })));
+  struct stat status {};
+  check(::fstat(file.number(), &status));
+  if (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)) {
+    throw FileError(fmt::format("{}: cannot be read: it is a device, pipe or socket; name a regular file",
+                                printable(name)));
+  }
   Bytes bytes = read_blocks(name, [&](char* data, std::size_t size) {
     return static_cast<std::size_t>(
         check(retry_interrupted([&] { return ::read(file.number(), data, size); })));
@@ -325,8 +334,9 @@ GrowingFile::GrowingFile(const fs::path& path, std::uint64_t size) : path_(path)
     throw FileError(fmt::format("{}: cannot be written: {}; check its permissions and the free space",
                                 printable(path_.string()), reason(errno)));
   };
-  handle_->file.set(
-      faulty("open", [&] { return ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666); }));
+  handle_->file.set(faulty("open", [&] {
+    return ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC, 0666);
+  }));
   struct stat status {};
   if (handle_->file.number() < 0 || ::fstat(handle_->file.number(), &status) < 0) fail();
   size_ = std::min(size, static_cast<std::uint64_t>(status.st_size));

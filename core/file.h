@@ -24,8 +24,8 @@ inline std::string_view as_text(const Bytes& bytes) {
 constexpr std::uint64_t largest_file = std::uint64_t{1} << 32;
 
 // The contents of a file, unpacked if they are gzip (RFC 1952), whatever the name says.
-// Throws FileError when the file cannot be read, DataError when the gzip stream is damaged or cut short or
-// the contents are larger than `largest_file`.
+// Throws FileError when the file cannot be read or is a device, pipe or socket, DataError when the gzip
+// stream is damaged or cut short or the contents are larger than `largest_file`.
 Bytes read_file(const std::filesystem::path& path);
 
 // The same for a stream, such as standard input; `name` is what messages call it.

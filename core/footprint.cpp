@@ -170,19 +170,18 @@ void require_memory(const TrainingShape& shape, at::Device device, std::int64_t 
       shape.replicas == 1 ? "a network needs" : fmt::format("{} networks need", shape.replicas);
   const std::string memory = device.is_cpu() ? fmt::format("{} of memory are free", gibibytes(free_bytes))
                                              : fmt::format("the GPU has {} free", gibibytes(free_bytes));
+  const std::string none_fits = "not even one would fit: choose smaller batches or narrower hidden layers";
   if (trainings > 1) {
     const std::int64_t fitting = usable / needed;
-    throw DeviceError(fmt::format(
-        "--threads: {} trainings at a time need {} each, but {}; {}", trainings, gibibytes(needed), memory,
-        fitting > 0 ? fmt::format("{} at a time would fit", fitting)
-                    : "not even one would fit: choose a smaller --batch-size or narrower --hidden layers"));
+    throw DeviceError(
+        "threads",
+        fmt::format("{} trainings at a time need {} each, but {}; {}", trainings, gibibytes(needed), memory,
+                    fitting > 0 ? fmt::format("{} at a time would fit", fitting) : none_fits));
   }
   const std::int64_t fitting = shape.replicas == 1 ? 0 : replicas_that_fit(shape, usable);
-  throw DeviceError(fmt::format(
-      "{}: {} {}, but {}; {}", shape.replicas == 1 ? "--hidden" : "--replicas", networks, gibibytes(needed),
-      memory,
-      fitting > 0 ? fmt::format("{} would fit", fitting)
-                  : "not even one would fit: choose a smaller --batch-size or narrower --hidden layers"));
+  throw DeviceError(shape.replicas == 1 ? "hidden" : "replicas",
+                    fmt::format("{} {}, but {}; {}", networks, gibibytes(needed), memory,
+                                fitting > 0 ? fmt::format("{} would fit", fitting) : none_fits));
 }
 
 }  // namespace handgrad

@@ -11,6 +11,7 @@
 #include <map>
 #include <numeric>
 
+#include "counted.h"
 #include "errors.h"
 #include "init.h"
 #include "reference.h"
@@ -412,7 +413,7 @@ class Checker {
     twin.parameters.flat.copy_(network.parameters.flat);
     Workspace twin_workspace(twin, batch_size, Workspace::Use::training);
     const L2 twin_l2(l2_values, twin.parameters);
-    const std::string pair = fmt::format("network, {} images", batch_size);
+    const std::string pair = fmt::format("network, {}", counted(batch_size, "image"));
     const auto names = tensor_names();
     const auto gradients = network.gradients.views();
     const auto parameters = twin.parameters.views();
@@ -614,8 +615,8 @@ GradientReport gradcheck(const GradcheckOptions& options) {
   validate(options.architecture, options.replicas);
   const std::int64_t least = options.architecture.batch_norm ? 2 : 1;
   if (options.batch_size < least) {
-    throw ArgumentError(fmt::format("batch size: got {}; must be at least {}{}", options.batch_size, least,
-                                    options.architecture.batch_norm ? " with batch norm" : ""));
+    throw ArgumentError("batch_size", fmt::format("got {}; must be at least {}{}", options.batch_size, least,
+                                                  options.architecture.batch_norm ? " with batch norm" : ""));
   }
   return Checker(options).run();
 }

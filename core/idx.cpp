@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <string_view>
 
+#include "counted.h"
 #include "errors.h"
 
 namespace handgrad {
@@ -46,9 +47,9 @@ std::string describe(const std::vector<std::int64_t>& shape) {
 
 void check_dimensions(std::size_t dimensions, const std::string& name) {
   if (dimensions < 1 || dimensions > most_dimensions) {
-    throw DataError(fmt::format(
-        "{}: has {} dimensions; 1 (labels) to {} (images) are allowed: give a file of labels or images",
-        printable(name), dimensions, most_dimensions));
+    throw DataError(
+        fmt::format("{}: has {}; 1 (labels) to {} (images) are allowed: give a file of labels or images",
+                    printable(name), counted(dimensions, "dimension"), most_dimensions));
   }
 }
 
@@ -78,9 +79,9 @@ std::uint64_t checked_count(const std::vector<std::int64_t>& shape, const std::s
 
 IdxArray parse_idx(const Bytes& bytes, const std::string& name) {
   if (bytes.size() < magic_size) {
-    throw DataError(fmt::format(
-        "{}: is {} bytes long; an IDX file begins with a magic number of {} bytes: fetch it again",
-        printable(name), bytes.size(), magic_size));
+    throw DataError(
+        fmt::format("{}: is {} long; an IDX file begins with a magic number of {} bytes: fetch it again",
+                    printable(name), counted(bytes.size(), "byte"), magic_size));
   }
   if (bytes[0] != 0 || bytes[1] != 0) {
     throw DataError(fmt::format("{}: begins with {:02x} {:02x} instead of the 00 00 of an IDX file; {}",
@@ -95,10 +96,10 @@ IdxArray parse_idx(const Bytes& bytes, const std::string& name) {
   check_dimensions(dimensions, name);
   const std::size_t header_size = magic_size + dimensions * dimension_size;
   if (bytes.size() < header_size) {
-    throw DataError(
-        fmt::format("{}: is {} bytes long, but the header alone, with {} dimensions, takes {}; the file was "
-                    "cut short: fetch it again",
-                    printable(name), bytes.size(), dimensions, header_size));
+    throw DataError(fmt::format(
+        "{}: is {} long, but the header alone, with {}, takes {}; the file was "
+        "cut short: fetch it again",
+        printable(name), counted(bytes.size(), "byte"), counted(dimensions, "dimension"), header_size));
   }
 
   IdxArray array;
@@ -110,8 +111,8 @@ IdxArray parse_idx(const Bytes& bytes, const std::string& name) {
   const std::uint64_t count = checked_count(array.shape, name);
   if (bytes.size() - header_size != count) {
     throw DataError(fmt::format(
-        "{}: {} asks for {} values, but {} follow the header; the file is damaged: fetch it again",
-        printable(name), describe(array.shape), count, bytes.size() - header_size));
+        "{}: {} asks for {}, but after the header there are {}; the file is damaged: fetch it again",
+        printable(name), describe(array.shape), counted(count, "value"), bytes.size() - header_size));
   }
   array.values.assign(bytes.begin() + static_cast<std::ptrdiff_t>(header_size), bytes.end());
   return array;
@@ -121,8 +122,8 @@ Bytes serialize_idx(const IdxArray& array) {
   check_dimensions(array.shape.size(), "the array");
   const std::uint64_t count = checked_count(array.shape, "the array");
   if (array.values.size() != count) {
-    throw DataError(fmt::format("the array: {} asks for {} values, but it holds {}: make them equal",
-                                describe(array.shape), count, array.values.size()));
+    throw DataError(fmt::format("the array: {} asks for {}, but it holds {}: make them equal",
+                                describe(array.shape), counted(count, "value"), array.values.size()));
   }
   Bytes bytes{0, 0, unsigned_bytes, static_cast<std::uint8_t>(array.shape.size())};
   for (const std::int64_t size : array.shape) {

@@ -284,7 +284,7 @@ Model fold_batch_norm(const Model& model) {
     folded.network->parameters.bias[l].copy_(bias);
   }
   if (!at::isfinite(folded.network->parameters.flat).all().item<bool>()) {
-    throw ModelError("batch norm cannot be folded: numbers would leave float32; leave out --fold-batch-norm");
+    throw ModelError("fold_batch_norm", "numbers would leave float32; leave it out");
   }
   return folded;
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "counted.h"
 #include "errors.h"
 #include "init.h"
 #include "threads.h"
@@ -214,8 +215,8 @@ Network::Network(const Architecture& architecture, int64_t replicas, const at::T
 
 void Network::initialise(const std::vector<std::uint64_t>& seeds) {
   if (static_cast<int64_t>(seeds.size()) != replicas_) {
-    throw ArgumentError(
-        fmt::format("{} seeds for {} networks; each network needs its own", seeds.size(), replicas_));
+    throw ArgumentError(fmt::format("{} for {}; each network needs its own", counted(seeds.size(), "seed"),
+                                    counted(replicas_, "network")));
   }
   parameters.flat.zero_();
   for (size_t l = 0; l < parameters.weight.size(); ++l) {

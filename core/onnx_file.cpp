@@ -137,8 +137,8 @@ bool onnx_available() {
 
 std::string to_onnx(const Model& /*model*/) {
   throw Error(
-      "--format: this handgrad was built without ONNX; install libonnx-dev and libprotobuf-dev and build "
-      "again");
+      "format",
+      "this handgrad was built without ONNX; install libonnx-dev and libprotobuf-dev and build again");
 }
 
 #endif

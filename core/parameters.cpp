@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "counted.h"
 #include "errors.h"
 
 namespace handgrad {
@@ -72,11 +73,11 @@ std::string Architecture::description() const {
 
 void validate(const Architecture& architecture, int64_t replicas) {
   if (architecture.inputs < 1) throw ArgumentError("a network needs at least one input");
-  if (replicas < 1) throw ArgumentError(fmt::format("replicas: got {}; must be at least 1", replicas));
+  if (replicas < 1) throw ArgumentError("replicas", fmt::format("got {}; must be at least 1", replicas));
   for (int64_t l = 0; l < architecture.layers(); ++l) {
     if (architecture.fan_out(l) < 1 || architecture.fan_out(l) > widest_layer) {
-      throw ArgumentError(fmt::format("layer {} has {} units; each layer needs 1 to {}", l + 1,
-                                      architecture.fan_out(l), widest_layer));
+      throw ArgumentError(fmt::format("layer {} has {}; each layer needs 1 to {}", l + 1,
+                                      counted(architecture.fan_out(l), "unit"), widest_layer));
     }
   }
 }

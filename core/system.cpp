@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <fstream>
 
+#include "counted.h"
 #include "cuda.h"
 #include "errors.h"
 #include "resources.h"
@@ -31,20 +32,22 @@ at::Device choose_device(const std::string& name) {
       !digits.empty() && digits.size() <= 3 &&
       std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
   if ((name != "cuda" && name.rfind("cuda:", 0) != 0) || !is_index) {
-    throw ArgumentError(fmt::format("device: got {}; must be auto, cpu, cuda or cuda:INDEX", name));
+    throw ArgumentError("device", fmt::format("got {}; must be auto, cpu, cuda or cuda:INDEX", name));
   }
   if (!available) {
-    throw DeviceError(fmt::format(
-        "device: {} is not there: {}; use cpu or auto", name,
-        built_with_cuda()
-            ? fmt::format("LibTorch {} found no CUDA GPU", libtorch_version())
-            : fmt::format("this handgrad was built with a LibTorch {} without CUDA", libtorch_version())));
+    throw DeviceError(
+        "device",
+        fmt::format("{} is not there: {}; use cpu or auto", name,
+                    built_with_cuda() ? fmt::format("LibTorch {} found no CUDA GPU", libtorch_version())
+                                      : fmt::format("this handgrad was built with a LibTorch {} without CUDA",
+                                                    libtorch_version())));
   }
   const int index = std::stoi(digits);
   const int count = static_cast<int>(at::getNumGPUs());
   if (index >= count) {
-    throw DeviceError(fmt::format("device: {} is not there; this machine has {} GPU(s), cuda:0 to cuda:{}",
-                                  name, count, count - 1));
+    throw DeviceError("device",
+                      fmt::format("{} is not there; this machine has {}, {}", name, counted(count, "GPU"),
+                                  count == 1 ? "cuda:0" : fmt::format("cuda:0 to cuda:{}", count - 1)));
   }
   return {at::kCUDA, static_cast<at::DeviceIndex>(index)};
 }

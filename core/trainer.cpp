@@ -365,8 +365,11 @@ class Training {
         replica.best_loss = loss;
         replica.evaluations_since_best = 0;
         improved.push_back(static_cast<std::int64_t>(r));
-      } else if (++replica.evaluations_since_best >= options_.patience) {
-        replica.stopped = StopReason::early_stopping;
+      } else {
+        ++replica.evaluations_since_best;
+        if (options_.patience && replica.evaluations_since_best >= *options_.patience) {
+          replica.stopped = StopReason::early_stopping;
+        }
       }
     }
     keep_best(improved);

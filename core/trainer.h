@@ -85,13 +85,12 @@ struct TrainingResult {
 };
 
 // Initialises the networks, unless the options say otherwise, trains them on data.train and leaves each with
-// its best parameters by validation loss (the last ones where there is no validation set, or with
-// delta_stop). A network whose loss leaves the finite numbers stops, and disturbs no other. Deterministic:
-// the same bits for the same arguments, device, thread count and build. `from`: the state of an earlier
-// training with the same arguments, from which this one goes on to the same bits as if that had not stopped;
-// more epochs may be asked for, to
-// which it goes on from its former end. Throws what validate throws, ModelError where the state is of another
-// network.
+// its best parameters, those of the last improvement of the validation loss (the last ones where there is no
+// validation set, or with delta_stop). A network whose loss leaves the finite numbers stops, and disturbs no
+// other. Deterministic: the same bits for the same arguments, device, thread count and build. `from`: the
+// state of an earlier training with the same arguments, from which this one goes on to the same bits as if
+// that had not stopped; more epochs may be asked for, to which it goes on from its former end. Throws what
+// validate throws, ModelError where the state is of another network.
 TrainingResult train(Network& network, const Splits& data, const TrainingOptions& options,
                      TrainingObserver& observer, const TrainingState* from = nullptr);
 

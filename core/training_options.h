@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "optimizer.h"
@@ -28,8 +29,9 @@ struct TrainingOptions {
   bool prefetch = false;   // a second thread gathers the batches; the results are the same
   bool cuda_graph = true;  // on a GPU: steps are recorded once and replayed; the results are the same
   Interval evaluate_every;
-  std::int64_t patience =
-      10;  // evaluations without an improvement of the validation loss by more than min_delta
+  // Training stops after so many evaluations without an improvement, a validation loss that is lower than at
+  // the last one by more than min_delta; none: it does not.
+  std::optional<std::int64_t> patience = 10;
   double min_delta = 1e-5;
   // Epochs after which the results are reported too, as if training had ended there. An evaluation must be
   // due after each, except with delta_stop.
@@ -41,8 +43,10 @@ struct TrainingOptions {
 constexpr std::int64_t largest_count = 1000000000;
 constexpr double largest_factor = 1e38;
 
-// Throws ArgumentError for options out of range, DataError when batches of that size do not fit so many
-// images.
+// Throws ArgumentError for options out of range, whatever the data.
+void validate(const TrainingOptions& options, const Architecture& architecture, std::int64_t replica_count);
+
+// The same, and throws DataError when batches of that size do not fit so many images.
 void validate(const TrainingOptions& options, const Architecture& architecture, std::int64_t replica_count,
               std::int64_t train_images);
 

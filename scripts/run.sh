@@ -44,10 +44,8 @@ done
 
 if [[ -z $data && -z $config && -n ${MNIST_DIR-} ]]; then
   data=$(from_caller "$MNIST_DIR")
-  for name in {train,t10k}-images?idx3-ubyte {train,t10k}-labels?idx1-ubyte; do
-    # Any of the usual names: with a dot for the dash, with and without .gz.
-    (cd -- "$data" 2>/dev/null && compgen -G "$name*" >/dev/null) ||
-      fail "MNIST_DIR=$MNIST_DIR has no file ${name/\?/-}.gz; unset it to have MNIST fetched"
+  for part in "${data_parts[@]}"; do
+    has_data "$data" "$part" || fail "MNIST_DIR=$MNIST_DIR has no file $part.gz; unset it to have MNIST fetched"
   done
 fi
 
@@ -64,14 +62,24 @@ quietly cmake --build --preset release --target handgrad || fail "cannot build h
 if [[ -z $data && -z $config ]]; then
   data=data/mnist
   if ! scripts/fetch_mnist.sh; then
-    data=synthetic
-    cat >&2 <<'END'
+    there=0
+    for part in "${data_parts[@]}"; do
+      ! has_data "$data" "$part" || there=$((there + 1))
+    done
+    if ((there == ${#data_parts[@]})); then
+      say "training on the files in $data as they are"
+    elif ((there > 0)); then
+      fail "$data has $there of the ${#data_parts[@]} files of a data set; complete it, or name another one with --data"
+    else
+      data=synthetic
+      cat >&2 <<'END'
 ********************************************************************************
 ** WARNING: no MNIST here, and it could not be fetched.                       **
 ** Training uses the built-in SYNTHETIC digits: its accuracies say nothing    **
 ** about MNIST. Give the files with MNIST_DIR=… or --data …                   **
 ********************************************************************************
 END
+    fi
   fi
 fi
 

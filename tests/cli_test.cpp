@@ -3,6 +3,7 @@
 #define CATCH_CONFIG_MAIN
 #include "catch.h"
 
+#include <sys/stat.h>
 #include <zlib.h>
 
 #include <array>
@@ -27,15 +28,20 @@ TEST_CASE("help, version and wrong words") {
   CHECK_THAT(run(directory, "train --help").out,
              Catch::Contains("--learning-rate X") && Catch::Contains("[0.009]"));
   check_refused(run(directory, ""), 2, "no command");
-  check_refused(run(directory, "trian"), 2, "unknown command trian");
+  check_refused(run(directory, "trian"), 2, "unknown command trian; did you mean train?");
+  check_refused(run(directory, "flower"), 2, "unknown command flower; `handgrad --help` lists");
 }
 
 TEST_CASE("wrong flags are refused by name, before anything is read or written") {
   const TemporaryDirectory directory;
   const auto [arguments, part] = GENERATE(table<std::string, std::string>({
-      {"--epohcs 3", "epohcs"},
+      {"--epohcs 3", "unknown flag --epohcs; did you mean --epochs?"},
+      {"--epoch=3", "unknown flag --epoch; did you mean --epochs?"},
+      {"--batch 3", "unknown flag --batch; did you mean --batch-norm or --batch-size?"},
+      {"--seed-together 3", "unknown flag --seed-together; `handgrad train --help` lists"},
+      {"-x", "unknown flag -x; `handgrad train --help` lists"},
       {"extra", "unexpected argument extra"},
-      {"--epochs", "epochs"},
+      {"--epochs", "--epochs: needs a value; write --epochs N"},
       {"--epochs 3x", "--epochs: got 3x; must be a whole number"},
       {"--epochs -1", "--epochs: got -1"},
       {"--epochs=", "--epochs: got nothing"},
@@ -57,7 +63,7 @@ TEST_CASE("wrong flags are refused by name, before anything is read or written")
       {"--replicas 0", "--replicas: got 0"},
       {"--seed 1.5", "--seed: got 1.5"},
       {"--classes 1", "--classes: got 1"},
-      {"--device tpu", "device: got tpu; must be auto, cpu, cuda or cuda:INDEX"},
+      {"--device tpu", "--device: got tpu; must be auto, cpu, cuda or cuda:INDEX"},
       {"--compat bn-no-bakward --batch-norm", "--compat: got bn-no-bakward"},
       {"--compat bn-no-backward", "needs --batch-norm"},
       {"--learning-rate 1e39", "--learning-rate: got 1e39"},
@@ -67,6 +73,7 @@ TEST_CASE("wrong flags are refused by name, before anything is read or written")
       {"--compat bn-no-backward --batch-norm --weight-decay 0.1", "--compat: bn-no-backward keeps"},
       {"--threads 0", "--threads: got 0; must be auto, or a whole number"},
       {"--threads all", "--threads: got all"},
+      {"--batch-size 1 --batch-norm", "--batch-size: got 1; must be at least 2 with batch norm"},
       {"--batch-norm=maybe", "--batch-norm: got maybe; must be true or false"},
   }));
   CAPTURE(arguments);
@@ -129,21 +136,33 @@ TEST_CASE("data that cannot be used is refused, and no run is begun") {
   }
   SECTION("label outside the classes") {
     write_text(labels, idx({12}, std::string(11, '\1') + "\x2a"));
-    refused("", "label 42 of image 11 is outside the 10 classes 0 to 9");
+    refused("", "--classes: image 11 of data/train-labels-idx1-ubyte has the label 42");
+    refused("--classes 42",
+            "--classes: got 42, but image 11 of data/train-labels-idx1-ubyte has the label 42; must be");
+    CHECK(run(directory, train + "--classes 43").exit_code == 0);
+    check_refused(run(directory, "evaluate nothing --classes 43"), 2, "classes");
+    CHECK_THAT(run(directory, "doctor --data data").out, Catch::Contains("--classes: image 11"));
+    CHECK_THAT(run(directory, "doctor --data data --classes 43").out, Catch::Contains("43 classes"));
+    fs::remove_all(directory.path() / "run");
+    write_text(labels, idx({12}, std::string(11, '\1') + "\x02"));
+    REQUIRE(run(directory, train).exit_code == 0);
+    write_text(labels, idx({12}, std::string(11, '\1') + "\x03"));
+    check_refused(run(directory, "evaluate run/model.pt --data data"), 1,
+                  "run/model.pt: knows 3 classes, but data has others");
   }
   SECTION("labels for images") {
     fs::copy_file(labels, images, fs::copy_options::overwrite_existing);
     refused("", "train-images-idx3-ubyte");
   }
   SECTION("a batch larger than the data") {
-    refused("--batch-size 100", "only 10 images");
+    refused("--batch-size 100", "--batch-size: got 100, but the training set has only 10 images");
   }
   SECTION("a batch of one with batch norm") {
-    refused("--batch-norm --batch-size 3", "single image");
+    refused("--batch-norm --batch-size 3", "--batch-size: 3 leaves a batch of a single image");
   }
   SECTION("no GPU") {
     const Outcome outcome = run(directory, train + "--device cuda", "CUDA_VISIBLE_DEVICES=");
-    check_refused(outcome, 1, "device: cuda is not there");
+    check_refused(outcome, 1, "--device: cuda is not there");
   }
 }
 
@@ -152,6 +171,27 @@ TEST_CASE("a training that no machine has the memory for is refused before it ta
   check_refused(run(directory, "train --data synthetic --replicas 100000 --hidden 65536,65536"), 1,
                 "--replicas: 100000 networks need");
   CHECK_FALSE(fs::exists(directory / "runs"));
+}
+
+TEST_CASE("what is no regular file is refused at once, whatever it is given as") {
+  const TemporaryDirectory directory;
+  write_small_dataset(directory.path());
+  REQUIRE(run(directory, "train --data . --batch-size 4 --epochs 1 --out run").exit_code == 0);
+  REQUIRE(mkfifo((directory / "pipe").c_str(), 0600) == 0);
+  for (const char* arguments :
+       {"evaluate pipe --data .", "predict pipe t10k-images-idx3-ubyte", "predict run pipe",
+        "train --config pipe", "train --data . --init pipe", "sweep pipe --data .",
+        "export pipe --format onnx", "evaluate /dev/null --data ."}) {
+    CAPTURE(arguments);
+    check_refused(run(directory, arguments), 1,
+                  "cannot be read: it is a device, pipe or socket; name a regular file");
+  }
+  fs::rename(directory / "pipe", directory / "t10k-labels-idx1-ubyte");
+  check_refused(run(directory, "train --data ."), 1,
+                "t10k-labels-idx1-ubyte: cannot be read: it is a device, pipe");
+  fs::rename(directory / "t10k-labels-idx1-ubyte", directory / "run/metrics.jsonl");
+  write_small_dataset(directory.path());
+  check_refused(run(directory, "train --resume run --epochs 2"), 1, "metrics.jsonl: cannot be written");
 }
 
 TEST_CASE("where a run cannot go, nothing is changed") {
@@ -228,9 +268,37 @@ TEST_CASE("a run: files, their keys, and the same again from its config.json") {
   CHECK(contents(runs / "003/metrics.jsonl") != contents(runs / "001/metrics.jsonl"));
 
   write_text(directory.path() / "typo.json", R"({"epohcs": 3})");
-  check_refused(run(directory, "train --data . --config typo.json"), 1, "epohcs");
+  check_refused(run(directory, "train --data . --config typo.json"), 1,
+                "typo.json: has the key epohcs, which is no setting of a run; did you mean epochs?");
   write_text(directory.path() / "broken.json", "{");
   check_refused(run(directory, "train --data . --config broken.json"), 1, "broken.json");
+}
+
+TEST_CASE("training without early stopping, and from what its config.json says") {
+  const TemporaryDirectory directory;
+  write_small_dataset(directory.path());
+  // No validation counts as an improvement, but the first.
+  const std::string train = "train --data . --batch-size 4 --epochs 20 --min-delta 100 ";
+  const auto steps = [&](const std::string& flags) {
+    REQUIRE(run(directory, train + "--out run --overwrite " + flags).exit_code == 0);
+    return json::parse(contents(directory / "run/summary.json"))["steps"].get<int>();
+  };
+  CHECK(steps("--patience 3") == 12);
+  CHECK(json::parse(contents(directory / "run/config.json"))["patience"] == 3);
+  CHECK(steps("--patience none") == 60);
+  CHECK(json::parse(contents(directory / "run/config.json"))["patience"] == "none");
+  CHECK(json::parse(contents(directory / "run/summary.json"))["replicas"][0]["best_step"] == 3);
+
+  REQUIRE(run(directory, "train --config run/config.json --epochs 30 --out again").exit_code == 0);
+  CHECK(json::parse(contents(directory / "again/summary.json"))["steps"] == 90);
+  REQUIRE(run(directory, "train --resume run --epochs 30").exit_code == 0);
+  CHECK(contents(directory / "run/model.pt") == contents(directory / "again/model.pt"));
+  check_refused(run(directory, "train --resume run --patience 10"), 1,
+                "the run has patience \"none\", not 10");
+  REQUIRE(run(directory, "export run --format safetensors --output model.safetensors").exit_code == 0);
+  CHECK_THAT(contents(directory / "model.safetensors"), Catch::Contains(R"(patience\":\"none\")"));
+  check_refused(run(directory, train + "--patience never"), 2,
+                "--patience: got never; must be none, or a whole");
 }
 
 TEST_CASE("evaluate and predict agree with the run") {
@@ -304,7 +372,7 @@ TEST_CASE("gradcheck proves the gradients, and finds the notebook's fault") {
   CHECK_THAT(faulty.out, Catch::Contains("FAILED"));
   CHECK_THAT(faulty.error, Catch::Contains("gradients are wrong") && Catch::Contains("batch norm, layer 1"));
   check_refused(run(directory, "gradcheck --batch-norm --batch-size 1"), 2,
-                "batch size: got 1; must be at least 2");
+                "--batch-size: got 1; must be at least 2");
 }
 
 TEST_CASE("a damaged run is refused") {
@@ -340,7 +408,14 @@ TEST_CASE("output that cannot be written is a failure, progress that cannot be s
   write_small_dataset(directory.path());
   REQUIRE(run(directory, "train --data . --batch-size 4 --epochs 2 --out run 2>/dev/full").exit_code == 0);
   CHECK(run(directory, "trian 2>/dev/full").exit_code == 2);
-  CHECK(run(directory, "evaluate run >/dev/full").exit_code == 1);
+  for (const char* redirection : {">/dev/full", ">&-"}) {
+    for (const char* command : {"evaluate run", "predict run t10k-images-idx3-ubyte",
+                                "gradcheck --batch-norm", "--version", "train --help"}) {
+      CAPTURE(command, redirection);
+      const Outcome outcome = run(directory, std::string(command) + " " + redirection);
+      check_refused(outcome, 1, "standard output cannot be written; is it closed, or the disk full?");
+    }
+  }
   REQUIRE(run(directory, "train --data . --batch-size 4 --epochs 2 --out closed >&-").exit_code == 0);
   CHECK_THAT(contents(directory.path() / "closed/metrics.jsonl"), Catch::StartsWith("{"));
 }

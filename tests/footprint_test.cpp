@@ -108,16 +108,16 @@ TEST_CASE("too many networks are refused with the number that fits", "[memory]")
   const std::int64_t fitting = replicas_that_fit(shape, usable_bytes(free, device));
   CHECK_THROWS_AS(require_memory(shape, device, free), DeviceError);
   CHECK_THROWS_WITH(require_memory(shape, device, free),
-                    Contains("--replicas: 1000000 networks need") && Contains("4.0 GiB") &&
+                    Contains("replicas: 1000000 networks need") && Contains("4.0 GiB") &&
                         Contains(std::to_string(fitting) + " would fit"));
   CHECK_THROWS_WITH(require_memory(shape, device, 1 << 20), Contains("not even one would fit"));
   shape.replicas = 1;
-  CHECK_THROWS_WITH(require_memory(shape, device, 1 << 20), Contains("--hidden: a network needs"));
+  CHECK_THROWS_WITH(require_memory(shape, device, 1 << 20), Contains("hidden: a network needs"));
   shape.replicas = fitting;
   shape.options.seeds.clear();
   CHECK_NOTHROW(require_memory(shape, device, free));
   CHECK_THROWS_WITH(require_memory(shape, device, free, 2),
-                    Contains("--threads: 2 trainings at a time need") && Contains("1 at a time would fit"));
+                    Contains("threads: 2 trainings at a time need") && Contains("1 at a time would fit"));
   shape.checkpoints = true;  // takes more of the same memory
   CHECK_THROWS_AS(require_memory(shape, device, free), DeviceError);
 }

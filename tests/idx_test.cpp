@@ -358,7 +358,7 @@ TEST_CASE("concatenated gzip members are one file") {
 TEST_CASE("anything but gzip after a gzip stream is refused") {
   const Bytes packed = gzip(text("contents"));
   CHECK_THAT(unpack_error(packed + text("junk!")),
-             Contains("the 5 bytes after the gzip stream are not gzip"));
+             Contains("what follows the gzip stream, 5 bytes, is not gzip"));
   CHECK_THAT(unpack_error(packed + Bytes{0}), Contains("not gzip"));
   CHECK_THAT(unpack_error(packed + Bytes{0x1f}), Contains("not gzip"));
   CHECK_THAT(unpack_error(packed + Bytes{0x1f, 0x8b}), Contains("cut short"));
@@ -372,7 +372,7 @@ TEST_CASE("a gzip stream that is cut short anywhere is refused") {
                StartsWith("some.gz: the gzip stream ends early; the file was cut short: fetch it again"));
   }
   // Shorter than the magic number it is not known to be gzip, but it is no data either.
-  CHECK_THAT(idx_error(unpack(first(packed, 1), "some.gz")), Contains("1 bytes long"));
+  CHECK_THAT(idx_error(unpack(first(packed, 1), "some.gz")), Contains("is 1 byte long"));
 }
 
 TEST_CASE("a damaged gzip stream never unpacks to other contents") {

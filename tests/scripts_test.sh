@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests scripts/fetch_mnist.sh against a server of its own; exits 77, "skipped", where MNIST_DIR is not set.
+# Tests scripts/fetch_mnist.sh, and what scripts/run.sh makes of it, against a server of its own; exits 77, "skipped", where MNIST_DIR is not set.
 set -euo pipefail
 
 if [[ -z ${MNIST_DIR-} ]]; then
@@ -7,7 +7,8 @@ if [[ -z ${MNIST_DIR-} ]]; then
   exit 77
 fi
 mnist=$(cd "$MNIST_DIR" && pwd)
-fetch_mnist=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/scripts/fetch_mnist.sh
+scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/scripts
+fetch_mnist=$scripts/fetch_mnist.sh
 names=({train,t10k}-images-idx3-ubyte.gz {train,t10k}-labels-idx1-ubyte.gz)
 large=train-images-idx3-ubyte.gz
 
@@ -132,6 +133,26 @@ state() {
   find "$directory" -printf '%p %s %T@ %C@ %i\n' | sort
 }
 
+# other_data DIRECTORY NAME…: a set of two images of two pixels and its labels, under these names.
+other_data() {
+  local directory=$1 name file
+  for name in "${@:2}"; do
+    file=$directory/${name%.gz}
+    case $name in
+      *images*) printf '\0\0\10\3\0\0\0\2\0\0\0\1\0\0\0\2abcd' >"$file" ;;
+      *) printf '\0\0\10\1\0\0\0\2\0\1' >"$file" ;;
+    esac
+    [[ $name != *.gz ]] || gzip "$file"
+  done
+}
+
+# left_alone NAME: whether the last fetch refused, in one line, and changed and asked for nothing.
+left_alone() {
+  state >"$scratch/after"
+  [[ $status == 1 && $(wc -l <"$scratch/output") == 1 && ! -s $scratch/requests ]] &&
+    grep -qF "$1 is whole, but not of MNIST" "$scratch/output" && cmp "$scratch/before" "$scratch/after"
+}
+
 begin "a fresh fetch"
 fetch "$good"
 check "exit status $status" [ "$status" = 0 ]
@@ -198,8 +219,61 @@ fetch "$good"
 printf x | dd of="$directory/$large" bs=1 seek=5000000 conv=notrunc status=none
 fetch "$good"
 check "exit status $status" [ "$status" = 0 ]
-check "the report" grep -q "$large is damaged" "$scratch/output"
+check "the report" grep -q "$large is damaged; it is kept as $large.damaged" "$scratch/output"
 check "the four files" has_all_files
+passed
+
+case_name="damaged files are kept, each under a name of its own"
+cp "$directory/$large.damaged" "$scratch/first"
+head -c 5000000 "$mnist/$large" >"$directory/$large"
+fetch "$good"
+check "exit status $status" [ "$status" = 0 ]
+check "the first" cmp "$scratch/first" "$directory/$large.damaged"
+check "the second" [ "$(stat --format %s "$directory/$large.damaged-2")" = 5000000 ]
+check "the four files" has_all_files
+passed
+
+for ending in .gz ""; do
+  for separator in - .; do
+    other=(t10k-images"$separator"idx3-ubyte"$ending" t10k-labels"$separator"idx1-ubyte"$ending")
+    begin "files of another data set are left alone: ${other[0]}"
+    other_data "$directory" "${other[@]}"
+    state >"$scratch/before"
+    fetch "$good"
+    check "one line, exit status 1, nothing changed" left_alone "${other[0]}"
+    echo damaged >"$directory/$large"
+    state >"$scratch/before"
+    fetch "$good"
+    check "so is a damaged file beside them" left_alone "${other[0]}"
+    passed
+  done
+done
+
+begin "unpacked files of MNIST, with a dot for the dash too, are accepted"
+without_large
+gzip -dc "$mnist/$large" >"$directory/train-images.idx3-ubyte"
+gzip -d "$directory/t10k-labels-idx1-ubyte.gz"
+fetch "$dead"
+check "exit status $status" [ "$status" = 0 ]
+check "quiet" [ ! -s "$scratch/output" ]
+check "nothing was fetched" [ ! -e "$directory/$large" ]
+passed
+
+begin "half a file that was put there unpacked is kept under another name"
+without_large
+gzip -dc "$mnist/$large" >"$directory/train-images-idx3-ubyte"
+truncate --size 5000000 "$directory/train-images-idx3-ubyte"
+fetch "$good"
+check "exit status $status" [ "$status" = 0 ]
+check "the half" [ "$(stat --format %s "$directory/train-images-idx3-ubyte.damaged")" = 5000000 ]
+check "the four files" has_all_files
+passed
+
+begin "a pipe is refused"
+mkfifo "$directory/$large"
+fetch "$good"
+check "exit status 1" [ "$status" = 1 ]
+check "the line" grep -q "$large is no file that can be read" "$scratch/output"
 passed
 
 begin "a damaged file stays until the new one is verified"
@@ -240,4 +314,66 @@ begin "no mirror is named"
 without_large
 fetch
 check "exit status 1, one line naming the file, no file" refused_in_one_line "$large" "is not here"
+passed
+
+# run.sh in a repository of which nothing is built: it says what it would train on.
+repository=$scratch/repository
+mkdir -p "$repository"/{scripts,build,bin}
+cp "$scripts"/{run,common,fetch_mnist}.sh "$repository/scripts"
+touch -d yesterday "$repository/CMakePresets.json"
+touch "$repository/build/build.ninja"
+for program in scripts/setup.sh bin/cmake; do
+  printf '#!/bin/sh\n' >"$repository/$program"
+done
+# shellcheck disable=SC2016  # the program expands it
+printf '#!/bin/sh\necho "trained: $*"\n' >"$repository/build/handgrad"
+chmod +x "$repository"/{scripts/setup.sh,bin/cmake,build/handgrad}
+
+# train MIRROR…: as fetch, of run.sh.
+train() {
+  status=0
+  (unset MNIST_DIR && PATH=$repository/bin:$PATH HANDGRAD_MNIST_MIRRORS="$*" "$repository/scripts/run.sh" --epochs 5) \
+    >"$scratch/output" 2>&1 || status=$?
+}
+
+# in_repository CASE: begins it with an empty data/mnist.
+in_repository() {
+  begin "run.sh: $1"
+  rm -rf "$repository/data"
+  mkdir -p "$repository/data"
+  ln -s "$directory" "$repository/data/mnist"
+}
+
+in_repository "fetches MNIST"
+train "$good"
+check "exit status $status" [ "$status" = 0 ]
+check "the four files" has_all_files
+check "what it trains on" grep -qx "trained: train --data data/mnist --epochs 5" "$scratch/output"
+passed
+
+in_repository "trains on a data set of another content, and says so"
+other_data "$directory" "${names[@]}"
+state >"$scratch/before"
+train "$good"
+state >"$scratch/after"
+check "exit status $status" [ "$status" = 0 ]
+check "the same files" cmp "$scratch/before" "$scratch/after"
+check "that it is not MNIST" grep -q "is whole, but not of MNIST" "$scratch/output"
+check "that it trains all the same" grep -q "training on the files in data/mnist as they are" "$scratch/output"
+check "what it trains on" grep -qx "trained: train --data data/mnist --epochs 5" "$scratch/output"
+passed
+
+in_repository "stops where only a part of a data set is there"
+other_data "$directory" "${names[@]:0:3}"
+train "$good"
+check "exit status $status" [ "$status" = 1 ]
+check "the reason" grep -q "data/mnist has 3 of the 4 files of a data set" "$scratch/output"
+check "nothing was fetched" [ ! -e "$directory/${names[3]}" ]
+passed
+
+in_repository "trains on the synthetic digits where there is nothing and no mirror answers"
+train "$dead"
+check "exit status $status" [ "$status" = 0 ]
+check "the warning" grep -q "no MNIST here, and it could not be fetched" "$scratch/output"
+check "what it trains on" grep -qx "trained: train --data synthetic --epochs 5" "$scratch/output"
 passed

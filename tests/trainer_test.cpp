@@ -353,18 +353,20 @@ TEST_CASE("options out of range and batches that do not fit are refused", "[trai
   CHECK(refusal(good).empty());
   TrainingOptions bad = good;
   bad.learning_rate = {std::nan("")};
-  CHECK_THAT(refusal(bad), Contains("learning rate: got nan"));
+  CHECK_THAT(refusal(bad), Contains("learning_rate: got nan"));
   bad = good;
   bad.l2 = {-1};
-  CHECK_THAT(refusal(bad), Contains("L2 penalty: got -1"));
+  CHECK_THAT(refusal(bad), Contains("l2: got -1"));
   bad = good;
   bad.batch_size = 0;
-  CHECK_THAT(refusal(bad), Contains("batch size: got 0; must be from 1"));
+  CHECK_THAT(refusal(bad), Contains("batch_size: got 0; must be from 1"));
+  bad.batch_size = 1;
+  CHECK_THAT(refusal(bad), Contains("batch_size: got 1; must be at least 2 with batch norm"));
   CHECK_THAT(refusal(good, 7), Contains("only 7 images"));
   CHECK_THAT(refusal(good, 81), Contains("single image"));
   bad = good;
   bad.seeds = {1, 2};
-  CHECK_THAT(refusal(bad), Contains("2 seeds for 1 networks"));
+  CHECK_THAT(refusal(bad), Contains("2 seeds for 1 network;"));
 }
 
 TEST_CASE("evaluation in parts equals evaluation at once", "[training]") {
