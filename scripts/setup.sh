@@ -33,10 +33,10 @@ update_lists() {
   apt_get update >/dev/null || true
   updated=1
 }
-# apt_knows PACKAGE: whether it could be installed.
-apt_knows() {
-  apt-cache show "$1" >/dev/null 2>&1 || { update_lists && apt-cache show "$1" >/dev/null 2>&1; }
-}
+# apt_has PACKAGE: whether a list of packages has it; apt also knows names that other packages only mention.
+apt_has() { LC_ALL=C apt-cache policy "$1" | grep -q '^ *Candidate: [^(]'; }
+apt_knows() { apt_has "$1" || { update_lists && apt_has "$1"; }; }
+
 # The folders in which CMake looks first, with LibTorch in one of them.
 has_own_torch() {
   local folder folders
@@ -56,8 +56,9 @@ if [[ -n $tests ]]; then
   packages+=(catch2 librapidcheck-dev python3 python3-numpy python3-onnx clang-format clang-tidy clang shellcheck chromium
     fonts-dejavu-core)
 fi
-# The two kinds exclude each other: where the one with CUDA is, it stays.
-if [[ -n $cuda || -n $(installed libtorch-cuda-dev) ]]; then
+# The two kinds exclude each other: where the one with CUDA is, be it half installed for want of cuDNN, it stays.
+if compgen -G '/usr/lib/*/libtorch_cuda.so' >/dev/null; then cuda=1; fi
+if [[ -n $cuda ]]; then
   packages+=(libtorch-cuda-dev nvidia-cuda-toolkit ${tests:+python3-torch-cuda})
 elif ! has_own_torch; then
   packages+=(libtorch-dev ${tests:+python3-torch})
