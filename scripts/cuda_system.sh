@@ -29,9 +29,9 @@ install_cuda() {
 }
 
 # All functions that LibTorch's libraries want of libcudnn.so.9, each of which fails as cuDNN does before it is set up.
+# shellcheck disable=SC2016  # the inner shell expands it
 make_stub() {
-  here 'ldconfig -p | grep -q libcudnn.so.9' && return 0
-  # shellcheck disable=SC2016  # the inner shell expands it
+  here '[[ $(ldconfig -p) == *libcudnn.so.9* ]]' && return 0
   here 'scratch=$(mktemp -d)
     readelf --wide --dyn-syms /usr/lib/*/libtorch_cuda.so | sed -nE "s/.* UND (cudnn[A-Za-z0-9_]+)@libcudnn\.so\.9.*/\1/p" | sort -u >"$scratch/names"
     [[ -s $scratch/names ]]
@@ -51,7 +51,7 @@ linked() {
   # shellcheck disable=SC2016  # the inner shell expands it
   here 'for program in build/handgrad build/handgrad_tests; do
       echo "$program: $(ldd "$program" | grep -o "libtorch_cuda.so.*")"
-      ! ldd "$program" | grep "not found"
+      [[ $(ldd "$program") != *"not found"* ]]
     done'
 }
 

@@ -34,7 +34,7 @@ update_lists() {
   updated=1
 }
 # apt_has PACKAGE: whether a list of packages has it; apt also knows names that other packages only mention.
-apt_has() { LC_ALL=C apt-cache policy "$1" | grep -q '^ *Candidate: [^(]'; }
+apt_has() { [[ $(LC_ALL=C apt-cache policy "$1") == *"Candidate: "[!\(]* ]]; }
 apt_knows() { apt_has "$1" || { update_lists && apt_has "$1"; }; }
 
 # The folders in which CMake looks first, with LibTorch in one of them.
