@@ -1,7 +1,6 @@
 // What the library runs on.
 #include "system.h"
 
-#include <dlfcn.h>
 #include <fmt/format.h>
 #include <torch/version.h>
 
