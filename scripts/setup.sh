@@ -85,10 +85,11 @@ if [[ -n $cuda && -z $(installed libtorch-cuda-dev) ]]; then
   fi
 fi
 if [[ -n $tests ]]; then
-  # The runtime of sanitizers and libFuzzer is named after the version of Clang, which the package clang depends on.
+  # The runtime of sanitizers and libFuzzer, and the header of OpenMP, are packaged by the version of Clang, which the package
+  # clang depends on.
   apt_knows clang || fail "apt knows no package clang; run: apt-get update"
   clang=$(apt-cache depends clang | sed -nE 's/^ *Depends: clang-([0-9]+)$/\1/p')
-  packages+=("libclang-rt-$clang-dev")
+  packages+=("libclang-rt-$clang-dev" "libomp-$clang-dev")
 fi
 
 mapfile -t missing < <(comm -23 <(printf '%s\n' "${packages[@]}" | sort -u) <(installed "${packages[@]}" | sort -u))
