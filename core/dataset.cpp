@@ -109,8 +109,9 @@ std::string Dataset::sha256() const {
 Dataset load_dataset(const std::string& source, std::int64_t classes) {
   if (source == synthetic_name) {
     if (classes == 0 || classes == 10) return synthetic_dataset();
-    throw DataError("classes",
-                    fmt::format("got {}, but the synthetic digits have 10; leave it out", classes));
+    throw DataError(
+        "classes",
+        fmt::format("got {}, but the synthetic digits have 10 classes; choose 10, or other data", classes));
   }
   const fs::path directory(source);
   std::error_code unreadable;

@@ -211,7 +211,7 @@ TEST_CASE("training begins with the network of a file, and refuses what does not
   refused("--init first --replicas 2", 2, "--replicas: networks that all begin with that of --init");
   refused("--init first --data turned", 1, "takes 4 × 3 images, but those to train on are 3 × 4");
   refused("--init first --config list", 1, "holds no JSON object");
-  refused("--init first --data synthetic", 1, "the synthetic digits have 10 classes, not 3");
+  refused("--init first --data synthetic", 1, "--classes: got 3, but the synthetic digits have 10 classes");
   refused("--init first --data synthetic --classes 10", 1, "but flags and data ask for 784-4-10");
   refused("--init data/train-labels-idx1-ubyte", 1, "is no model file");
 }
