@@ -61,10 +61,11 @@ images = bytes([0, 0, 8, 3]) + struct.pack(">III", 2, 3, 2) + bytes(range(12))
 def chunk(kind, body):
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-for depth, colour, samples in ((8, 0, 1), (8, 2, 3), (16, 4, 2), (8, 6, 4)):
+for depth, colour, samples in ((8, 0, 1), (8, 2, 3), (8, 3, 1), (16, 4, 2), (8, 6, 4)):
     row = b"\0" + bytes(range(3 * samples * depth // 8))
     header = struct.pack(">IIBBBBB", 3, 2, depth, colour, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(row * 2)) + chunk(b"IEND", b"")
+    palette = chunk(b"PLTE", bytes(range(9))) + chunk(b"tRNS", bytes([0, 128])) if colour == 3 else b""
+    body = chunk(b"IHDR", header) + palette + chunk(b"IDAT", zlib.compress(row * 2)) + chunk(b"IEND", b"")
     (seeds / f"png/{colour}").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
 header = json.dumps({"w": {"dtype": "F32", "shape": [2, 1], "data_offsets": [0, 8]}}).encode()
 (seeds / "safetensors/small").write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
