@@ -8,6 +8,7 @@
 #include "commands.h"
 #include "errors.h"
 #include "file.h"
+#include "output_file.h"
 #include "settings.h"
 #include "system.h"
 #include "threads.h"
@@ -114,6 +115,7 @@ int bench_command(const Arguments& arguments) {
       .toggle("brief", "batch 32 only")
       .toggle("scaling", "the cost over batch sizes and layer widths instead, on the CPU")
       .value("json", "", "FILE", "where to write the figures as well");
+  add_force_flag(options);
   add_device_flags(options, "cpu");
   options.hide("no-cuda-graph");  // both are measured
   if (!options.parse(arguments)) {
@@ -129,6 +131,7 @@ int bench_command(const Arguments& arguments) {
                         !std::filesystem::is_directory(std::filesystem::absolute(file).parent_path()))) {
     throw options.wrong("json", "a file in a directory that is there");
   }
+  if (!file.empty()) require_replaceable(file, "json", options);
   const at::Device device = read_device(options);
   if (options.on("scaling") && !device.is_cpu()) {
     throw UsageError(fmt::format("--scaling: is for the CPU, got {}; leave --device out", device.str()));

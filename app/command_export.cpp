@@ -13,6 +13,7 @@
 #include "interruption.h"
 #include "labelled_images.h"
 #include "onnx_file.h"
+#include "output_file.h"
 #include "state_dict.h"
 #include "threads.h"
 #include "verification.h"
@@ -92,8 +93,21 @@ struct Source {
   std::vector<Model> networks;
 };
 
-Source read_source(const Request& request) {
+void check_output(const Request& request, const ModelPlace& place, const Options& options) {
+  std::error_code none;
+  for (std::int64_t r = 0; r < place.networks; ++r) {
+    const fs::path file = place.trained_on ? place.file.parent_path() / model_file_name(r) : place.file;
+    if (fs::equivalent(file, request.output, none)) {
+      throw UsageError(fmt::format("--output: {} is the model itself; choose another file",
+                                   printable(request.output.string())));
+    }
+  }
+  require_replaceable(request.output, "output", options);
+}
+
+Source read_source(const Request& request, const Options& options) {
   Source source{find_model(request.model, request.replica), {}};
+  check_output(request, source.place, options);
   if (!request.ensemble) {
     source.networks.push_back(load_model(source.place.file));
   } else {
@@ -106,15 +120,6 @@ Source read_source(const Request& request) {
     }
     for (std::int64_t r = 0; r < source.place.networks; ++r) {
       source.networks.push_back(load_model(find_model(request.model, r).file));
-    }
-  }
-  std::error_code none;
-  for (std::int64_t r = 0; r < source.place.networks; ++r) {
-    const fs::path file =
-        source.place.trained_on ? source.place.file.parent_path() / model_file_name(r) : source.place.file;
-    if (fs::equivalent(file, request.output, none)) {
-      throw UsageError(fmt::format("--output: {} is the model itself; choose another file",
-                                   printable(request.output.string())));
     }
   }
   return source;
@@ -189,13 +194,14 @@ int export_command(const Arguments& arguments) {
       .toggle("verify", "read the file back with another program, and keep it only if that agrees")
       .value("data", "", "DIR",
              "whose test images to verify on [those of the run, else MNIST_DIR, else data/mnist]");
+  add_force_flag(options);
   if (!options.parse(arguments)) {
     fmt::print("{}", options.help());
     return 0;
   }
   const Request request = read_request(options);
   set_threads(1);
-  const Source source = read_source(request);
+  const Source source = read_source(request, options);
   Model model = request.ensemble
                     ? join_models(source.networks)
                     : model_of(*source.networks.front().network, 0, source.networks.front().info);

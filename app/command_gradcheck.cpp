@@ -8,6 +8,7 @@
 #include "errors.h"
 #include "file.h"
 #include "gradcheck.h"
+#include "output_file.h"
 #include "settings.h"
 #include "system.h"
 #include "threads.h"
@@ -94,10 +95,12 @@ int gradcheck_command(const Arguments& arguments) {
   options.hide("no-cuda-graph").hide("tf32");  // it takes no steps, and TF32 is no gradient's precision
   options.value("dtype", dtype_names.front(), "NAME", "float64 or float32, of the gradients that are checked")
       .value("json", "", "FILE", "write the table as JSON too");
+  add_force_flag(options);
   if (!options.parse(arguments)) {
     fmt::print("{}", options.help());
     return 0;
   }
+  if (options.given("json")) require_replaceable(options.text("json"), "json", options);
   const bool real_data = options.given("data");
   const Settings settings = read_settings(options, real_data);
   GradcheckOptions checked;

@@ -34,7 +34,9 @@ Tensor as_pixels(IdxArray& images, const std::string& name, ImageShape shape) {
 
 int predict_command(const Arguments& arguments) {
   Options options("predict",
-                  "prints the class and its probability for each image of IDX or PNG files, - for stdin",
+                  "prints the class and its probability for each image of IDX or PNG files, - for stdin.\n"
+                  "What is transparent in a PNG becomes white where the mean grey of its visible pixels is\n"
+                  "dark, else black",
                   "MODEL FILE…");
   options.value("replica", "0", "R", "which network of a run, from 0")
       .toggle("invert", "dark digits on light ground: turn the pixels round")

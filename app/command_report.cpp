@@ -9,6 +9,7 @@
 #include "commands.h"
 #include "errors.h"
 #include "file.h"
+#include "output_file.h"
 #include "report_model.h"
 #include "report_page.h"
 #include "report_run.h"
@@ -175,6 +176,7 @@ Json document(const std::vector<std::string>& directories) {
 int report_command(const Arguments& arguments) {
   Options options("report", "writes one HTML page about runs, or about sweeps", "DIR…");
   options.value("out", "", "FILE", "the page [report.html in the first directory]");
+  add_force_flag(options);
   if (!options.parse(arguments)) {
     fmt::print("{}", options.help());
     return 0;
@@ -183,6 +185,7 @@ int report_command(const Arguments& arguments) {
   const std::vector<std::string>& directories = options.positional();
   const fs::path out = options.text("out").empty() ? fs::path(directories.front()) / "report.html"
                                                    : fs::path(options.text("out"));
+  if (!is_report(out)) require_replaceable(out, "out", options);
   const std::string page = report_page(to_text(document(directories), -1));
   write_file(out, page);
   fmt::print("saved: {} ({:.1f} MB)\n", printable(out.string()), static_cast<double>(page.size()) / 1e6);

@@ -20,6 +20,7 @@
 #include "run_result.h"
 #include "saved_model.h"
 #include "settings.h"
+#include "sha256.h"
 #include "system.h"
 #include "threads.h"
 
@@ -130,15 +131,24 @@ Options train_options() {
 
 // The network to begin with, and where it was. Flags that were not given take its architecture.
 struct Beginning {
-  std::string file;
+  std::string file, sha256;
   Model model;
 };
 
-std::optional<Beginning> read_beginning(Options& options) {
+// `config`: what the settings were taken from.
+std::optional<Beginning> read_beginning(Options& options, const Json& config) {
   const std::string& name = options.text("init");
   if (name == "none") return std::nullopt;
   const std::filesystem::path file = find_model(name, 0).file;
-  Beginning beginning{std::filesystem::absolute(file).lexically_normal().string(), load_model(file)};
+  const Bytes bytes = read_file(file);
+  Beginning beginning{std::filesystem::absolute(file).lexically_normal().string(),
+                      Sha256().update(as_text(bytes)).hex(), load_model(bytes, file.string())};
+  if (!options.given("init") && config.value(init_sha256, beginning.sha256) != beginning.sha256) {
+    throw ModelError(fmt::format(
+        "--init: {} is not what the run began with, its SHA-256 is another; bring that file back, "
+        "or begin another run with --init",
+        beginning.file));
+  }
   const Architecture& architecture = beginning.model.network->architecture();
   options.preset("hidden", architecture.hidden.empty()
                                ? "none"
@@ -217,7 +227,7 @@ int train_command(const Arguments& arguments) {
   if (resumed) require_settings(earlier, (resumed->path() / "config.json").string());
   options.apply_config(earlier, config_file.empty() ? "config.json" : config_file, config_keys());
   std::optional<Beginning> beginning;
-  if (!state) beginning = read_beginning(options);
+  if (!state) beginning = read_beginning(options, earlier);
   Settings settings = read_settings(options);
   if (beginning && settings.replicas > 1) {
     throw UsageError("--replicas: networks that all begin with that of --init stay equal; leave it out");
@@ -247,6 +257,7 @@ int train_command(const Arguments& arguments) {
     begin_with(network, *beginning, {dataset.rows(), dataset.columns()});
     settings.training.initialise = false;
     config["init"] = beginning->file;
+    config[init_sha256] = beginning->sha256;
   }
   const BlasLibrary blas = blas_library();
   Circumstances now{

@@ -68,7 +68,9 @@ void require_settings(const Json& config, const std::string& file) {
 
 void go_on_as(Circumstances& now, const Json& config, const std::optional<TrainingState>& state,
               const std::string& data) {
-  if (config.contains("init")) now.config["init"] = config.at("init");
+  for (const char* key : {"init", init_sha256}) {
+    if (config.contains(key)) now.config[key] = config.at(key);
+  }
   if (!state) return check_settings(config, now.config);
   const Circumstances earlier = circumstances_of(*state);
   if (earlier.data_sha256 != now.data_sha256) {

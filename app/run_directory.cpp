@@ -4,11 +4,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <fstream>
 #include <regex>
 #include <utility>
 
 #include "errors.h"
 #include "json_check.h"
+#include "settings.h"
 
 namespace handgrad::app {
 
@@ -20,6 +22,7 @@ constexpr const char* config_file = "config.json";
 constexpr const char* metrics_file = "metrics.jsonl";
 constexpr const char* checkpoint_file = "checkpoint.safetensors";
 constexpr const char* previous_checkpoint_file = "checkpoint-previous.safetensors";
+constexpr const char* report_file = "report.html";
 constexpr const char* metrics_bytes = "metrics_bytes";
 constexpr std::size_t deepest_json = 64;
 
@@ -29,24 +32,32 @@ bool is_left_over(const std::string& name) {
   return std::regex_match(name, names);
 }
 
-bool is_run_file(const fs::directory_entry& entry) {
+bool is_run_file(const std::string& name) {
   static const std::regex names(
       R"(config\.json|metrics\.jsonl|summary\.json|model(-[0-9]+)?\.pt|checkpoint(-previous)?\.safetensors)");
-  const std::string name = entry.path().filename().string();
-  return entry.is_regular_file() && (std::regex_match(name, names) || is_left_over(name));
+  return std::regex_match(name, names);
+}
+
+// What goes with a run that is replaced. A page only describes it; other files, also exports, were asked for
+// one by one.
+bool is_replaced(const fs::directory_entry& entry) {
+  const fs::path& path = entry.path();
+  const std::string name = path.filename().string();
+  return entry.is_regular_file() && (is_run_file(name) || (name == report_file && is_report(path)));
 }
 
 void clear(const fs::path& path, bool overwrite) {
-  const bool is_run = fs::exists(path / config_file);
+  const bool holds_run = is_run(path);
   std::vector<fs::path> files;
   for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
     const fs::path name = entry.path().filename();
     files.push_back(entry.path());
     if (is_left_over(name.string())) continue;
-    if (!is_run || !is_run_file(entry)) {
+    if (!holds_run || !is_replaced(entry)) {
       throw FileError(
-          fmt::format("--out: {} holds {}, which is not part of a run; choose an empty or new directory",
-                      path.string(), name.string()));
+          fmt::format("--out: {} holds {}, which is not part of a run; move it away, or choose an empty or "
+                      "new directory",
+                      printable(path.string()), printable(name.string())));
     }
     if (!overwrite) {
       throw FileError(fmt::format(
@@ -183,6 +194,32 @@ void RunDirectory::write_checkpoint(TrainingState state) {
     if (newest_is_good_ && fs::exists(file)) rename_file(file, path_ / previous_checkpoint_file);
   });
   newest_is_good_ = true;
+}
+
+bool is_run(const fs::path& directory) {
+  const fs::path config = directory / config_file;
+  std::error_code unreadable;
+  if (!fs::is_regular_file(config, unreadable)) return false;
+  try {
+    data_settings_of_run(read_json(config), config.string());
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+bool is_kept_by_run(const fs::path& file) {
+  return is_run_file(file.filename().string()) && is_run(file.parent_path());
+}
+
+bool is_report(const fs::path& file) {
+  std::error_code unreadable;
+  if (!fs::is_regular_file(file, unreadable)) return false;
+  std::string head(2048, '\0');
+  std::ifstream(file, std::ios::binary).read(head.data(), static_cast<std::streamsize>(head.size()));
+  // Earlier versions only had the title.
+  return head.find(R"(<meta name="generator" content="handgrad">)") != std::string::npos ||
+         head.find("<title>Report of handgrad</title>") != std::string::npos;
 }
 
 std::string model_file_name(std::int64_t replica) {

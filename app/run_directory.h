@@ -18,7 +18,8 @@ using Json = nlohmann::ordered_json;
 class RunDirectory {
  public:
   // Begins a run with this config.json. `out` empty: the next free runs/NNN. Throws FileError when the
-  // directory cannot be made, is in use, or holds anything; with `overwrite` a run in it is removed first.
+  // directory cannot be made, is in use, or holds anything; with `overwrite` a run in it, and the page that
+  // `handgrad report` put there, are removed first.
   RunDirectory(const std::string& out, bool overwrite, const Json& config);
 
   // Opens a run to go on with it. Throws FileError where that cannot be, ModelError where it holds no run.
@@ -62,6 +63,15 @@ void make_directories(const std::filesystem::path& path);
 
 // Makes the next free directory runs/NNN. Throws FileError.
 std::filesystem::path next_free_run();
+
+// Whether a directory holds a run: a config.json that is one of a run.
+bool is_run(const std::filesystem::path& directory);
+
+// Whether a path names a file that the run in its directory keeps, be it there or not.
+bool is_kept_by_run(const std::filesystem::path& file);
+
+// Whether a file is a page that `handgrad report` wrote.
+bool is_report(const std::filesystem::path& file);
 
 // Where network `replica` of a run is saved: "model.pt" for the first, then "model-1.pt", ….
 std::string model_file_name(std::int64_t replica);

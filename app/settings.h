@@ -57,6 +57,9 @@ at::Device read_device(const Options& options);
 // The number that --threads gives; none for "auto".
 std::optional<int> read_threads(const Options& options);
 
+// Of the contents of the file that --init names; in config.json beside the settings.
+constexpr const char* init_sha256 = "init_sha256";
+
 // What config.json holds: every setting under the name of its flag, with _ for -.
 Json config_json(const Options& options, const Settings& settings);
 

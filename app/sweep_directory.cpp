@@ -18,6 +18,10 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* plan_file = "sweep.json";
+constexpr const char* csv_file = "results.csv";
+constexpr const char* jsonl_file = "results.jsonl";
+constexpr const char* jobs_directory = "jobs";
+constexpr const char* models_directory = "models";
 
 // What must be the same for a sweep to go on.
 const std::vector<const char*> fixed_keys = {"version", "libtorch", "blas",        "processor",
@@ -44,7 +48,7 @@ void add_convergence(Json& row, double loss) {
 }
 
 fs::path job_path(const fs::path& sweep, std::uint64_t seed, std::size_t ensemble) {
-  return sweep / "jobs" / fmt::format("seed-{}-ensemble-{}.json", seed, ensemble);
+  return sweep / jobs_directory / fmt::format("seed-{}-ensemble-{}.json", seed, ensemble);
 }
 
 std::string csv_field(const Json& value) {
@@ -79,7 +83,7 @@ SweepDirectory::SweepDirectory(const std::string& out, Json plan) : path_(out), 
   } else {
     plan_["seconds"] = 0.0;
   }
-  make_directories(path_ / "jobs");
+  make_directories(path_ / jobs_directory);
   write_file(path_ / plan_file, to_text(plan_, 2) + "\n");
 }
 
@@ -92,8 +96,8 @@ void SweepDirectory::write_job(std::uint64_t seed, std::size_t ensemble, const J
 }
 
 fs::path SweepDirectory::model_path(const std::string& configuration) const {
-  make_directories(path_ / "models");
-  return path_ / "models" / (file_name_of(configuration) + ".pt");
+  make_directories(path_ / models_directory);
+  return path_ / models_directory / (file_name_of(configuration) + ".pt");
 }
 
 void SweepDirectory::add_seconds(double seconds) {
@@ -117,14 +121,22 @@ std::size_t SweepDirectory::write_results() const {
     csv += line + "\n";
     jsonl += to_text(row, -1) + "\n";
   }
-  write_file(path_ / "results.csv", csv);
-  write_file(path_ / "results.jsonl", jsonl);
+  write_file(path_ / csv_file, csv);
+  write_file(path_ / jsonl_file, jsonl);
   return sweep.rows.size();
 }
 
 bool is_sweep(const fs::path& path) {
   std::error_code unreadable;
   return fs::exists(path / plan_file, unreadable);
+}
+
+bool is_kept_by_sweep(const fs::path& file) {
+  const fs::path directory = file.parent_path();
+  const fs::path name = file.filename();
+  if (name == plan_file || name == csv_file || name == jsonl_file) return is_sweep(directory);
+  const fs::path within = directory.filename();
+  return (within == jobs_directory || within == models_directory) && is_sweep(directory.parent_path());
 }
 
 Sweep read_sweep(const fs::path& path) {

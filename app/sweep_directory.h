@@ -48,6 +48,9 @@ struct Sweep {  // NOLINT(bugprone-exception-escape): of the JSON library's move
 
 bool is_sweep(const std::filesystem::path& path);
 
+// Whether a path names a file that a sweep keeps, be it there or not.
+bool is_kept_by_sweep(const std::filesystem::path& file);
+
 // Throws FileError, or ModelError where a file is damaged.
 Sweep read_sweep(const std::filesystem::path& path);
 

@@ -191,6 +191,14 @@ std::string printable_excerpt(std::string_view name) {
   return name.size() <= longest ? printable(name) : printable(name.substr(0, longest)) + "...";
 }
 
+std::string printable_list(std::size_t count, const std::function<std::string(std::size_t)>& name) {
+  constexpr std::size_t most = 30;
+  std::string list;
+  for (std::size_t i = 0; i < std::min(count, most); ++i) list += (i == 0 ? "" : ", ") + name(i);
+  if (count > most) list += fmt::format(" and {} more", count - most);
+  return list.empty() ? "nothing" : list;
+}
+
 Bytes unpack(Bytes bytes, const std::string& name, std::uint64_t limit) {
   if (!is_gzip(bytes.data(), bytes.size())) {
     if (bytes.size() > limit) refuse_size(name, limit);

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "errors.h"
 #include "evaluator.h"
@@ -18,22 +17,8 @@ namespace handgrad {
 
 namespace {
 
-constexpr std::size_t most_layers = 1000;
-
-std::string shape_text(at::IntArrayRef shape) {
-  std::string text;
-  for (const std::int64_t size : shape) text += fmt::format("{}{}", text.empty() ? "" : " × ", size);
-  return text.empty() ? "a single number" : text;
-}
-
 [[noreturn]] void refuse(const std::string& file, const std::string& reason) {
   throw ModelError(fmt::format("{}: {}", printable(file), reason));
-}
-
-[[noreturn]] void refuse_names(const std::string& file, const std::string& reason) {
-  refuse(file, reason +
-                   "; the tensors must be those of nn.Sequential(Linear, ReLU, …, Linear), named 0.weight, "
-                   "0.bias, 2.weight, …, or of the same with BatchNorm1d after each ReLU");
 }
 
 Model new_model(const Architecture& architecture, std::int64_t networks, ModelInfo info) {
@@ -43,42 +28,18 @@ Model new_model(const Architecture& architecture, std::int64_t networks, ModelIn
   return model;
 }
 
-// The number before ".weight" where there is nothing else.
-std::optional<std::int64_t> weight_index(const std::string& name) {
-  std::int64_t index = 0;
-  const char* end = name.data() + name.size();
-  const auto [stopped, error] = std::from_chars(name.data(), end, index);
-  const bool good = error == std::errc() && std::string(stopped, end) == ".weight";
-  return good ? std::optional(index) : std::nullopt;
-}
-
-// What network can have these tensors: from the places and shapes of the matrices alone.
-Architecture architecture_of(const std::string& file, const std::map<std::string, Tensor>& tensors) {
-  std::map<std::int64_t, Tensor> matrices;
-  for (const auto& [name, tensor] : tensors) {
-    const auto index = weight_index(name);
-    if (index && tensor.dim() == 2) matrices.emplace(*index, tensor);
-  }
-  if (matrices.empty()) refuse_names(file, "has no matrix 0.weight");
-  if (matrices.size() > most_layers) {
-    refuse(file, fmt::format("has {} layers, more than the {} that are read", matrices.size(), most_layers));
-  }
-  const std::int64_t second = matrices.size() == 1 ? 2 : std::next(matrices.begin())->first;
-  const std::int64_t spacing = second == 3 ? 3 : 2;
+Architecture architecture_of(const std::string& file, const std::vector<LayerNames>& layers,
+                             const std::map<std::string, Tensor>& tensors) {
+  const auto weight = [&](const LayerNames& layer) {
+    return tensors.at(tensor_name(layer.linear, "weight"));
+  };
   Architecture architecture;
-  architecture.batch_norm = spacing == 3;
-  architecture.inputs = matrices.begin()->second.size(1);
+  architecture.inputs = weight(layers.front()).size(1);
+  architecture.classes = weight(layers.back()).size(0);
+  architecture.batch_norm = layers.front().batch_norm.has_value();
   architecture.hidden.clear();
-  std::int64_t expected = 0;
-  for (const auto& [index, matrix] : matrices) {
-    if (index != expected) {
-      refuse_names(file, fmt::format("has {}.weight, which is not where a layer can be", index));
-    }
-    expected += spacing;
-    architecture.hidden.push_back(matrix.size(0));
-  }
-  architecture.classes = architecture.hidden.back();
-  architecture.hidden.pop_back();
+  for (std::size_t l = 0; l + 1 < layers.size(); ++l)
+    architecture.hidden.push_back(weight(layers[l]).size(0));
   try {
     validate(architecture, 1);
   } catch (const ArgumentError& error) {
@@ -87,52 +48,14 @@ Architecture architecture_of(const std::string& file, const std::map<std::string
   return architecture;
 }
 
-// The shapes that an architecture gives its tensors, in the order of named_tensors.
-std::vector<std::pair<std::string, std::vector<std::int64_t>>> named_shapes(
-    const Architecture& architecture) {
-  const auto no_memory = at::TensorOptions(at::kMeta).dtype(at::kFloat);
-  const Parameters parameters(architecture, 1, no_memory);
-  const RunningStatistics running(architecture, 1, no_memory);
-  std::vector<std::pair<std::string, std::vector<std::int64_t>>> shapes;
-  for (const auto& [name, tensor] : named_tensors(architecture, parameters, running, 0)) {
-    shapes.emplace_back(name, tensor.sizes().vec());
-  }
-  return shapes;
-}
-
-bool is_passed_over(const std::string& name) {
-  constexpr std::string_view counter = ".num_batches_tracked";
-  return name.size() > counter.size() &&
-         name.compare(name.size() - counter.size(), counter.size(), counter) == 0;
-}
-
-void check_shapes(const std::string& file, const std::map<std::string, Tensor>& tensors,
-                  const Architecture& architecture) {
-  std::set<std::string> known;
-  for (const auto& [name, shape] : named_shapes(architecture)) {
-    const auto found = tensors.find(name);
-    if (found == tensors.end()) refuse_names(file, fmt::format("has no {}", name));
-    if (found->second.sizes() != at::IntArrayRef(shape)) {
-      refuse(file, fmt::format("{} is {}, but {} is what the other layers need; the file is damaged or of "
-                               "another kind of network",
-                               name, shape_text(found->second.sizes()), shape_text(shape)));
-    }
-    known.insert(name);
-  }
-  for (const auto& [name, tensor] : tensors) {
-    if (known.count(name) > 0 || is_passed_over(name)) continue;
-    refuse_names(file, fmt::format("has {}, which {} has no place for", printable_excerpt(name),
-                                   architecture.description()));
-  }
-}
-
 void check_values(const std::string& file, const std::string& name, const Tensor& tensor) {
   if (!at::isfinite(tensor).all().item<bool>()) {
-    refuse(file, fmt::format("{} holds a number that is not finite in float32; train again", name));
+    refuse(file, fmt::format("{} holds a number that is not finite in float32; train again",
+                             printable_excerpt(name)));
   }
   const bool is_variance = name.size() > 4 && name.compare(name.size() - 4, 4, "_var") == 0;
   if (is_variance && tensor.lt(0).any().item<bool>()) {
-    refuse(file, fmt::format("{} holds a negative variance; the file is damaged", name));
+    refuse(file, fmt::format("{} holds a negative variance; the file is damaged", printable_excerpt(name)));
   }
 }
 
@@ -184,20 +107,36 @@ NamedTensors tensors_of(const Model& model) {
   return tensors;
 }
 
-Model model_from_tensors(const std::string& file, const std::map<std::string, Tensor>& tensors) {
+Model model_from_tensors(const std::string& file, const NamedTensors& tensors, FileOrder order) {
+  std::vector<NamedShape> shapes;
+  std::map<std::string, Tensor> by_name;
   for (const auto& [name, tensor] : tensors) {
-    if (!is_passed_over(name) && !tensor.is_floating_point()) {
-      refuse(file,
-             fmt::format("{} holds no floating-point numbers, which a network is made of", printable(name)));
-    }
+    shapes.push_back({name, tensor.sizes().vec()});
+    by_name[name] = tensor;
   }
-  const Architecture architecture = architecture_of(file, tensors);
-  check_shapes(file, tensors, architecture);
+  const std::vector<LayerNames> layers = find_layers(file, shapes, order);
+  const Architecture architecture = architecture_of(file, layers, by_name);
   Model model = new_model(architecture, 1, {});
-  for (const auto& [name, tensor] :
-       named_tensors(architecture, model.network->parameters, model.network->running, 0)) {
-    tensor.copy_(tensors.at(name));
-    check_values(file, name, tensor);
+  const auto fill = [&](const Tensor& target, const std::string& module, const char* leaf) {
+    const std::string name = tensor_name(module, leaf);
+    const Tensor& source = by_name.at(name);
+    if (!source.is_floating_point()) {
+      refuse(file, fmt::format("{} holds no floating-point numbers, which a network is made of",
+                               printable_excerpt(name)));
+    }
+    target.copy_(source.unsqueeze(0));
+    check_values(file, name, target);
+  };
+  const Parameters& parameters = model.network->parameters;
+  const RunningStatistics& running = model.network->running;
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    fill(parameters.weight[l], layers[l].linear, "weight");
+    fill(parameters.bias[l], layers[l].linear, "bias");
+    if (!layers[l].batch_norm) continue;
+    fill(parameters.gamma[l], *layers[l].batch_norm, "weight");
+    fill(parameters.beta[l], *layers[l].batch_norm, "bias");
+    fill(running.mean[l], *layers[l].batch_norm, "running_mean");
+    fill(running.var[l], *layers[l].batch_norm, "running_var");
   }
   model.info.shape = {1, architecture.inputs};
   return model;

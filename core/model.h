@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "layer_names.h"
 #include "network.h"
 
 namespace handgrad {
@@ -49,11 +50,10 @@ Model join_models(const std::vector<Model>& models);
 // The tensors of the only network: contiguous, float32, on the CPU, in the order of the layers.
 NamedTensors tensors_of(const Model& model);
 
-// The network with these tensors of any floating type. Their names are those of nn.Sequential(Linear, ReLU,
-// …, Linear), or of the same with BatchNorm1d after each ReLU; its `num_batches_tracked` changes nothing and
-// is passed over. `file` is what messages call it. Throws ModelError for any other names and shapes, and for
-// numbers that are not finite or, of a running variance, negative.
-Model model_from_tensors(const std::string& file, const std::map<std::string, Tensor>& tensors);
+// The network with these tensors of any floating type, whose layers find_layers tells by names and shapes.
+// `file` is what messages call it. Throws ModelError where it does not, and for numbers that are not finite
+// or, of a running variance, negative.
+Model model_from_tensors(const std::string& file, const NamedTensors& tensors, FileOrder order);
 
 // What a file says of a model besides its tensors, as text by key: producer, architecture, rows, columns,
 // classes; where known training_config, test_accuracy, batch_norm_folded.

@@ -15,13 +15,15 @@ namespace {
 
 Model parse_safetensors_model(std::string_view file, const std::string& name) {
   const Safetensors contents = parse_safetensors(file, name);
-  std::map<std::string, Tensor> tensors;
+  NamedTensors tensors;
   for (const StoredTensor& stored : contents.tensors) {
     const Tensor tensor = as_tensor(stored);
-    // What is no floating-point number is refused by the model, or passed over.
-    tensors[stored.name] = tensor.defined() ? tensor : at::empty({0}, at::kByte);
+    // Of what is no floating-point number the model only asks for the shape.
+    const auto no_memory = at::TensorOptions(at::kMeta).dtype(at::kByte);
+    tensors.emplace_back(stored.name, tensor.defined() ? tensor : at::empty(stored.shape, no_memory));
   }
-  Model model = model_from_tensors(name, tensors);
+  // Writers of the format sort by type and name.
+  Model model = model_from_tensors(name, tensors, FileOrder::arbitrary);
   model.info = info_from(name, contents.metadata, model.network->architecture().inputs);
   return model;
 }
@@ -55,9 +57,12 @@ std::string to_safetensors(const Model& model) {
 }
 
 Model load_model(const std::filesystem::path& path) {
-  const Bytes bytes = read_file(path);
-  if (is_torchscript_file(bytes, path.string())) return TorchScriptModel(bytes, path.string()).model();
-  return parse_model(bytes, path.string());
+  return load_model(read_file(path), path.string());
+}
+
+Model load_model(const Bytes& bytes, const std::string& name) {
+  if (is_torchscript_file(bytes, name)) return TorchScriptModel(bytes, name).model();
+  return parse_model(bytes, name);
 }
 
 TorchScriptModel load_classifier(const std::filesystem::path& path) {

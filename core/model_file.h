@@ -17,6 +17,9 @@ std::string to_safetensors(const Model& model);
 // Throws FileError where the file cannot be read, ModelError where it holds no such network.
 Model load_model(const std::filesystem::path& path);
 
+// The same of the bytes of a file; `name` is what messages call it.
+Model load_model(const Bytes& bytes, const std::string& name);
+
 // The same, ready to classify; of a TorchScript file its own program.
 TorchScriptModel load_classifier(const std::filesystem::path& path);
 

@@ -2,6 +2,7 @@
 #include "pickle.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <map>
 
@@ -18,7 +19,7 @@ constexpr const char* rebuild_parameter = "torch._utils._rebuild_parameter";
 constexpr const char* ordered_dict = "collections.OrderedDict";
 
 // A pickle can name one object any number of times: what is copied for each tensor is small.
-constexpr std::size_t longest_name = 64;
+constexpr std::size_t longest_name = 128;
 constexpr std::size_t most_axes = 8;
 
 enum class Op : unsigned char {
@@ -109,24 +110,26 @@ class Machine {
       if (op == Op::stop) break;
       step(op);
     }
-    const Object& result = objects_[pop()];
-    if (result.kind != Kind::dict) refuse_contents("what it holds is no dict");
-    std::map<std::string, PickledTensor> by_name;
-    for (std::size_t i = 0; i + 1 < result.items.size(); i += 2) {
-      const Object& key = objects_[result.items[i]];
-      const Object& value = objects_[result.items[i + 1]];
+    const std::size_t result = pop();
+    if (objects_[result].kind != Kind::dict) refuse_contents("what it holds is no dict");
+    const Object& state_dict = objects_[find_state_dict(result)];
+    std::vector<PickledTensor> tensors;
+    std::map<std::string, std::size_t> places;
+    for (std::size_t i = 0; i + 1 < state_dict.items.size(); i += 2) {
+      const Object& key = objects_[state_dict.items[i]];
+      const Object& value = objects_[state_dict.items[i + 1]];
       if (key.kind != Kind::text || key.text.size() > longest_name) {
         refuse_contents("a key of the dict is no text, or a very long one");
       }
       if (value.kind != Kind::tensor) {
         refuse_contents(fmt::format("the entry {} is no tensor", printable_excerpt(key.text)));
       }
-      PickledTensor tensor = tensors_[static_cast<std::size_t>(value.number)];
-      tensor.name = key.text;
-      by_name[key.text] = std::move(tensor);  // the last one wins, as in Python
+      // As in Python, a key that comes again keeps its place, and the last value wins.
+      const auto [place, is_new] = places.try_emplace(key.text, tensors.size());
+      if (is_new) tensors.emplace_back();
+      tensors[place->second] = tensors_[static_cast<std::size_t>(value.number)];
+      tensors[place->second].name = key.text;
     }
-    std::vector<PickledTensor> tensors;
-    for (auto& [name, tensor] : by_name) tensors.push_back(std::move(tensor));
     return tensors;
   }
 
@@ -148,9 +151,92 @@ class Machine {
 
   [[noreturn]] void refuse_contents(const std::string& reason) const {
     throw ModelError(fmt::format(
-        "{}: is no dict of tensors: {}; save with torch.save(model.state_dict(), file). Nothing in the file "
-        "was run",
+        "{}: holds no single state dict: {}; save with torch.save(model.state_dict(), file). Nothing in the "
+        "file was run",
         printable(file_), reason));
+  }
+
+  // A dict, and where it stands: in which other one of a list, under which key.
+  struct Place {
+    std::size_t dict, outer, key;
+  };
+
+  bool is_weight(std::size_t key, std::size_t value) const {
+    constexpr std::string_view ending = ".weight";
+    if (objects_[key].kind != Kind::text || objects_[value].kind != Kind::tensor) return false;
+    const std::string_view name = objects_[key].text;
+    return name == ending.substr(1) ||
+           (name.size() > ending.size() && name.substr(name.size() - ending.size()) == ending);
+  }
+
+  // Where the parameters are: the only dict with a tensor called weight, be it the whole or inside of it,
+  // beside an optimizer or what else was saved; otherwise the whole, if that holds tensors and no other.
+  std::size_t find_state_dict(std::size_t whole) const {
+    std::vector<Place> dicts = {{whole, 0, 0}};
+    std::vector<bool> seen(objects_.size());
+    seen[whole] = true;
+    std::vector<std::size_t> found;
+    bool only_tensors = true;
+    for (std::size_t d = 0; d < dicts.size(); ++d) {
+      const std::vector<std::size_t>& items = objects_[dicts[d].dict].items;
+      bool has_weight = false;
+      for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
+        const std::size_t value = items[i + 1];
+        has_weight = has_weight || is_weight(items[i], value);
+        only_tensors = only_tensors && objects_[value].kind == Kind::tensor;
+        if (objects_[value].kind != Kind::dict || seen[value]) continue;
+        seen[value] = true;
+        dicts.push_back({value, d, items[i]});
+      }
+      if (has_weight) found.push_back(d);
+    }
+    if (found.size() > 1) {
+      const auto path_of = [&](std::size_t i) { return path(dicts, found[i]); };
+      refuse_contents("it has several: " + printable_list(found.size(), path_of));
+    }
+    if (found.size() == 1) return dicts[found.front()].dict;
+    if (!only_tensors) refuse_contents("found: " + entries(dicts));
+    return whole;
+  }
+
+  std::string key_text(std::size_t key) const {
+    const Object& object = objects_[key];
+    return object.kind == Kind::text     ? printable_excerpt(object.text)
+           : object.kind == Kind::number ? std::to_string(object.number)
+                                         : "(no text)";
+  }
+
+  // The keys that lead to a dict: "ema.state_dict".
+  std::string path(const std::vector<Place>& dicts, std::size_t d) const {
+    if (d == 0) return "the whole";
+    std::string text = key_text(dicts[d].key);
+    constexpr int most_keys = 4;
+    int keys = 1;
+    while ((d = dicts[d].outer) != 0) {
+      if (++keys > most_keys) return "…." + text;
+      text = key_text(dicts[d].key) + '.' + text;
+    }
+    return text;
+  }
+
+  // What dicts hold besides other dicts.
+  std::string entries(const std::vector<Place>& dicts) const {
+    std::vector<std::pair<std::size_t, std::size_t>> list;  // position in dicts, in its items
+    for (std::size_t d = 0; d < dicts.size(); ++d) {
+      const std::vector<std::size_t>& items = objects_[dicts[d].dict].items;
+      for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
+        if (objects_[items[i + 1]].kind != Kind::dict) list.emplace_back(d, i);
+      }
+    }
+    return printable_list(list.size(), [&](std::size_t i) {
+      const auto [d, at] = list[i];
+      const std::vector<std::size_t>& items = objects_[dicts[d].dict].items;
+      const Object& value = objects_[items[at + 1]];
+      const std::string name = (d == 0 ? "" : path(dicts, d) + '.') + key_text(items[at]);
+      if (value.kind != Kind::tensor) return name + " [no tensor]";
+      const PickledTensor& tensor = tensors_[static_cast<std::size_t>(value.number)];
+      return fmt::format("{} [{}]", name, fmt::join(tensor.shape, " × "));
+    });
   }
 
   std::string_view take(std::size_t count) {

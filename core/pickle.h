@@ -24,8 +24,10 @@ struct PickledTensor {
 // The pickle, of protocol 2, of a plain dict of these tensors, for torch.load(…, weights_only=True).
 std::string pickle_tensors(const std::vector<PickledTensor>& tensors);
 
-// The tensors of a pickled dict or OrderedDict of tensors, each within its storage and not larger than it;
-// protocol 2, torch.save's default. `file` is what messages call it. Throws ModelError for any other pickle.
+// The tensors of a pickled dict or OrderedDict of tensors, in its order, each within its storage and not
+// larger than it; protocol 2, torch.save's default. The dict may stand inside of others, beside an optimizer
+// or what else was saved, if it is the only one with a tensor whose name ends in "weight". `file` is what
+// messages call it. Throws ModelError for any other pickle.
 std::vector<PickledTensor> unpickle_tensors(std::string_view pickle, const std::string& file);
 
 }  // namespace handgrad

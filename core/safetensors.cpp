@@ -36,13 +36,14 @@ std::size_t item_size(const std::string& dtype) {
 
 // Nothing where the shape has a negative size or more bytes than can be counted.
 std::optional<std::uint64_t> byte_count(const std::vector<std::int64_t>& shape, std::size_t item) {
-  std::uint64_t count = item;
+  auto count = static_cast<std::int64_t>(item);
+  bool empty = false;
   for (const std::int64_t size : shape) {
-    if (size < 0 || __builtin_mul_overflow(count, static_cast<std::uint64_t>(size), &count)) {
-      return std::nullopt;
-    }
+    empty = empty || size == 0;
+    // The other sizes of an empty tensor are still multiplied, to its strides.
+    if (size < 0 || (size > 0 && __builtin_mul_overflow(count, size, &count))) return std::nullopt;
   }
-  return count;
+  return empty ? 0 : static_cast<std::uint64_t>(count);
 }
 
 class Parser {

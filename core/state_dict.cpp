@@ -85,7 +85,7 @@ Model parse_state_dict(std::string_view bytes, const std::string& name) {
                                  printable(name), pickle.size(), largest_pickle));
   }
   std::map<std::string, std::string> storages;  // copied, to be aligned; several tensors may share one
-  std::map<std::string, Tensor> tensors;
+  NamedTensors tensors;
   std::uint64_t total = 0;
   for (const PickledTensor& pickled : unpickle_tensors(pickle, name)) {
     const at::ScalarType dtype = dtype_of(pickled.storage_type, name);
@@ -104,9 +104,9 @@ Model parse_state_dict(std::string_view bytes, const std::string& name) {
       throw ModelError(fmt::format("{}: its tensors are larger than the file, as those of no network are",
                                    printable(name)));
     }
-    tensors[pickled.name] = view.clone();
+    tensors.emplace_back(pickled.name, view.clone());
   }
-  Model model = model_from_tensors(name, tensors);
+  Model model = model_from_tensors(name, tensors, FileOrder::of_making);
   Metadata metadata;
   if (archive.has(metadata_record)) {
     metadata = metadata_from_json(std::string(archive.read(metadata_record).substr(0, largest_pickle)));

@@ -176,10 +176,16 @@ std::vector<Tensor> TorchScriptModel::weights() const {
 }
 
 Model TorchScriptModel::model() const {
-  std::map<std::string, Tensor> tensors;
-  for (const auto& parameter : module_->script.named_parameters()) tensors[parameter.name] = parameter.value;
-  for (const auto& buffer : module_->script.named_buffers()) tensors[buffer.name] = buffer.value;
-  Model model = model_from_tensors(name_, tensors);
+  if (const auto networks = metadata_.find("networks"); networks != metadata_.end()) {
+    throw ModelError(fmt::format("{}: is an ensemble of {} networks; name the file of a single one", name_,
+                                 printable_excerpt(networks->second)));
+  }
+  NamedTensors tensors;
+  for (const auto& parameter : module_->script.named_parameters()) {
+    tensors.emplace_back(parameter.name, parameter.value);
+  }
+  for (const auto& buffer : module_->script.named_buffers()) tensors.emplace_back(buffer.name, buffer.value);
+  Model model = model_from_tensors(name_, tensors, FileOrder::arbitrary);
   Metadata metadata = metadata_;
   metadata["rows"] = std::to_string(shape_.rows);
   metadata["columns"] = std::to_string(shape_.columns);

@@ -9,14 +9,14 @@ source scripts/common.sh
 seconds=${1:-60}
 [[ $seconds =~ ^[0-9]+$ ]] || fail "the seconds must be a whole number, not '$seconds'"
 shift || true
-parsers=(idx gzip png safetensors checkpoint pickle zip toml)
+parsers=(idx gzip png safetensors checkpoint pickle names zip toml)
 if (($# > 0)); then parsers=("$@"); fi
 command -v clang++ >/dev/null || fail "no clang++ here; scripts/setup.sh --tests installs it"
 [[ -x build/handgrad ]] || fail "no build/handgrad for the seeds; build it first"
 
 work=build/fuzz
 mkdir -p "$work"
-sources=(core/{checkpoint,file,idx,json_check,pickle,picture,safetensors,sha256,zip}.cpp)
+sources=(core/{checkpoint,file,idx,json_check,layer_names,pickle,picture,safetensors,sha256,zip}.cpp)
 # What reads a sweep's file shares headers with LibTorch, which is linked as it is.
 toml_sources=(app/{measures,options,run_directory,settings,sweep_directory,sweep_file}.cpp)
 toml_libraries=(build/libhandgrad_core.a -ltorch -ltorch_cpu -lc10 -lgomp)
@@ -38,7 +38,7 @@ done
 
 # Seeds: small files of every kind, written by the program and by Python.
 rm -rf "$work/seeds" "$work/run"
-mkdir -p "$work/seeds"/{idx,gzip,png,safetensors,checkpoint,pickle,zip,toml}
+mkdir -p "$work/seeds"/{idx,gzip,png,safetensors,checkpoint,pickle,names,zip,toml}
 quietly build/handgrad train --device cpu --data synthetic --hidden 2 --batch-norm --epochs 0 --out "$work/run"
 cp "$work/run/checkpoint.safetensors" "$work/seeds/checkpoint"
 for format in safetensors state-dict; do
@@ -61,15 +61,43 @@ images = bytes([0, 0, 8, 3]) + struct.pack(">III", 2, 3, 2) + bytes(range(12))
 def chunk(kind, body):
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-for depth, colour, samples in ((8, 0, 1), (8, 2, 3), (16, 4, 2), (8, 6, 4)):
+for depth, colour, samples in ((8, 0, 1), (8, 2, 3), (8, 3, 1), (16, 4, 2), (8, 6, 4)):
     row = b"\0" + bytes(range(3 * samples * depth // 8))
     header = struct.pack(">IIBBBBB", 3, 2, depth, colour, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(row * 2)) + chunk(b"IEND", b"")
+    palette = chunk(b"PLTE", bytes(range(9))) + chunk(b"tRNS", bytes([0, 128])) if colour == 3 else b""
+    body = chunk(b"IHDR", header) + palette + chunk(b"IDAT", zlib.compress(row * 2)) + chunk(b"IEND", b"")
     (seeds / f"png/{colour}").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
 header = json.dumps({"w": {"dtype": "F32", "shape": [2, 1], "data_offsets": [0, 8]}}).encode()
 (seeds / "safetensors/small").write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
 archive = zipfile.ZipFile(seeds / "zip/model")
-(seeds / "pickle/model").write_bytes(archive.read("archive/data.pkl"))
+state_dict = archive.read("archive/data.pkl")
+(seeds / "pickle/model").write_bytes(state_dict)
+
+def text(words):
+    return b"X" + struct.pack("<I", len(words)) + words
+
+# The same inside of a dict: {"epoch": 3, "model": {…}, "optimizer": {"state": {1: {"lr": 0.5}}}, "best": None}
+inner = state_dict[2:-1]
+optimizer = b"}(" + text(b"state") + b"}(K\x01}(" + text(b"lr") + b"G" + struct.pack(">d", 0.5) + b"uuu"
+entries = text(b"epoch") + b"K\x03" + text(b"model") + inner + text(b"optimizer") + optimizer + text(b"best") + b"N"
+(seeds / "pickle/checkpoint").write_bytes(b"\x80\x02}(" + entries + b"u.")
+
+def layers(names, widths):
+    shapes = zip(names, widths[1:], widths)
+    return "".join(f"{name}.weight {out}{fan_in}\n{name}.bias {out}\n" for name, out, fan_in in shapes)
+
+def batch_norm(name, units):
+    leaves = ("weight", "bias", "running_mean", "running_var")
+    return "".join(f"{name}.{leaf} {units}\n" for leaf in leaves) + f"{name}.num_batches_tracked\n"
+
+for name, lines in {
+    "sequential": layers(["1", "3", "5"], "6543"),
+    "numbered": layers(["fc1", "fc2", "fc3"], "6553") + batch_norm("bn1", 5) + batch_norm("bn2", 5),
+    "normal": layers(["net.0", "net.3"], "653") + batch_norm("net.2", 5),
+    "shapes": layers(["c", "a", "b"], "6543"),
+    "two ways": layers(["a", "b"], "555"),
+}.items():
+    (seeds / "names" / name.replace(" ", "-")).write_text(lines)
 with zipfile.ZipFile(seeds / "zip/small", "w") as small:
     small.writestr("a/data.pkl", b"hello")
     small.writestr("a/version", b"3\n")

@@ -106,6 +106,10 @@ TEST_CASE("export writes where it says, under names of its own") {
                                                        "model.h", "model.pt", "model.safetensors",
                                                        "weights"});
   CHECK(contents(directory / "weights") == contents(directory / "model.safetensors"));
+  check_refused(run(directory, "export run --format c-header"), 1,
+                "--output: model.h is there already; name another file, or give --force");
+  write_text(directory / "model.h", "old");
+  CHECK(run(directory, "export run --format c-header --force").exit_code == 0);
   // The same network, whatever file it is in.
   const std::string evaluate = " --data data --json --threads 1";
   const json of_run = json::parse(run(directory, "evaluate run --json").out);
@@ -127,7 +131,7 @@ TEST_CASE("a file is kept only if a reader agrees, and without a reader it is no
   const TrainedRun trained;
   const TemporaryDirectory& directory = trained.directory;
   write_text(directory / "model.safetensors", "old");
-  const std::string command = "export run --format safetensors --verify";
+  const std::string command = "export run --format safetensors --force --verify";
   const auto refused = [&](const std::string& path, const std::string& part) {
     const Outcome outcome = run(directory, command, "PATH=" + path);
     CAPTURE(outcome.out, outcome.error);
@@ -185,13 +189,24 @@ TEST_CASE("training begins with the network of a file, and refuses what does not
   CHECK(run(directory, train + "--epochs 1 --init first --out further").exit_code == 0);
   REQUIRE(run(directory, "export further --format safetensors --output third").exit_code == 0);
   CHECK(contents(directory / "third") != contents(directory / "first"));
-  CHECK_THAT(contents(directory / "third"), Catch::Contains("\\\"epochs\\\":1,"));
+  const std::string sha256 = json::parse(contents(directory / "further/config.json")).at("init_sha256");
+  CHECK(sha256.size() == 64);
+  CHECK_THAT(contents(directory / "third"),
+             Catch::Contains("\\\"epochs\\\":1,") && Catch::Contains("\\\"init_sha256\\\":\\\"" + sha256));
 
-  // The file wins over another run's settings, and none of it is told to others.
+  // The file wins over another run's settings, and where it lies is not told to others.
   REQUIRE(run(directory, train + "--epochs 0 --hidden 7 --out seven").exit_code == 0);
   CHECK(run(directory, "train --config seven/config.json --init first --out mixed").exit_code == 0);
   CHECK(run(directory, "train --config mixed/config.json --init none --hidden 7 --out none").exit_code == 0);
-  CHECK_THAT(contents(directory / "third"), !Catch::Contains("init"));
+  CHECK(json::parse(contents(directory / "none/config.json")).count("init_sha256") == 0);
+  CHECK_THAT(contents(directory / "third"), !Catch::Contains("\\\"init\\\"") && !Catch::Contains("first"));
+  // A run that began with a file can begin again only with the same.
+  CHECK(run(directory, "train --config further/config.json --out same").exit_code == 0);
+  CHECK(contents(directory / "same/metrics.jsonl") == contents(directory / "further/metrics.jsonl"));
+  fs::copy_file(directory / "further/model.pt", directory / "first", fs::copy_options::overwrite_existing);
+  check_refused(run(directory, "train --config further/config.json --out never"), 1,
+                "is not what the run began with, its SHA-256 is another");
+  CHECK(run(directory, "train --config further/config.json --init first --out anew").exit_code == 0);
 
   fs::create_directory(directory / "turned");
   for (const auto& entry : fs::directory_iterator(directory / "data")) {

@@ -219,6 +219,90 @@ TEST_CASE("where a run cannot go, nothing is changed") {
   CHECK(contents(directory.path() / "run/model.pt") != model);
 }
 
+TEST_CASE("a run that is replaced takes its report with it, and no file of the user's own") {
+  const TemporaryDirectory directory;
+  write_small_dataset(directory.path());
+  const std::string train = "train --data . --epochs 1 --batch-size 4 --out run --overwrite";
+  REQUIRE(run(directory, train).exit_code == 0);
+  const fs::path page = directory.path() / "run/report.html";
+  const std::string model = contents(directory.path() / "run/model.pt");
+  const auto stays = [&](const char* name) {
+    check_refused(run(directory, train + " --seed 2"), 1,
+                  std::string("--out: run holds ") + name + ", which is not part of a run; move it away");
+    CHECK(contents(directory.path() / "run/model.pt") == model);
+    CHECK(fs::exists(directory.path() / "run" / name));
+    fs::remove(directory.path() / "run" / name);
+  };
+  write_text(page, "<!doctype html><title>My notes</title>");
+  stays("report.html");
+  REQUIRE(run(directory, "export run --format safetensors --output run/model.safetensors").exit_code == 0);
+  stays("model.safetensors");
+  // Another program's config.json makes no run.
+  fs::create_directory(directory.path() / "own");
+  write_text(directory.path() / "own/config.json", R"({"epochs": 1})");
+  check_refused(
+      run(directory, "train --data . --batch-size 4 --config own/config.json --out own --overwrite"), 1,
+      "--out: own holds config.json, which is not part of a run");
+  CHECK(contents(directory.path() / "own/config.json") == R"({"epochs": 1})");
+  // Pages of this version and of earlier ones.
+  for (const char* mark :
+       {R"(<meta name="generator" content="handgrad">)", "<title>Report of handgrad</title>"}) {
+    write_text(page, std::string("<!doctype html>\n<head>\n") + mark);
+    CHECK(run(directory, train).exit_code == 0);
+    CHECK_FALSE(fs::exists(page));
+  }
+  const Outcome reported = run(directory, "report run");
+  if (reported.exit_code != 0) {
+    CHECK_THAT(reported.error, Catch::Contains("this build makes no reports"));
+    return;
+  }
+  CHECK_THAT(contents(page), Catch::Contains(R"(<meta name="generator" content="handgrad">)"));
+  CHECK(run(directory, "report run").exit_code == 0);
+  CHECK(run(directory, train).exit_code == 0);
+  CHECK_FALSE(fs::exists(page));
+}
+
+TEST_CASE("files that are there are replaced only with --force, and those of runs and sweeps never") {
+  const TemporaryDirectory directory;
+  write_small_dataset(directory.path());
+  REQUIRE(run(directory, "train --data . --epochs 1 --batch-size 4 --out run").exit_code == 0);
+  write_text(directory.path() / "sweep.toml",
+             "[fixed]\nepochs = 1\nbatch_size = 4\n[[experiment]]\nname = \"one\"\nhidden = \"3\"\n");
+  REQUIRE(run(directory, "sweep sweep.toml --data . --seeds 1 --out sweep").exit_code == 0);
+  write_text(directory.path() / "file", "precious");
+  fs::create_symlink("run/config.json", directory.path() / "link");
+  const auto kept = [&](const std::string& command, const std::string& file, const std::string& keeper) {
+    CAPTURE(command, file);
+    check_refused(run(directory, command + file + " --force"), 1,
+                  file + " is the place of a file that the " + keeper + " keeps");
+  };
+  const std::string gradcheck = "gradcheck --hidden 2 --batch-size 2 --json ";
+  const std::string export_model = "export run/model.pt --format safetensors --output ";
+  for (const std::string& command : {export_model, gradcheck, std::string("report run --out "),
+                                     std::string("bench --data synthetic --brief --rounds 1 --json ")}) {
+    check_refused(run(directory, command + "file"), 1,
+                  ": file is there already; name another file, or give --force");
+    kept(command, "run/config.json", "run");
+  }
+  for (const char* file : {"run/checkpoint.safetensors", "./run/../run/model-1.pt", "link"}) {
+    kept(export_model, file, "run");
+  }
+  for (const char* file : {"sweep/sweep.json", "sweep/results.csv", "sweep/jobs/seed-1-ensemble-0.json",
+                           "sweep/models/one.pt"}) {
+    kept(export_model, file, "sweep");
+  }
+  CHECK(contents(directory.path() / "file") == "precious");
+  CHECK(run(directory, "evaluate run").exit_code == 0);
+  CHECK(run(directory, gradcheck + "file --force").exit_code == 0);
+  CHECK(json::parse(contents(directory.path() / "file"))["passed"] == true);
+  // Files of these names elsewhere are like any other.
+  fs::create_directory(directory.path() / "elsewhere");
+  write_text(directory.path() / "elsewhere/config.json", "{}");
+  for (const char* name : {"config.json", "model.pt"}) {
+    CHECK(run(directory, export_model + "elsewhere/" + name + " --force").exit_code == 0);
+  }
+}
+
 TEST_CASE("a run: files, their keys, and the same again from its config.json") {
   const TemporaryDirectory directory;
   write_small_dataset(directory.path());

@@ -4,7 +4,9 @@
 Arguments: the handgrad program, a directory for what npm fetches. Data: MNIST_DIR, without which it exits 77, "skipped". That
 it does too where npm fetches nothing, after everything but ONNX."""
 
+import collections
 import gzip
+import hashlib
 import json
 import os
 import pathlib
@@ -135,7 +137,7 @@ formats = {
 def check(name, run_directory, images, directory, model_format, flags, expected, labels_right):
     ending, read = formats[model_format]
     file = directory / f"exported{ending}"
-    said = handgrad("export", run_directory, "--format", model_format, "--output", file, "--verify", *flags)
+    said = handgrad("export", run_directory, "--format", model_format, "--output", file, "--verify", "--force", *flags)
     assert re.search(r"read by .+\n.+ 0 changed classes", said), said
     output = directory / "probabilities"
     reader = read(file, images, output)
@@ -173,7 +175,7 @@ def check_ensemble(name, run_directory, images, directory, batch_norm=False):
     if batch_norm:
         check(name, run_directory, images, directory, "torchscript", [*flags, "--fold-batch-norm"], expected, right)
     file = check(name, run_directory, images, directory, "torchscript", flags, expected, right)
-    said = handgrad("export", run_directory, "--format", "torchscript", *flags, "--output", file)
+    said = handgrad("export", run_directory, "--format", "torchscript", *flags, "--output", file, "--force")
     mean = numpy.mean([(member.argmax(1) == images.labels).mean() for member in members])
     gain = 100 * ((expected.argmax(1) == images.labels).mean() - mean)
     print(f"{name}: {said.splitlines()[1].strip()}")
@@ -182,9 +184,9 @@ def check_ensemble(name, run_directory, images, directory, batch_norm=False):
 
 def check_round_trip(run_directory, images, directory):
     first, second = directory / "first.safetensors", directory / "second.safetensors"
-    handgrad("export", run_directory, "--format", "safetensors", "--output", first)
+    handgrad("export", run_directory, "--format", "safetensors", "--output", first, "--force")
     handgrad("train", "--init", first, "--data", images.data, "--epochs", "0", "--out", directory / "again")
-    handgrad("export", directory / "again", "--format", "safetensors", "--output", second)
+    handgrad("export", directory / "again", "--format", "safetensors", "--output", second, "--force")
     assert first.read_bytes() == second.read_bytes()
     shutil.rmtree(directory / "again")
 
@@ -260,6 +262,128 @@ def check_files_of_python(images, directory):
     assert summary["test"]["accuracy"] > (expected.argmax(1) == images.labels).mean() + 0.1, summary
 
 
+class Numbered(nn.Module):
+    """fc1, fc2, … with ReLU between them, and bn1, … after that."""
+
+    def __init__(self, *widths, batch_norm=False):
+        super().__init__()
+        self.layers = len(widths) - 1
+        self.batch_norm = batch_norm
+        for i in range(self.layers):
+            setattr(self, f"fc{i + 1}", nn.Linear(widths[i], widths[i + 1]))
+        for i in range(self.layers - 1 if batch_norm else 0):
+            setattr(self, f"bn{i + 1}", nn.BatchNorm1d(widths[i + 1]))
+
+    def forward(self, x):
+        for i in range(1, self.layers):
+            x = torch.relu(getattr(self, f"fc{i}")(x))
+            x = getattr(self, f"bn{i}")(x) if self.batch_norm else x
+        return getattr(self, f"fc{self.layers}")(x)
+
+
+class Wrapped(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(x)
+
+
+def randomised(model):
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            nn.init.uniform_(module.weight), nn.init.normal_(module.bias)
+            module.running_mean.normal_(), module.running_var.uniform_(0.5, 2)
+    return model.eval()
+
+
+def check_names_of_python(images, directory):
+    """Networks under the names and in the dicts that others save them, read where they mean one thing only."""
+    torch.manual_seed(5)
+    file = directory / "named.pt"
+    pixels = torch.from_numpy(images.bytes.reshape(len(images.labels), -1).copy()).float() / 255
+    linear, relu = nn.Linear, nn.ReLU
+    behind_flatten = nn.Sequential(nn.Flatten(), linear(784, 20), relu(), linear(20, 7), relu(), linear(7, 10))
+    numbered = Numbered(784, 20, 20, 10)
+    normal = Numbered(784, 20, 20, 10, batch_norm=True)
+    wrapped = Wrapped(nn.Sequential(linear(784, 20), relu(), nn.BatchNorm1d(20), linear(20, 10)))
+    chain = Wrapped(nn.Sequential(linear(784, 9), relu(), nn.Sequential(linear(9, 9), relu()), linear(9, 10)))
+    optimizer = torch.optim.Adam(numbered.parameters())
+    numbered(pixels[:8]).sum().backward()
+    optimizer.step()
+    compiled = {f"_orig_mod.module.{name}": tensor for name, tensor in behind_flatten.state_dict().items()}
+    others = {"epoch": 3, "best": 0.5, "args": {"lr": 1e-3, "betas": (0.9, 0.99)}, "rng": torch.get_rng_state(), "classes": ["0", "1"]}
+    others["optimizer_state_dict"] = optimizer.state_dict()
+    deep = Numbered(784, *[20] * 10, 10)
+    alone = linear(784, 10)
+    layers = {"input": linear(784, 64), "1": relu(), "hidden1": linear(64, 64), "2": relu(), "hidden2": linear(64, 64), "3": relu()}
+    named = nn.Sequential(collections.OrderedDict(layers, output=linear(64, 10)))
+    dropout = nn.Sequential(linear(784, 20), relu(), nn.Dropout(), linear(20, 10), nn.LogSoftmax(1))
+    cases = {
+        "nn.Flatten first": (behind_flatten, behind_flatten.state_dict()),
+        "nn.Dropout, nn.LogSoftmax": (dropout, dropout.state_dict()),
+        "nn.Linear alone": (alone, alone.state_dict()),
+        "fc1, fc2, fc3": (numbered, numbered.state_dict()),
+        "fc1, bn1, …": (normal, normal.state_dict()),
+        "fc1 … fc11, sorted as text": (deep, dict(sorted(deep.state_dict().items()))),
+        "last layer first": (numbered, dict(reversed(numbered.state_dict().items()))),
+        "input, hidden1, hidden2, output": (named, dict(sorted(named.state_dict().items()))),
+        "a module in a module": (wrapped, wrapped.state_dict()),
+        "net.2.0": (chain, chain.state_dict()),
+        "compiled": (behind_flatten, compiled),
+        "state_dict": (normal, {"state_dict": normal.state_dict(), "arch": "mlp", "best_acc1": 91.5}),
+        "model": (numbered, {"model": numbered.state_dict()}),
+        "a checkpoint": (numbered, {"model_state_dict": numbered.state_dict(), **others}),
+        "nested twice": (wrapped, {"states": {"model": wrapped.state_dict()}, "scheduler": {"last_epoch": 3}}),
+    }
+    for name, (model, contents) in cases.items():
+        randomised(model)
+        with torch.no_grad():
+            expected = torch.softmax(model(pixels), 1).numpy()
+        torch.save(contents, file)
+        difference = abs(images.predictions(file) - expected).max()
+        assert difference <= 1e-5, (name, difference)
+        if all(isinstance(entry, torch.Tensor) for entry in contents.values()):
+            save_safetensors(dict(sorted(contents.items())), directory / "named.safetensors")
+            assert abs(images.predictions(directory / "named.safetensors") - expected).max() <= 1e-5, name
+        print(f"written by Python, {name}: read, largest difference {difference:.1e}", flush=True)
+
+    odd = dict(numbered.state_dict(), scale=torch.ones(3))
+    before = nn.Sequential(linear(784, 20), nn.BatchNorm1d(20), relu(), linear(20, 10))
+    somewhere = nn.Sequential(linear(784, 20), nn.Dropout(), nn.BatchNorm1d(20), relu(), linear(20, 10))
+    convolution = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), linear(2704, 10))
+    swapped = Numbered(784, 20, 20, 20, 10).state_dict()
+    swapped = {f"fc{i}.{leaf}": swapped[f"fc{i}.{leaf}"] for i in (1, 3, 2, 4) for leaf in ("weight", "bias")}
+    for contents, part in (
+        (nn.Sequential(linear(784, 20, bias=False), relu(), linear(20, 10)).state_dict(), "0.weight is there without 0.bias"),
+        (convolution.state_dict(), "0.weight has 4 axes"),
+        (odd, "scale belongs to no Linear layer and no batch norm; found: fc1.weight [20 × 784], fc1.bias [20], "),
+        (before.state_dict(), "between 0.weight and 1.weight there is no room for a ReLU"),
+        (somewhere.state_dict(), "between 2.weight and 4.weight there is room for the ReLU too"),
+        (nn.ModuleList([linear(784, 20), linear(20, 10)]).state_dict(), "between 0.weight and 1.weight there is no room"),
+        (swapped, "as they stand in the file, fc1.weight, fc3.weight"),
+        (nn.ModuleDict({name: linear(20, 20) for name in "abc"}).state_dict(), "its Linear layers can stand in more than one order"),
+        ({"model": numbered.state_dict(), "ema": normal.state_dict()}, "it has several: model, ema"),
+        ({"model": dict(numbered.state_dict(), epoch=3)}, "the entry epoch is no tensor"),
+        ({"w": {"W1": torch.ones(20, 784)}, "epoch": 3}, "found: epoch [no tensor], w.W1 [20 × 784]"),
+        ({"W1": torch.ones(10, 784), "b1": torch.ones(10)}, "W1 belongs to no Linear layer"),
+        ({"model": numbered}, "__main__.Numbered"),
+    ):
+        torch.save(contents, file)
+        refused(part, "evaluate", file, "--data", images.data)
+    # What begins with a file says so, by its SHA-256; what keeps the network of a file says what the file says.
+    torch.save(cases["a checkpoint"][1], file)
+    for epochs in ("0", "1"):
+        handgrad("train", "--init", file, "--data", images.data, "--epochs", epochs, "--out", directory / f"begun-{epochs}")
+        exported = directory / "begun.safetensors"
+        handgrad("export", directory / f"begun-{epochs}", "--format", "safetensors", "--output", exported, "--force")
+        content = exported.read_bytes()
+        metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+        config = json.loads(metadata["training_config"])
+        assert config["init_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest() and config["hidden"] == "20,20", config
+
+
 def check_hostile_metadata(images, directory):
     """What a file says of itself is not compiled into a program."""
     marker = directory / "hostile"
@@ -269,7 +393,7 @@ def check_hostile_metadata(images, directory):
         metadata = {"training_config": f"{ending}\n{code}\n/*"}
         save_safetensors(python_model(False).state_dict(), file, metadata)
         header = directory / "hostile.h"
-        flags = ["--format", "c-header", "--output", header, "--verify", "--data", images.data]
+        flags = ["--format", "c-header", "--output", header, "--force", "--verify", "--data", images.data]
         result = subprocess.run([program, "export", file, *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert result.returncode == 0 and not marker.exists(), (ending, result)
 
@@ -295,9 +419,8 @@ def check_hostile_files(images, directory):
     assert not (directory / "never").exists() and not (directory / "never.onnx").exists()
     for contents, part in (
         ([torch.ones(3)], "what it holds is no dict"),
-        ({"model": python_model(False).state_dict()}, "the entry model is no tensor"),
         (python_model(False), "torch.nn.modules.container.Sequential"),
-        (nn.Sequential(nn.Linear(784, 10), nn.BatchNorm1d(10)).state_dict(), "has no place for"),
+        (nn.Sequential(nn.Linear(784, 10), nn.BatchNorm1d(10)).state_dict(), "has 1 batch norm(s) for 0 hidden layer(s)"),
         ({"0.weight": torch.full((10, 784), torch.nan), "0.bias": torch.ones(10)}, "not finite"),
         ({"0.weight": torch.ones(1).expand(10, 784), "0.bias": torch.ones(10)}, "beyond its storage"),
         (nn.Sequential(nn.Linear(783, 10)).state_dict(), "takes 1 × 783 images"),
@@ -366,6 +489,7 @@ with tempfile.TemporaryDirectory() as scratch:
         check_run(f"{name}, one of five", five, mnist, directory, replica="3", batch_norm=batch_norm)
         check_ensemble(f"{name}, ensemble of five", five, mnist, directory, batch_norm)
     check_files_of_python(mnist, directory)
+    check_names_of_python(mnist, directory)
     check_hostile_files(mnist, directory)
     check_hostile_metadata(mnist, directory)
 

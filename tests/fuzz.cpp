@@ -3,12 +3,15 @@
 // scripts/fuzz.sh builds and runs it.
 #include <cstdint>
 #include <cstdlib>
+#include <map>
+#include <sstream>
 #include <string>
 
 #include "checkpoint.h"
 #include "errors.h"
 #include "file.h"
 #include "idx.h"
+#include "layer_names.h"
 #include "pickle.h"
 #include "picture.h"
 #include "safetensors.h"
@@ -48,6 +51,21 @@ const app::Options& sweep_options() {
 }
 #endif
 
+#ifdef FUZZ_NAMES
+// A line for each tensor: its name, and after a space a byte for each size.
+std::map<std::string, std::vector<std::int64_t>> named_shapes(const Bytes& bytes) {
+  std::map<std::string, std::vector<std::int64_t>> tensors;
+  std::istringstream lines(std::string(as_text(bytes)));
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t space = line.find(' ');
+    std::vector<std::int64_t>& shape = tensors[line.substr(0, space)];
+    if (space == std::string::npos) continue;
+    for (const char size : line.substr(space + 1)) shape.push_back(size - '0');
+  }
+  return tensors;
+}
+#endif
+
 void parse(const Bytes& bytes) {
   [[maybe_unused]] const std::string_view text = as_text(bytes);
 #if defined(FUZZ_IDX)
@@ -76,6 +94,26 @@ void parse(const Bytes& bytes) {
     require(tensor.offset >= 0 && last < tensor.storage_size && product(tensor.shape) <= tensor.storage_size);
   }
   require(unpickle_tensors(pickle_tensors(tensors), "again").size() == tensors.size());
+#elif defined(FUZZ_NAMES)
+  const std::map<std::string, std::vector<std::int64_t>> tensors = named_shapes(bytes);
+  std::vector<NamedShape> list;
+  for (const auto& [name, shape] : tensors) list.push_back({name, shape});
+  const FileOrder order = bytes.size() % 2 == 0 ? FileOrder::of_making : FileOrder::arbitrary;
+  std::int64_t width = -1;
+  std::size_t used = 0;
+  for (const LayerNames& layer : find_layers("input", list, order)) {
+    const std::vector<std::int64_t>& weight = tensors.at(tensor_name(layer.linear, "weight"));
+    require(weight.size() == 2 && (width < 0 || weight[1] == width));
+    width = weight[0];
+    require(tensors.at(tensor_name(layer.linear, "bias")) == std::vector<std::int64_t>{width});
+    used += 2;
+    if (!layer.batch_norm) continue;
+    for (const char* leaf : {"weight", "bias", "running_mean", "running_var"}) {
+      require(tensors.at(tensor_name(*layer.batch_norm, leaf)) == std::vector<std::int64_t>{width});
+    }
+    used += 4 + tensors.count(tensor_name(*layer.batch_norm, "num_batches_tracked"));
+  }
+  require(used == tensors.size());
 #elif defined(FUZZ_ZIP)
   const ZipArchive archive(text, "input");
   for (const char* name : {"data.pkl", "data/0", "version"}) {

@@ -584,9 +584,46 @@ TEST_CASE("palettes and single bits are unpacked") {
   CHECK(parse_png(make_png(4, 1, 1, PNG_COLOR_TYPE_GRAY, row), "some.png").values == Bytes{255, 0, 255, 255});
 }
 
-TEST_CASE("transparency shows black") {
-  const Bytes row{0, 200, 255, 200, 0};
-  CHECK(parse_png(make_png(2, 1, 8, PNG_COLOR_TYPE_GRAY_ALPHA, row), "some.png").values == Bytes{200, 0});
+TEST_CASE("transparency shows white behind dark ink and black behind light ink, in every kind of PNG") {
+  const auto values = [](int bits, int colour_type, const Bytes& row, const Bytes& chunks = {}) {
+    return parse_png(make_png(2, 1, bits, colour_type, row, chunks), "some.png").values;
+  };
+  const Bytes dark{0, 255};
+  const Bytes light{255, 0};
+  CHECK(values(8, PNG_COLOR_TYPE_GRAY_ALPHA, {0, 0, 255, 0, 0}) == dark);
+  CHECK(values(8, PNG_COLOR_TYPE_GRAY_ALPHA, {0, 255, 255, 0, 0}) == light);
+  CHECK(values(16, PNG_COLOR_TYPE_GRAY_ALPHA, {0, 0, 0, 255, 255, 0, 0, 0, 0}) == dark);
+  CHECK(values(16, PNG_COLOR_TYPE_GRAY_ALPHA, {0, 255, 255, 255, 255, 0, 0, 0, 0}) == light);
+  CHECK(values(8, PNG_COLOR_TYPE_RGB_ALPHA, {0, 0, 0, 0, 255, 0, 0, 0, 0}) == dark);
+  CHECK(values(8, PNG_COLOR_TYPE_RGB_ALPHA, {0, 255, 255, 255, 255, 0, 0, 0, 0}) == light);
+  CHECK(values(16, PNG_COLOR_TYPE_RGB_ALPHA, Bytes{0} + Bytes(6, 255) + Bytes(2, 255) + Bytes(8, 0)) ==
+        light);
+  CHECK(values(8, PNG_COLOR_TYPE_GRAY, {0, 0, 7}, png_chunk("tRNS", {0, 7})) == dark);
+  CHECK(values(8, PNG_COLOR_TYPE_RGB, {0, 255, 255, 255, 1, 2, 3}, png_chunk("tRNS", {0, 1, 0, 2, 0, 3})) ==
+        light);
+  const Bytes palette = png_chunk("PLTE", {255, 255, 255, 0, 0, 0});
+  CHECK(values(8, PNG_COLOR_TYPE_PALETTE, {0, 1, 0}, palette + png_chunk("tRNS", {0})) == dark);
+  CHECK(values(8, PNG_COLOR_TYPE_PALETTE, {0, 0, 1}, palette + png_chunk("tRNS", {255, 0})) == light);
+}
+
+TEST_CASE("what is half transparent is mixed with the ground, and ink is judged by what is seen of it") {
+  const auto values = [](const Bytes& grey_and_opacity) {
+    return parse_png(make_png(static_cast<std::uint32_t>(grey_and_opacity.size() / 2), 1, 8,
+                              PNG_COLOR_TYPE_GRAY_ALPHA, Bytes{0} + grey_and_opacity),
+                     "some.png")
+        .values;
+  };
+  CHECK(values({50, 255, 50, 51, 50, 0}) == Bytes{50, 214, 255});
+  CHECK(values({200, 255, 200, 51, 200, 0}) == Bytes{200, 40, 0});
+  // As many pixels of each: the more opaque ones decide, the invisible ones do not count.
+  CHECK(values({0, 200, 255, 100, 255, 0}) == Bytes{55, 255, 255});
+  CHECK(values({0, 100, 255, 200, 0, 0}) == Bytes{0, 200, 0});
+  CHECK(values({127, 255, 0, 0}) == Bytes{127, 255});
+  CHECK(values({128, 255, 0, 0}) == Bytes{128, 0});
+  // Where nothing is transparent, nothing changes.
+  CHECK(values({0, 255, 10, 255, 255, 255}) == Bytes{0, 10, 255});
+  CHECK_THAT(png_error_of(make_png(2, 1, 8, PNG_COLOR_TYPE_GRAY_ALPHA, Bytes{0, 9, 0, 200, 0})),
+             StartsWith("some.png: every pixel is fully transparent"));
 }
 
 TEST_CASE("16 bits keep their brightness") {

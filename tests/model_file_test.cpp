@@ -50,6 +50,10 @@ std::map<std::string, Tensor> as_map(const NamedTensors& tensors) {
   return {tensors.begin(), tensors.end()};
 }
 
+Model model_from(const std::map<std::string, Tensor>& tensors) {
+  return model_from_tensors("file", {tensors.begin(), tensors.end()}, FileOrder::arbitrary);
+}
+
 // A file with one byte, or a run of bytes, set to anything, or cut short.
 std::string damaged(std::string file, std::mt19937& random) {
   const auto below = [&](std::size_t n) {
@@ -181,72 +185,63 @@ TEST_CASE("two files agree only within rounding, and NaN never does", "[export]"
   CHECK_FALSE(agrees({0, 1, 1}));
 }
 
-TEST_CASE("only the tensors of the equal nn.Sequential are a network", "[export]") {
+TEST_CASE("a network is read from its tensors, whatever their names and types, and from no others",
+          "[export]") {
   const NamedTensors plain = tensors_of(random_model({6, {5, 4}, 3, false}, {2, 3}));
   const NamedTensors normal = tensors_of(random_model({6, {5, 4}, 3, true}, {2, 3}));
-  const auto refused = [](std::map<std::string, Tensor> tensors, const std::string& part) {
-    CHECK_THROWS_AS(model_from_tensors("file", tensors), ModelError);
-    CHECK_THROWS_WITH(model_from_tensors("file", tensors), Contains(part) && Catch::StartsWith("file: "));
+  const auto refused = [](const std::map<std::string, Tensor>& tensors, const std::string& part) {
+    CHECK_THROWS_AS(model_from(tensors), ModelError);
+    CHECK_THROWS_WITH(model_from(tensors), Contains(part) && Catch::StartsWith("file: "));
+  };
+  const auto renamed = [](const NamedTensors& tensors, std::map<std::string, std::string> names) {
+    std::map<std::string, Tensor> result;
+    for (const auto& [name, tensor] : tensors) {
+      const std::size_t dot = name.find('.');
+      result[names.at(name.substr(0, dot)) + name.substr(dot)] = tensor;
+    }
+    return result;
   };
   auto tensors = as_map(plain);
   SECTION("as they are, in other types, with a counter that changes nothing") {
-    CHECK(model_from_tensors("file", tensors).network->architecture().description() == "6-5-4-3");
+    CHECK(model_from(tensors).network->architecture().description() == "6-5-4-3");
     for (auto& [name, tensor] : tensors) tensor = tensor.to(at::kDouble);
-    CHECK(torch::equal(tensors_of(model_from_tensors("file", tensors))[0].second, plain[0].second));
+    CHECK(torch::equal(tensors_of(model_from(tensors))[0].second, plain[0].second));
     tensors = as_map(normal);
     tensors["2.num_batches_tracked"] = torch::tensor(7);
-    CHECK(model_from_tensors("file", tensors).network->architecture().batch_norm);
+    CHECK(model_from(tensors).network->architecture().batch_norm);
+  }
+  SECTION("under other names") {
+    const Model of_plain = model_from(renamed(plain, {{"0", "net.z"}, {"2", "net.y"}, {"4", "net.x"}}));
+    const Model of_normal =
+        model_from(renamed(normal, {{"0", "fc1"}, {"2", "bn1"}, {"3", "fc2"}, {"5", "bn2"}, {"6", "fc3"}}));
+    for (const auto& [model, expected] : {std::pair{&of_plain, &plain}, {&of_normal, &normal}}) {
+      const NamedTensors actual = tensors_of(*model);
+      REQUIRE(actual.size() == expected->size());
+      for (std::size_t i = 0; i < actual.size(); ++i) {
+        CAPTURE(actual[i].first);
+        CHECK(actual[i].first == (*expected)[i].first);
+        CHECK(torch::equal(actual[i].second, (*expected)[i].second));
+      }
+    }
   }
   SECTION("nothing") {
-    refused({}, "has no matrix 0.weight");
-  }
-  SECTION("a layer elsewhere: behind nn.Flatten") {
-    std::map<std::string, Tensor> moved;
-    for (const auto& [name, tensor] : plain)
-      moved[std::to_string(name[0] - '0' + 1) + name.substr(1)] = tensor;
-    refused(moved, "has 1.weight");
-  }
-  SECTION("two layers without ReLU between them") {
-    refused({{"0.weight", torch::ones({5, 6})},
-             {"0.bias", torch::ones({5})},
-             {"1.weight", torch::ones({3, 5})},
-             {"1.bias", torch::ones({3})}},
-            "has 1.weight");
-  }
-  SECTION("batch norm before ReLU is another function") {
-    auto before = as_map(normal);
-    for (const char* leaf : {"weight", "bias", "running_mean", "running_var"}) {
-      before[std::string("1.") + leaf] = before.at(std::string("2.") + leaf);
-      before.erase(std::string("2.") + leaf);
-    }
-    refused(before, "has no 2.weight");
-  }
-  SECTION("dropout in place of batch norm") {
-    refused({{"0.weight", torch::ones({5, 6})},
-             {"0.bias", torch::ones({5})},
-             {"3.weight", torch::ones({3, 5})},
-             {"3.bias", torch::ones({3})}},
-            "has no 2.weight");
+    refused({}, "has no Linear layer");
   }
   SECTION("one missing") {
     tensors.erase("2.bias");
-    refused(tensors, "has no 2.bias");
+    refused(tensors,
+            "2.weight is there without 2.bias; found: 0.bias [5], 0.weight [5 × 6], 2.weight [4 × 5]");
   }
-  SECTION("one too many") {
-    tensors["scale"] = torch::ones({3});
-    refused(tensors, "has scale, which 6-5-4-3 has no place for");
-  }
-  SECTION("a layer that does not fit the one before") {
-    tensors["2.weight"] = torch::ones({4, 6});
-    refused(tensors, "2.weight is 4 × 6, but 4 × 5 is what");
-  }
-  SECTION("a bias of another size") {
-    tensors["2.bias"] = torch::ones({5});
-    refused(tensors, "2.bias is 5, but 4");
+  SECTION("one too many, of numbers that are none") {
+    tensors["scale"] = torch::ones({3}, at::kBool);
+    refused(tensors, "scale belongs to no Linear layer");
   }
   SECTION("too wide") {
     refused({{"0.weight", torch::ones({70000, 1})}, {"0.bias", torch::ones({70000})}},
             "layer 1 has 70000 units");
+  }
+  SECTION("no outputs") {
+    refused({{"0.weight", torch::ones({0, 1})}, {"0.bias", torch::ones({0})}}, "layer 1 has 0 units");
   }
   SECTION("not a number, and not one in float32") {
     tensors["2.weight"] = tensors["2.weight"].clone();
@@ -357,7 +352,12 @@ TEST_CASE("pickles: only a dict of tensors is read, and nothing is called", "[ex
     return "ctorch._utils\n_rebuild_tensor_v2\n(" + storage + offset + shape + stride + "\x89" + hooks + "tR";
   };
   const auto dict = [&](const std::string& value) { return begin + "}(" + text("0.bias") + value + "u."; };
-  const auto good = unpickle_tensors(dict(tensor(std::string("K\0", 2), "K\x06\x85", "K\x01\x85")), "file");
+  const std::string six = tensor(std::string("K\0", 2), "K\x06\x85", "K\x01\x85");
+  // A key, unless it is empty, and a dict with a tensor called weight.
+  const auto weights = [&](const std::string& key) {
+    return (key.empty() ? "" : text(key)) + "}(" + text("x.weight") + six + "u";
+  };
+  const auto good = unpickle_tensors(dict(six), "file");
   REQUIRE(good.size() == 1);
   CHECK(good[0].name == "0.bias");
   CHECK(good[0].shape == std::vector<std::int64_t>{6});
@@ -382,10 +382,20 @@ TEST_CASE("pickles: only a dict of tensors is read, and nothing is called", "[ex
       {begin + "\x8c\x02os\x8c\x06system\x93.", "operation 0x8c"},
       {begin + "ctorch\nFloatStorage\n)R.", "it calls FloatStorage"},
       {begin + "N)R.", "calls what is no function"},
-      {begin + "}(K\x01Nu.", "a key of the dict is no text"},
-      {dict("N"), "the entry 0.bias is no tensor"},
-      {dict("}"), "the entry 0.bias is no tensor"},
-      {dict(storage), "the entry 0.bias is no tensor"},
+      {begin + "}(K\x01Nu.", "found: 1 [no tensor]; save with"},
+      {begin + "}(K\x01" + six + "u.", "a key of the dict is no text"},
+      {begin + "}(" + text(std::string(129, 'n')) + six + "u.",
+       "a key of the dict is no text, or a very long one"},
+      {dict("N"), "found: 0.bias [no tensor]; save with"},
+      {dict("}"), "found: nothing; save with"},
+      {dict(storage), "found: 0.bias [no tensor]"},
+      {begin + "}(" + text("a") + six + text("b") + "K\x07" + "u.", "found: a [6], b [no tensor]; save with"},
+      {begin + "}(" + text("net.weight") + six + text("epoch") + "K\x07" + "u.",
+       "the entry epoch is no tensor"},
+      {begin + "}(" + weights("a") + weights("b") + "u.", "it has several: a, b; save with"},
+      {begin + "}(" + text("weight") + six + weights("b") + "u.", "it has several: the whole, b;"},
+      {begin + "}(" + text("outer") + "}(" + weights("a") + "K\x03" + weights("") + "uu.",
+       "it has several: outer.a, outer.3"},
       {begin + "}(" + text("0.bias") + "u.", "what cannot take them"},
       {dict(tensor(zero, "K\x07\x85", "K\x01\x85")), "beyond its storage"},
       {dict(tensor("K\x01", "K\x06\x85", "K\x01\x85")), "beyond its storage"},
@@ -402,14 +412,44 @@ TEST_CASE("pickles: only a dict of tensors is read, and nothing is called", "[ex
        "more than 8 axes"},
       {dict(tensor(zero, "N\x85", "K\x01\x85")), "not made of what tensors"},
       {dict("ctorch._utils\n_rebuild_tensor_v2\n)R"), "not made of what tensors"},
-      {begin + "}q" + zero.substr(1) + "(" + text("a") + "h" + zero.substr(1) + "u.",
-       "the entry a is no tensor"},
+      {begin + "}q" + zero.substr(1) + "(" + text("a") + "h" + zero.substr(1) + "u.", "found: nothing"},
       {begin + std::string(200000, ')') + std::string(200000, '\x85') + ".", "no dict"},
       {begin + std::string(200000, '(') + ".", "too little on the stack"},
   }));
   CAPTURE(part);
   CHECK_THROWS_AS(unpickle_tensors(pickle, "file"), ModelError);
   CHECK_THROWS_WITH(unpickle_tensors(pickle, "file"), Contains(part) && Catch::StartsWith("file: "));
+}
+
+TEST_CASE("pickles: a state dict is found inside of what else was saved, in its own order", "[export]") {
+  const auto text = [](const std::string& value) { return "X" + to_little_endian(value.size(), 4) + value; };
+  const std::string hooks = "ccollections\nOrderedDict\n)R";
+  const std::string tensor = "ctorch._utils\n_rebuild_tensor_v2\n((" + text("storage") +
+                             "ctorch\nFloatStorage\n" + text("0") + text("cpu") + "K\x06tQ" +
+                             std::string("K\0", 2) + "K\x06\x85K\x01\x85\x89" + hooks + "tR";
+  const auto names = [&](const std::string& pickle) {
+    std::string all;
+    for (const PickledTensor& read : unpickle_tensors("\x80\x02" + pickle + ".", "file"))
+      all += read.name + ' ';
+    return all;
+  };
+  const std::string inner =
+      "}q\x01(" + text("b.weight") + tensor + text("a.bias") + tensor + text("b.weight") + tensor + "u";
+  const std::string optimizer = "}(" + text("state") + "}(K\x01}(" + text("exp_avg") + tensor + text("step") +
+                                tensor + "uu" + text("lr") + "G@\t!\xfbTD-\x18" + text("betas") +
+                                "K\x01K\x02\x86u";
+  CHECK(names(inner) == "b.weight a.bias ");
+  CHECK(names("}(" + text("epoch") + "K\x03" + text("model") + inner + text("optimizer") + optimizer +
+              text("rng") + tensor + "u") == "b.weight a.bias ");
+  CHECK(names("}(" + text("a") + "}(" + text("b") + "}(" + text("c") + inner + "uuu") == "b.weight a.bias ");
+  // The same dict twice is one network.
+  CHECK(names("}(" + text("model") + inner + text("best") + "h\x01u") == "b.weight a.bias ");
+  // Where nothing else is there, any names will do: what they mean is told elsewhere.
+  CHECK(names("}(" + text("z") + tensor + text("a") + tensor + "u") == "z a ");
+  // So deep that recursion would end the program.
+  std::string nested = "}q\x01";
+  for (int i = 0; i < 100000; ++i) nested += "}(" + text("k") + "h\x01uq\x01";
+  CHECK_THROWS_WITH(names(nested), Contains("found: nothing"));
 }
 
 TEST_CASE("a pickle of large counts and many tensors is read back", "[export]") {
@@ -473,13 +513,6 @@ TEST_CASE("files that would take much more memory or time than they are large ar
   }
   many += "}";
   CHECK(parse_safetensors(safetensors(many, ""), "file").tensors.size() == 60000);
-
-  std::map<std::string, Tensor> layers;
-  for (int i = 0; i < 1001; ++i) {
-    layers[fmt::format("{}.weight", 2 * i)] = torch::ones({1, 1});
-    layers[fmt::format("{}.bias", 2 * i)] = torch::ones({1});
-  }
-  CHECK_THROWS_WITH(model_from_tensors("file", layers), Contains("has 1001 layers, more than the 1000"));
 
   std::string axes = "1";
   for (int i = 0; i < 8; ++i) axes += ",1";
