@@ -15,6 +15,7 @@
 #include "report_run.h"
 #include "report_sweep.h"
 #include "saved_model.h"
+#include "sweep_view.h"
 #include "system.h"
 
 namespace handgrad::app {
@@ -23,17 +24,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void append(Json& list, const Json& more) {
-  for (const Json& entry : more) list.push_back(entry);
-}
-
-// A model, and what it needs to be looked at.
+// A model, and what it is called.
 struct ModelToShow {
   std::string name;
   TorchScriptModel model;
 };
 
-// Opens a model, unless training left the finite numbers before there was a good one.
+// Opens a model, unless there is none or training left the finite numbers before there was a good one.
 void add_model(std::vector<ModelToShow>& models, const std::string& name, const fs::path& file) {
   if (!fs::exists(file)) return;
   TorchScriptModel model(file);
@@ -43,57 +40,63 @@ void add_model(std::vector<ModelToShow>& models, const std::string& name, const 
   if (finite) models.push_back({name, std::move(model)});
 }
 
-// Weights, and where the first model is right and wrong on the test images.
-Json model_sections(const std::vector<ModelToShow>& models, const ReportData& data,
-                    const SplitOptions& split_options) {
-  Json sections = Json::array();
-  if (models.empty()) return sections;
-  std::vector<NamedModel> named;
-  for (const ModelToShow& m : models) named.emplace_back(m.name, &m.model);
-  const ImageShape shape = models.front().model.shape();
-  sections.push_back(section("weights", "Weights", {}, weight_blocks(named, shape)));
-  const auto with_name = [&](const char* name) {
-    return std::find_if(named.begin(), named.end(), [&](const NamedModel& m) { return m.first == name; });
-  };
-  const auto first = with_name("experiment 1");
-  const auto third = with_name("experiment 3");
-  if (first != named.end() && third != named.end()) {
-    sections.push_back(section("differences", "What L2 did to the weights", {},
-                               weight_difference_blocks(*first, *third, shape)));
-  }
+std::vector<NamedModel> named(const std::vector<ModelToShow>& models) {
+  std::vector<NamedModel> list;
+  for (const ModelToShow& m : models) list.emplace_back(m.name, &m.model);
+  return list;
+}
+
+Json weights_section(const std::vector<ModelToShow>& models, const std::vector<std::string>& text) {
+  return section("weights", "Weights", text, weight_blocks(named(models), models.front().model.shape()));
+}
+
+// Where the model is right and wrong on the test images.
+Json mistakes_section(const ModelToShow& model, const std::vector<std::string>& text, const ReportData& data,
+                      const SplitOptions& split_options) {
   if (!data.dataset) {
-    sections.push_back(section("mistakes-section", "Right and wrong",
-                               {"Left out, because the data cannot be read: " + data.missing + "."},
-                               Json::array()));
-    return sections;
+    return section("mistakes-section", "Right and wrong",
+                   {"Left out, because the data cannot be read: " + data.missing + "."}, Json::array());
   }
   const Splits splits = split(*data.dataset, split_options, at::kFloat);
   const SplitIndices indices =
       split_indices(data.dataset->train_count(), data.dataset->test_count(), split_options);
-  sections.push_back(section("right-and-wrong", fmt::format("Right and wrong: {}", named.front().first), {},
-                             evaluation_blocks(named.front(), *data.dataset, splits.test, indices.test)));
-  return sections;
+  return section("right-and-wrong", fmt::format("Right and wrong: {}", model.name), text,
+                 evaluation_blocks({model.name, &model.model}, *data.dataset, splits.test, indices.test));
+}
+
+fs::path model_of(const Sweep& sweep, const std::string& configuration) {
+  return sweep.path / "models" / (file_name_of(configuration) + ".pt");
 }
 
 // The experiments' models of the first seed, the best by validation accuracy first.
 std::vector<ModelToShow> models_of(const Sweep& sweep) {
   const SweepTable table(sweep);
-  const Measure& validation = find_measure("validation_accuracy", "report");
   std::vector<std::pair<double, std::string>> names;
-  for (const Json& c : sweep.plan.at("configurations")) {
-    const auto name = c.at("name").get<std::string>();
-    if (c.at("group") != "experiment" || name != c.at("experiment")) continue;
-    const double accuracy = table.estimate(name, validation).mean;
-    if (std::isfinite(accuracy)) names.emplace_back(-accuracy, name);
+  for (const Json* c : of_group(sweep, "experiment")) {
+    const std::string name = text_of(*c, "name");
+    const double accuracy = table.estimate(name, measure("validation_accuracy")).mean;
+    names.emplace_back(std::isfinite(accuracy) ? -accuracy : 1, name);
   }
   std::stable_sort(names.begin(), names.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<ModelToShow> models;
-  for (const auto& [order, name] : names) {
-    const fs::path file = sweep.path / "models" / (file_name_of(name) + ".pt");
-    add_model(models, name, file);
-  }
+  for (const auto& [order, name] : names) add_model(models, name, model_of(sweep, name));
   return models;
+}
+
+// The weights of the two experiments that the sweep's file names; null where it names none, or a model is
+// missing.
+Json compared_weights_section(const Sweep& sweep, const std::string& whose) {
+  std::vector<ModelToShow> models;
+  for (const auto& name : sweep.plan.value("compared_weights", std::vector<std::string>())) {
+    add_model(models, name, model_of(sweep, name));
+  }
+  if (models.size() < 2) return {};
+  const std::vector<NamedModel> both = named(models);
+  return section(
+      "differences", fmt::format("Weights: {} minus {}", both[0].first, both[1].first),
+      {whose, differing_settings(configuration(sweep, both[0].first), configuration(sweep, both[1].first))},
+      weight_difference_blocks(both[0], both[1], models.front().model.shape()));
 }
 
 SplitOptions split_of(const Json& config, std::uint64_t seed) {
@@ -104,45 +107,63 @@ SplitOptions split_of(const Json& config, std::uint64_t seed) {
   return options;
 }
 
-Json sweep_document(const std::vector<Sweep>& sweeps) {
-  const Json& plan = sweeps.front().plan;
+// Of the networks of the first seed.
+void add_model_sections(Json& sections, const Sweep& sweep) {
+  const std::vector<ModelToShow> models = models_of(sweep);
+  if (models.empty()) return;
+  const Json& plan = sweep.plan;
+  const auto seed = plan.at("seeds").at(0).get<std::uint64_t>();
+  const ModelToShow& best = models.front();
+  const ReportData data = load_report_data(text_of(plan, "data"), plan.at("classes").get<std::int64_t>(),
+                                           text_of(plan, "data_sha256"));
+  const std::string whose = fmt::format("Seed {}, {}.", seed, rules(sweep));
+  add_section(sections, weights_section(models, {whose}));
+  add_section(sections, compared_weights_section(sweep, whose));
+  add_section(sections, mistakes_section(best, {whose}, data,
+                                         split_of(configuration(sweep, best.name).at("config"), seed)));
+}
+
+Json sweep_document(std::vector<Sweep> sweeps) {
+  make_rules_distinct(sweeps);
   Json sections = sweep_sections(sweeps);
-  const ReportData data =
-      load_report_data(plan.at("data").get<std::string>(), plan.at("classes").get<std::int64_t>(),
-                       plan.at("data_sha256").get<std::string>());
-  append(sections, model_sections(models_of(sweeps.front()), data,
-                                  split_of(plan.at("configurations").at(0).at("config"),
-                                           plan.at("seeds").at(0).get<std::uint64_t>())));
+  add_model_sections(sections, sweeps.front());
   std::string subtitle;
   for (const Sweep& sweep : sweeps) {
-    subtitle += fmt::format("{}{}: {} runs in {:.1f} minutes", subtitle.empty() ? "" : " · ",
-                            sweep.plan.at("rules").get<std::string>(), sweep.rows.size(),
-                            sweep.plan.at("seconds").get<double>() / 60);
+    subtitle += fmt::format("{}{}: {} in {}", subtitle.empty() ? "" : " · ", rules(sweep),
+                            counted(sweep.rows.size(), "run"), duration_text(sweep));
   }
-  return {{"title", plan.at("title")},
+  return {{"title", sweeps.front().plan.at("title")},
           {"subtitle", subtitle},
           {"headlines", sweep_headlines(sweeps)},
           {"sections", sections},
           {"facts", sweep_facts(sweeps)}};
 }
 
-Json run_document(const std::vector<TrainedRun>& runs) {
-  Json sections = run_sections(runs);
+// Of each run's first network.
+void add_model_sections(Json& sections, const std::vector<TrainedRun>& runs) {
   std::vector<ModelToShow> models;
+  const TrainedRun* of_first = nullptr;
   for (const TrainedRun& run : runs) {
-    const fs::path file = run.path / model_file_name(0);
-    add_model(models, run.name, file);
+    add_model(models, network_name(run, 0), run.path / model_file_name(0));
+    if (of_first == nullptr && !models.empty()) of_first = &run;
   }
-  const TrainedRun& first = runs.front();
-  const ReportData data = load_report_data(first.config.at("data").get<std::string>(),
-                                           first.config.at("classes").get<std::int64_t>(),
-                                           first.summary.at("data_sha256").get<std::string>());
-  append(sections,
-         model_sections(models, data,
-                        data_settings_of_run(first.config, (first.path / "config.json").string()).split));
-  return {{"title",
-           runs.size() == 1 ? "Training run " + first.name : fmt::format("{} training runs", runs.size())},
-          {"subtitle", first.summary.at("architecture")},
+  if (models.empty()) return;
+  const Json& config = of_first->config;
+  const ReportData data = load_report_data(text_of(config, "data"), config.at("classes").get<std::int64_t>(),
+                                           text_of(of_first->summary, "data_sha256"));
+  add_section(sections, weights_section(models, {}));
+  add_section(sections, mistakes_section(
+                            models.front(), {}, data,
+                            data_settings_of_run(config, (of_first->path / "config.json").string()).split));
+}
+
+Json run_document(std::vector<TrainedRun> runs) {
+  make_names_distinct(runs);
+  Json sections = run_sections(runs);
+  add_model_sections(sections, runs);
+  return {{"title", runs.size() == 1 ? "Training run " + runs.front().name
+                                     : fmt::format("{} training runs", runs.size())},
+          {"subtitle", architectures(runs)},
           {"headlines", run_headlines(runs)},
           {"sections", sections},
           {"facts", run_facts(runs)}};
@@ -164,7 +185,7 @@ Json document(const std::vector<std::string>& directories) {
     throw UsageError("report takes runs or sweeps, not both; make a page of each");
   }
   try {
-    return sweeps.empty() ? run_document(runs) : sweep_document(sweeps);
+    return sweeps.empty() ? run_document(std::move(runs)) : sweep_document(std::move(sweeps));
   } catch (const nlohmann::json::exception& error) {
     throw ModelError(fmt::format("{}: a file is not what this version writes ({}); train again",
                                  directories.front(), error.what()));

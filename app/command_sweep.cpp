@@ -381,6 +381,7 @@ Json plan_of(const SweepFile& file, const Options& options, const Dataset& datas
           {"claims", claims},
           {"published", file.published},
           {"reference", file.reference},
+          {"compared_weights", file.compared_weights},
           {"configurations", configurations}};
 }
 
@@ -517,9 +518,14 @@ int sweep_command(const Arguments& arguments) {
     fmt::print("interrupted; {} saved, the same command goes on from there\n", counted(rows, "run"));
     return 128 + signal;
   }
-  print_findings(read_sweep(directory.path()));
+  const Sweep sweep = read_sweep(directory.path());
+  print_findings(sweep);
   fmt::print("{} in {:.1f} s; saved: {}\n", counted(rows, "run"), took.count(),
              printable((directory.path() / "results.csv").string()));
+  if (all_failed(sweep)) {
+    throw NumericError(fmt::format("{}: every run left the finite numbers; try a smaller learning_rate",
+                                   printable(directory.path().string())));
+  }
   return 0;
 }
 

@@ -26,26 +26,70 @@ Finding::Verdict judge(const Estimate& difference, double p_value) {
 }
 
 std::string sentence_of(const Finding& finding) {
-  const int digits = finding.digits;
-  if (finding.difference.count < 2) {
-    return fmt::format("{}: not distinguishable, too few seeds have all of its runs: {}.", finding.claim,
-                       finding.difference.count);
+  const int digits = finding.measure.digits;
+  const Estimate& difference = finding.difference;
+  if (difference.count < 2) {
+    return fmt::format("{}: not distinguishable, {} with all of its runs {} too few.", finding.claim,
+                       counted(difference.count, "seed"), difference.count == 1 ? "is" : "are");
   }
-  return fmt::format(
-      "{}: {} at {} seeds. Difference in {}: {:+.{}f}, 95 % interval {:+.{}f} to {:+.{}f}, {} after Holm{}.",
-      finding.claim, to_string(finding.verdict), finding.difference.count, finding.measure,
-      finding.difference.mean, digits, finding.difference.low, digits, finding.difference.high, digits,
-      p_phrase(finding.p_value),
-      finding.missing == 0 ? ""
-                           : fmt::format("; {} left out, where a run failed or never got there",
-                                         counted(finding.missing, "seed")));
+  const std::string interval =
+      has_interval(difference)
+          ? fmt::format("95 % interval {:+.{}f} to {:+.{}f}", difference.low, digits, difference.high, digits)
+          : "the same with all seeds";
+  return fmt::format("{}: {} at {}. Difference in {}: {:+.{}f}, {}, {} after Holm{}.", finding.claim,
+                     to_string(finding.verdict), counted(difference.count, "seed"), finding.measure.title,
+                     difference.mean, digits, interval, p_phrase(finding.p_value),
+                     finding.missing == 0
+                         ? ""
+                         : fmt::format("; {} left out, of which a run failed, is not done or never got there",
+                                       counted(finding.missing, "seed")));
 }
 
-// Columns of text are counted in characters, not bytes.
-std::string padded(const std::string& text, std::size_t width) {
-  const auto characters = static_cast<std::size_t>(
+bool is_cut_off(const Estimate& e) {
+  const double above = e.high - e.mean;
+  const double below = e.mean - e.low;
+  return has_interval(e) && std::abs(above - below) > 1e-9 * (above + below);
+}
+
+bool failed(const Json& row) {
+  return !row.at("fault").get_ref<const std::string&>().empty();
+}
+
+// What the sums of a contrast can be at all.
+Range possible_sums(const SweepTable::Contrast& contrast, const Range& of_value) {
+  Range sums{0, 0};
+  for (const auto& [name, coefficient] : contrast) {
+    if (coefficient == 0) continue;
+    const auto [low, high] = std::minmax({coefficient * of_value.low, coefficient * of_value.high});
+    sums.low += low;
+    sums.high += high;
+  }
+  return sums;
+}
+
+// In characters, not bytes.
+std::size_t width_of(const std::string& text) {
+  return static_cast<std::size_t>(
       std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
-  return text + std::string(width > characters ? width - characters : 0, ' ');
+}
+
+std::string padded(const std::string& text, std::size_t width) {
+  return text + std::string(width - std::min(width, width_of(text)), ' ');
+}
+
+// Text in columns, the first row on top; a column with nothing in the rows below is left out.
+void print_columns(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::string> lines(rows.size());
+  for (std::size_t column = 0; column < rows.front().size(); ++column) {
+    std::size_t width = 0;
+    for (const auto& row : rows) width = std::max(width, width_of(row[column]));
+    if (std::all_of(rows.begin() + 1, rows.end(), [&](const auto& row) { return row[column] == "–"; }))
+      continue;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      lines[i] += (column == 0 ? "" : "  ") + padded(rows[i][column], width);
+    }
+  }
+  for (const std::string& line : lines) fmt::print("{}\n", line.substr(0, line.find_last_not_of(' ') + 1));
 }
 
 }  // namespace
@@ -79,16 +123,16 @@ std::vector<double> SweepTable::values(const std::string& configuration, const M
 }
 
 Estimate SweepTable::estimate(const std::string& configuration, const Measure& measure) const {
-  return handgrad::estimate(values(configuration, measure));
+  return handgrad::estimate(values(configuration, measure), measure.possible);
 }
 
-std::vector<double> SweepTable::contrast(const std::vector<std::pair<std::string, double>>& coefficients,
-                                         const Measure& measure) const {
+std::vector<double> SweepTable::differences(const Contrast& contrast, const Measure& measure) const {
   std::vector<double> sums;
-  for (const Json* first : rows(coefficients.front().first)) {
+  for (const Json* first : rows(contrast.front().first)) {
     double sum = 0;
+    double magnitude = 0;
     bool complete = true;
-    for (const auto& [name, coefficient] : coefficients) {
+    for (const auto& [name, coefficient] : contrast) {
       const auto& others = rows(name);
       const auto same_seed = std::find_if(others.begin(), others.end(), [&](const Json* row) {
         return row->at("seed") == first->at("seed");
@@ -96,14 +140,15 @@ std::vector<double> SweepTable::contrast(const std::vector<std::pair<std::string
       const auto value = same_seed == others.end() ? std::optional<double>() : value_of(**same_seed, measure);
       complete = complete && value.has_value();
       sum += coefficient * value.value_or(0);
+      magnitude += std::abs(coefficient * value.value_or(0));
     }
-    if (complete) sums.push_back(sum);
+    if (complete) sums.push_back(std::abs(sum) > 1e-12 * magnitude ? sum : 0);
   }
   return sums;
 }
 
-std::size_t SweepTable::runs(const std::string& configuration) const {
-  return rows(configuration).size();
+Estimate SweepTable::difference(const Contrast& contrast, const Measure& measure) const {
+  return handgrad::estimate(differences(contrast, measure), possible_sums(contrast, measure.possible));
 }
 
 const char* to_string(Finding::Verdict verdict) {
@@ -124,19 +169,17 @@ std::vector<Finding> find(const Sweep& sweep) {
   std::vector<double> p_values;
   for (const Json& claim : sweep.plan.at("claims")) {
     const auto text = claim.at("text").get<std::string>();
-    const Measure& measure = find_measure(claim.at("measure").get<std::string>(), text);
-    std::vector<std::pair<std::string, double>> contrast;
+    const Measure measure = find_measure(claim.at("measure").get<std::string>(), text);
+    SweepTable::Contrast contrast;
     for (const auto& [name, coefficient] : claim.at("contrast").items()) {
       contrast.emplace_back(name, coefficient.get<double>());
     }
-    const std::vector<double> differences = table.contrast(contrast, measure);
     Finding finding;
     finding.claim = text;
-    finding.measure = measure.title;
-    finding.digits = measure.digits;
-    finding.difference = estimate(differences);
-    finding.missing = sweep.plan.at("seeds").size() - differences.size();
-    p_values.push_back(t_test(differences));
+    finding.measure = measure;
+    finding.difference = table.difference(contrast, measure);
+    finding.missing = sweep.plan.at("seeds").size() - finding.difference.count;
+    p_values.push_back(t_test(table.differences(contrast, measure)));
     found.push_back(finding);
   }
   const std::vector<double> corrected = holm(p_values);
@@ -148,14 +191,26 @@ std::vector<Finding> find(const Sweep& sweep) {
   return found;
 }
 
+bool all_failed(const Sweep& sweep) {
+  return !sweep.rows.empty() && std::all_of(sweep.rows.begin(), sweep.rows.end(), failed);
+}
+
 std::vector<std::string> failures(const Sweep& sweep) {
   std::vector<std::string> sentences;
-  for (const Json& row : sweep.rows) {
-    const auto fault = row.at("fault").get<std::string>();
-    if (fault.empty()) continue;
-    sentences.push_back(fmt::format("{}, seed {}: left out of all means, because at {}.",
-                                    row.at("configuration").get<std::string>(),
-                                    row.at("seed").get<std::uint64_t>(), fault));
+  if (all_failed(sweep)) {
+    sentences.emplace_back("Every run left the finite numbers, so that there are no means.");
+  }
+  const SweepTable table(sweep);
+  for (const Json& configuration : sweep.plan.at("configurations")) {
+    const std::string name = name_of(configuration);
+    const std::vector<const Json*>& rows = table.rows(name);
+    const auto count = std::count_if(rows.begin(), rows.end(), [](const Json* row) { return failed(*row); });
+    if (count == 0) continue;
+    const Json& first =
+        **std::find_if(rows.begin(), rows.end(), [](const Json* row) { return failed(*row); });
+    sentences.push_back(fmt::format("{}: {} of {} left out of all means; seed {}, because at {}.", name,
+                                    count, counted(rows.size(), "run"), first.at("seed").get<std::uint64_t>(),
+                                    first.at("fault").get<std::string>()));
   }
   const std::size_t planned = sweep.plan.at("seeds").size() * sweep.plan.at("configurations").size();
   if (sweep.rows.size() < planned) {
@@ -165,26 +220,53 @@ std::vector<std::string> failures(const Sweep& sweep) {
   return sentences;
 }
 
+bool has_interval(const Estimate& estimate) {
+  return std::isfinite(estimate.low) && std::isfinite(estimate.high);
+}
+
 std::string shown(const Estimate& estimate, int digits) {
-  std::string mean = shown(estimate.mean, digits);
-  if (!std::isfinite(estimate.high)) return mean;
+  const std::string mean = shown(estimate.mean, digits);
+  if (!has_interval(estimate)) return mean;
+  if (is_cut_off(estimate)) {
+    return fmt::format("{} ({} to {})", mean, shown(estimate.low, digits), shown(estimate.high, digits));
+  }
   return fmt::format("{} ± {}", mean, shown(estimate.high - estimate.mean, digits));
+}
+
+std::string legend(const std::vector<Estimate>& estimates) {
+  std::size_t most = 0;
+  for (const Estimate& e : estimates) most = std::max(most, e.count);
+  if (most == 0) return "";
+  if (most == 1) return "Of one run each, without intervals";
+  if (std::none_of(estimates.begin(), estimates.end(), has_interval)) {
+    return "Mean over the seeds, which do not differ";
+  }
+  const bool cut_off = std::any_of(estimates.begin(), estimates.end(), is_cut_off);
+  return fmt::format("Mean over the seeds ± half of its 95 % interval{}",
+                     cut_off ? ", or its ends where it is cut off" : "");
+}
+
+std::string counted(std::size_t count, const std::string& thing) {
+  return fmt::format("{} {}{}", count, thing, count == 1 ? "" : "s");
 }
 
 void print_findings(const Sweep& sweep) {
   const SweepTable table(sweep);
-  fmt::print("\n{} runs  {}  {}  steps\n", padded("mean ± half of its 95 % interval", 48),
-             padded("validation %", 14), padded("test %", 14));
+  const std::vector<Measure> shown_measures = {find_measure("validation_accuracy", ""),
+                                               find_measure("test_accuracy", ""), find_measure("steps", "")};
+  std::vector<Estimate> estimates;
+  std::vector<std::vector<std::string>> rows = {{"", "runs", "validation %", "test %", "steps"}};
   for (const Json& configuration : sweep.plan.at("configurations")) {
     const std::string name = name_of(configuration);
-    const auto column = [&](const char* measure) {
-      const Measure& m = find_measure(measure, "");
-      return shown(table.estimate(name, m), m.digits);
-    };
-    fmt::print("{} {:>4}  {}  {}  {}\n", padded(name, 48), table.runs(name),
-               padded(column("validation_accuracy"), 14), padded(column("test_accuracy"), 14),
-               column("steps"));
+    rows.push_back({name, fmt::format("{:>4}", table.rows(name).size())});
+    for (const Measure& measure : shown_measures) {
+      estimates.push_back(table.estimate(name, measure));
+      rows.back().push_back(shown(estimates.back(), measure.digits));
+    }
   }
+  const std::string figures = legend(estimates);
+  fmt::print("\n{}", figures.empty() ? "" : figures + ":\n");
+  print_columns(rows);
   fmt::print("\n");
   for (const Finding& finding : find(sweep)) fmt::print("{}\n", finding.sentence);
   for (const std::string& sentence : failures(sweep)) fmt::print("{}\n", sentence);

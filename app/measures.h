@@ -6,19 +6,23 @@
 #include <string>
 #include <vector>
 
+#include "statistics.h"
+
 namespace handgrad::app {
 
 struct Measure {
-  const char* name;   // the key in results.jsonl
-  const char* title;  // with its unit
-  double scale;       // what the file's number is shown times
-  int digits;         // after the point
+  const char* name;        // the key in results.jsonl
+  const char* title;       // with its unit
+  double scale;            // what the file's number is shown times
+  int digits;              // after the point
+  Range possible;          // what it can be at all, as shown
+  const char* definition;  // a sentence, or "" where the title says it all
 };
 
 const std::vector<Measure>& measures();
 
 // Throws Error, beginning with `place`, where there is no such measure.
-const Measure& find_measure(const std::string& name, const std::string& place);
+Measure find_measure(const std::string& name, const std::string& place);
 
 // Of a row of results.jsonl, scaled; none where the run failed or has no such number.
 std::optional<double> value_of(const nlohmann::ordered_json& row, const Measure& measure);

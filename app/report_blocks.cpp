@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <iterator>
 
 namespace handgrad::app {
 
@@ -32,6 +33,15 @@ std::string base64(const std::uint8_t* bytes, std::size_t count) {
   return text;
 }
 
+bool says_nothing(const Json& cell) {
+  const Json& text = cell.is_object() ? cell.at("text") : cell;
+  return text.is_null() || text == "" || text == "–";
+}
+
+bool has_content(const Json& block) {
+  return !block.at(block.at("type") == "images" ? "tiles" : "rows").empty();
+}
+
 Json picture_json(const std::string& caption, const at::Tensor& picture, bool diverging) {
   const at::Tensor bytes = picture.to(at::kCPU, at::kByte).contiguous();
   return {{"caption", caption},
@@ -57,7 +67,18 @@ Json graded_cell(const std::string& text, double value) {
 }
 
 Json table_block(const std::string& title, const std::string& see, const Json& columns, const Json& rows) {
-  return {{"type", "table"}, {"title", title}, {"see", see}, {"columns", columns}, {"rows", rows}};
+  Json kept_columns = Json::array();
+  Json kept_rows = Json::array();
+  for (std::size_t i = 0; i < rows.size(); ++i) kept_rows.push_back(Json::array());
+  for (std::size_t c = 0; c < columns.size(); ++c) {
+    if (std::all_of(rows.begin(), rows.end(), [&](const Json& row) { return says_nothing(row.at(c)); })) {
+      continue;
+    }
+    kept_columns.push_back(columns[c]);
+    for (std::size_t i = 0; i < rows.size(); ++i) kept_rows[i].push_back(rows[i].at(c));
+  }
+  if (kept_columns.size() < 2) kept_rows = Json::array();
+  return {{"type", "table"}, {"title", title}, {"see", see}, {"columns", kept_columns}, {"rows", kept_rows}};
 }
 
 Json lines_block(const std::string& id, const std::string& title, const std::string& see, const Axis& x,
@@ -72,7 +93,11 @@ Json lines_block(const std::string& id, const std::string& title, const std::str
 
 Json intervals_block(const std::string& id, const std::string& title, const std::string& see,
                      const std::string& x_title, bool zero, const Json& rows) {
-  Json block = chart("intervals", id, title, see);
+  const bool whiskers =
+      std::any_of(rows.begin(), rows.end(), [](const Json& row) { return row.contains("low"); });
+  Json block = chart("intervals", id, title,
+                     see + (whiskers ? " Whiskers are 95 % intervals."
+                                     : " No point has whiskers, because none has an interval."));
   block["x"] = {{"title", x_title}};
   block["zero"] = zero;
   block["rows"] = rows;
@@ -117,7 +142,14 @@ Json diverging_tile(const std::string& caption, const at::Tensor& values) {
 
 Json section(const std::string& id, const std::string& title, const std::vector<std::string>& text,
              const Json& blocks) {
-  return {{"id", id}, {"title", title}, {"text", text}, {"blocks", blocks}};
+  Json kept = Json::array();
+  std::copy_if(blocks.begin(), blocks.end(), std::back_inserter(kept), has_content);
+  if (text.empty() && kept.empty()) return {};
+  return {{"id", id}, {"title", title}, {"text", text}, {"blocks", kept}};
+}
+
+void add_section(Json& sections, const Json& section) {
+  if (!section.is_null()) sections.push_back(section);
 }
 
 void add_histograms(Json& rows, const std::string& panel,

@@ -82,6 +82,14 @@ void add_validation_curve(Json& rows, const std::vector<const Json*>& runs, doub
   });
 }
 
+std::string curves_legend(const Json& rows) {
+  const bool bands =
+      std::any_of(rows.begin(), rows.end(), [](const Json& row) { return row.contains("low"); });
+  if (!bands) return "Of one seed each.";
+  return "The mean over the seeds, and a band from the least to the greatest, of ten seeds and more without "
+         "the lowest and the highest tenth; a curve ends where half of its seeds have stopped.";
+}
+
 std::vector<double> thinned(const std::vector<double>& values, std::size_t most) {
   const std::size_t size = (values.size() + most - 1) / std::max<std::size_t>(most, 1);
   std::vector<double> means;

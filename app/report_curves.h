@@ -16,6 +16,9 @@ void add_train_curve(Json& rows, const std::vector<const Json*>& runs, double ep
 void add_validation_curve(Json& rows, const std::vector<const Json*>& runs, double epochs,
                           const Json& labels);
 
+// What the curves of these rows are, a sentence.
+std::string curves_legend(const Json& rows);
+
 // Means of successive values, at most `most` of them.
 std::vector<double> thinned(const std::vector<double>& values, std::size_t most);
 

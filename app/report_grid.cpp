@@ -2,107 +2,109 @@
 #include "report_grid.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <utility>
+#include <string>
+#include <vector>
 
 #include "report_curves.h"
+#include "sweep_file.h"
 
 namespace handgrad::app {
 
+namespace {
+
+// The settings that differ within a grid, the slowest first, as its file names them.
+std::vector<std::string> axes_of(const std::vector<const Json*>& grid) {
+  // Where along the grid the value of an axis changes: of a faster one more often.
+  using Changes = std::vector<std::size_t>;
+  std::vector<std::pair<Changes, std::string>> axes;
+  for (const auto& [key, value] : grid.front()->at("config").items()) {
+    Changes changes;
+    for (std::size_t i = 1; i < grid.size(); ++i) {
+      if (grid[i]->at("config").at(key) != grid[i - 1]->at("config").at(key)) changes.push_back(i);
+    }
+    // A setting that only follows another is no axis of its own.
+    const bool follows =
+        std::any_of(axes.begin(), axes.end(), [&](const auto& axis) { return axis.first == changes; });
+    if (!changes.empty() && !follows) axes.emplace_back(changes, key);
+  }
+  std::stable_sort(axes.begin(), axes.end(),
+                   [](const auto& a, const auto& b) { return a.first.size() < b.first.size(); });
+  std::vector<std::string> keys;
+  for (const auto& [changes, key] : axes) keys.push_back(key);
+  return keys;
+}
+
+std::string axis_title(std::string key) {
+  if (key == "l2") return "λ";
+  std::replace(key.begin(), key.end(), '_', ' ');
+  return key;
+}
+
+// "50 epochs, λ 0.01": the values of all axes but the first.
+std::string column_of(const Json& configuration, const std::vector<std::string>& axes) {
+  std::vector<std::string> labels;
+  for (std::size_t i = 1; i < axes.size(); ++i) {
+    labels.push_back(setting_label(axes[i], setting(configuration, axes[i].c_str())));
+  }
+  return fmt::format("{}", fmt::join(labels, ", "));
+}
+
+// Test accuracies: a row for each value of the first axis, a column for each point of the others.
+Json accuracy_table(const SweepTable& table, const std::vector<const Json*>& grid,
+                    const std::vector<std::string>& axes) {
+  const Measure test = measure("test_accuracy");
+  Json columns = Json::array({text_column(axis_title(axes.front()))});
+  Json rows = Json::array();
+  std::vector<Estimate> estimates;
+  for (const Json* c : grid) {
+    const std::string value = setting(*c, axes.front().c_str());
+    if (rows.empty() || rows.back()[0] != value) rows.push_back(Json::array({value}));
+    if (rows.size() == 1) columns.push_back(number_column(column_of(*c, axes), true));
+    estimates.push_back(table.estimate(text_of(*c, "name"), test));
+    rows.back().push_back(graded_cell(shown(estimates.back(), test.digits), estimates.back().mean));
+  }
+  std::string see = legend(estimates) + ". The colour goes from the least to the greatest.";
+  if (std::any_of(estimates.begin(), estimates.end(), has_interval)) {
+    see += " Cells whose intervals overlap may have their order by chance.";
+  }
+  Json block = table_block("Test accuracy of the grid, %", see, columns, rows);
+  block["grade"] = "table";
+  return block;
+}
+
+// A curve for each configuration: the axes are told apart by colour, by column and by row.
+Json cost_curves(const Sweep& sweep, const SweepTable& table, const std::vector<const Json*>& grid,
+                 const std::vector<std::string>& axes) {
+  constexpr const char* places[] = {"series", "column", "row"};
+  Json curves = Json::array();
+  for (const Json* c : grid) {
+    Json labels = Json::object();
+    for (std::size_t i = 0; i < axes.size(); ++i) labels[places[i]] = setting(*c, axes[i].c_str());
+    add_train_curve(curves, table.rows(text_of(*c, "name")), std::stod(setting(*c, "epochs")), labels);
+  }
+  Json lines = lines_block("grid-curves-" + file_name_of(rules(sweep)), "Cost curves of the grid",
+                           "Training loss over epochs. " + curves_legend(curves), {"epoch", false},
+                           {"training loss", true}, axes.empty() ? "" : axis_title(axes[0]), curves);
+  if (axes.size() > 1) lines["column_title"] = axis_title(axes[1]);
+  if (axes.size() > 2) lines["row_title"] = axis_title(axes[2]);
+  return lines;
+}
+
+}  // namespace
+
 Json grid_section(const Sweep& sweep) {
+  constexpr std::size_t most_axes = 3;
   const std::vector<const Json*> grid = of_group(sweep, "grid");
   if (grid.empty()) return {};
   const SweepTable table(sweep);
-  const std::string id = file_name_of(rules(sweep));
-  const std::string test_accuracy = "test_accuracy";  // stands in the table, not in the chart
-  Json curves = Json::array();
-  Json accuracies = Json::array();
-  Json rows = Json::array();
-  std::vector<std::string> batch_sizes;
-  std::vector<std::pair<std::string, std::string>> settings;  // epochs and λ
-  const Json* best = nullptr;
-  double best_accuracy = -1;
-  for (const Json* c : grid) {
-    const std::string name = text_of(*c, "name");
-    const std::string batch = setting(*c, "batch_size");
-    const std::pair<std::string, std::string> column = {setting(*c, "epochs"), setting(*c, "l2")};
-    if (std::find(batch_sizes.begin(), batch_sizes.end(), batch) == batch_sizes.end())
-      batch_sizes.push_back(batch);
-    if (std::find(settings.begin(), settings.end(), column) == settings.end()) settings.push_back(column);
-    add_train_curve(curves, table.rows(name), std::stod(column.first),
-                    {{"series", batch}, {"row", column.second}, {"column", column.first}});
-    Json row = {name};
-    for (const std::string& key :
-         {std::string("train_accuracy"), std::string("validation_accuracy"), test_accuracy}) {
-      const Estimate e = table.estimate(name, measure(key));
-      if (key != test_accuracy) add_interval(accuracies, name, measure(key).title, e);
-      row.push_back(graded_cell(shown(e, 2), e.mean));
-    }
-    row.push_back(shown(table.estimate(name, measure("steps")), 0));
-    row.push_back(shown(table.estimate(name, measure("epochs_to_loss")), 1));
-    row.push_back(shown(table.estimate(name, measure("roughness")), 4));
-    rows.push_back(row);
-    const double validation = table.estimate(name, measure("validation_accuracy")).mean;
-    if (validation > best_accuracy) {
-      best_accuracy = validation;
-      best = c;
-    }
-  }
-  // Curves and cells are told apart by batch size, epochs and λ: with more axes they would hide each other.
-  const bool one_per_cell = grid.size() == batch_sizes.size() * settings.size();
-  Json graded_columns = {text_column("batch size")};
-  for (const auto& [epochs, l2] : settings) {
-    graded_columns.push_back(number_column(fmt::format("{} epochs, λ {}", epochs, l2), true));
-  }
-  Json graded = Json::array();
-  for (const std::string& batch : batch_sizes) {
-    Json row = {batch};
-    for (const auto& [epochs, l2] : settings) {
-      Json cell;
-      for (const Json* c : grid) {
-        if (setting(*c, "batch_size") != batch || setting(*c, "epochs") != epochs || setting(*c, "l2") != l2)
-          continue;
-        const Estimate e = table.estimate(text_of(*c, "name"), measure("test_accuracy"));
-        cell = graded_cell(shown(e, 2), e.mean);
-      }
-      row.push_back(cell);
-    }
-    graded.push_back(row);
-  }
+  const std::vector<std::string> axes = axes_of(grid);
   Json blocks = Json::array();
-  Json lines =
-      lines_block("grid-curves-" + id, "Cost curves of the grid",
-                  "Training loss over epochs: the mean over the seeds, and a band that leaves out the "
-                  "lowest and the highest tenth. A curve ends where half of its seeds have stopped.",
-                  {"epoch", false}, {"training loss", true}, "batch size", curves);
-  lines["row_title"] = "λ";
-  lines["column_title"] = "epochs";
-  if (one_per_cell) blocks.push_back(lines);
-  blocks.push_back(intervals_block("grid-accuracy-" + id, "Training against validation accuracy",
-                                   "The gap between the two is what the network learned by heart.",
-                                   "accuracy %", false, accuracies));
-  Json graded_table =
-      table_block("Test accuracy of the grid, %",
-                  "The colour goes from the least to the greatest mean; cells whose intervals "
-                  "overlap may have their order by chance.",
-                  graded_columns, graded);
-  graded_table["grade"] = "table";
-  if (one_per_cell) blocks.push_back(graded_table);
-  blocks.push_back(
-      table_block("All of the grid", "Mean ± half of its 95 % interval over the seeds.",
-                  {text_column("configuration"), number_column("train %", true),
-                   number_column("validation %", true), number_column("test %", true), number_column("steps"),
-                   number_column("epochs to the validation loss"), number_column("roughness")},
-                  rows));
-  std::vector<std::string> text;
-  if (best != nullptr) {
-    const std::string name = text_of(*best, "name");
-    text.push_back(fmt::format("Best by validation accuracy: {}, with {} % on validation and {} % on test.",
-                               name, shown(table.estimate(name, measure("validation_accuracy")), 2),
-                               shown(table.estimate(name, measure("test_accuracy")), 2)));
-  }
-  return section("grid-" + id, "The grid, " + rules(sweep), text, blocks);
+  if (axes.size() <= most_axes) blocks.push_back(cost_curves(sweep, table, grid, axes));
+  if (axes.size() > 1 && axes.size() <= most_axes) blocks.push_back(accuracy_table(table, grid, axes));
+  return section("grid-" + file_name_of(rules(sweep)), "The grid, " + rules(sweep), {}, blocks);
 }
 
 }  // namespace handgrad::app

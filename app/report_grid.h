@@ -7,7 +7,8 @@
 
 namespace handgrad::app {
 
-// Cost curves, accuracies and the best point by validation accuracy; null where the sweep has no grid.
+// Cost curves and test accuracies by axis, of up to three axes; null where the sweep has no grid, or nothing
+// of it to show.
 Json grid_section(const Sweep& sweep);
 
 }  // namespace handgrad::app

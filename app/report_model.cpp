@@ -3,11 +3,12 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
+#include <algorithm>
 
 #include "errors.h"
 #include "evaluator.h"
 #include "metrics.h"
+#include "statistics.h"
 
 namespace handgrad::app {
 
@@ -20,13 +21,32 @@ std::string layer_name(std::size_t layer) {
   return fmt::format("layer {}", layer + 1);
 }
 
+// A picture of each unit's weights in a first layer [units,pixels], or of the first units of many.
+Json unit_tiles(const Tensor& weight, ImageShape shape) {
+  Json tiles = Json::array();
+  for (std::int64_t unit = 0; unit < std::min(weight.size(0), most_pictures); ++unit) {
+    tiles.push_back(
+        diverging_tile(fmt::format("unit {}", unit + 1), weight[unit].view({shape.rows, shape.columns})));
+  }
+  return tiles;
+}
+
+std::string units_shown(const Tensor& weight) {
+  const std::int64_t units = weight.size(0);
+  return units > most_pictures ? fmt::format(" The first {} of {} units.", most_pictures, units) : "";
+}
+
 }  // namespace
 
 Json weight_blocks(const std::vector<NamedModel>& models, ImageShape shape) {
   Json rows = Json::array();
   std::vector<std::vector<Tensor>> weights;
-  for (const auto& [name, model] : models) weights.push_back(model->weights());
-  for (std::size_t layer = 0; layer < weights.front().size(); ++layer) {
+  std::size_t layers = 0;
+  for (const auto& [name, model] : models) {
+    weights.push_back(model->weights());
+    layers = std::max(layers, weights.back().size());
+  }
+  for (std::size_t layer = 0; layer < layers; ++layer) {
     std::vector<std::pair<std::string, Tensor>> series;
     for (std::size_t m = 0; m < models.size(); ++m) {
       if (layer < weights[m].size()) series.emplace_back(models[m].first, weights[m][layer]);
@@ -34,22 +54,16 @@ Json weight_blocks(const std::vector<NamedModel>& models, ImageShape shape) {
     add_histograms(rows, layer_name(layer), series);
   }
   Json blocks = Json::array();
-  blocks.push_back(histograms_block(
-      "weight-histograms", "Weights of each layer",
-      "How the weights of a layer are distributed: the narrower, the more they were held back.", "weight",
-      rows));
+  blocks.push_back(histograms_block("weight-histograms", "Weights of each layer",
+                                    "How many weights of a layer lie in each bin.", "weight", rows));
 
   const Tensor& first = weights.front().front();
-  Json tiles = Json::array();
-  for (std::int64_t unit = 0; unit < std::min(first.size(0), most_pictures); ++unit) {
-    tiles.push_back(
-        diverging_tile(fmt::format("unit {}", unit + 1), first[unit].view({shape.rows, shape.columns})));
-  }
   blocks.push_back(images_block("first-layer", fmt::format("First layer of {}", models.front().first),
                                 "What each unit of the first layer looks for: ink on red raises it, ink on "
                                 "blue lowers it, each unit on a "
-                                "scale of its own around 0.",
-                                tiles));
+                                "scale of its own around 0." +
+                                    units_shown(first),
+                                unit_tiles(first, shape)));
   return blocks;
 }
 
@@ -58,16 +72,12 @@ Json weight_difference_blocks(const NamedModel& a, const NamedModel& b, ImageSha
   const std::vector<Tensor> to = b.second->weights();
   Json blocks = Json::array();
   const Tensor first = from.front() - to.front();
-  Json tiles = Json::array();
-  for (std::int64_t unit = 0; unit < std::min(first.size(0), most_pictures); ++unit) {
-    tiles.push_back(
-        diverging_tile(fmt::format("unit {}", unit + 1), first[unit].view({shape.rows, shape.columns})));
-  }
   blocks.push_back(
       images_block("first-layer-difference", fmt::format("First layer: {} minus {}", a.first, b.first),
-                   "Both began with the same weights and saw the same batches: what is left is what the "
-                   "difference in their settings did, on a scale of its own for each unit.",
-                   tiles));
+                   "Red where the weight of the first is greater, blue where that of the second is, on a "
+                   "scale of its own for each unit." +
+                       units_shown(first),
+                   unit_tiles(first, shape)));
   Json rows = Json::array();
   for (std::size_t layer = 1; layer < from.size() && layer < to.size(); ++layer) {
     const Tensor difference = (from[layer] - to[layer]).to(at::kDouble).contiguous();
@@ -112,17 +122,13 @@ Json evaluation_blocks(const NamedModel& model, const Dataset& dataset, const Ex
   Json points = Json::array();
   for (const CalibrationBin& bin : metrics.calibration) {
     if (bin.count == 0) continue;
-    // 95 % of a share of so many images, by the normal approximation.
-    const double half = 1.96 * std::sqrt(bin.accuracy * (1 - bin.accuracy) / static_cast<double>(bin.count));
-    points.push_back({{"x", bin.confidence},
-                      {"y", bin.accuracy},
-                      {"low", std::max(0.0, bin.accuracy - half)},
-                      {"high", std::min(1.0, bin.accuracy + half)}});
+    const Range share = share_interval(bin.accuracy, static_cast<std::size_t>(bin.count));
+    points.push_back({{"x", bin.confidence}, {"y", bin.accuracy}, {"low", share.low}, {"high", share.high}});
   }
   Json reliability = lines_block(
       "reliability", "Reliability diagram",
       fmt::format("On the diagonal the network is as often right as it is sure; below it, it is too sure. "
-                  "Expected calibration error: {:.4f}.",
+                  "The band is of Wilson's 95 % intervals of a share. Expected calibration error: {:.4f}.",
                   metrics.expected_calibration_error),
       {"confidence", false}, {"share of right answers", false}, "", points);
   reliability["diagonal"] = true;

@@ -2,14 +2,19 @@
 #include "report_run.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <set>
 #include <sstream>
 
 #include "errors.h"
 #include "file.h"
+#include "findings.h"
 #include "measures.h"
 #include "report_curves.h"
+#include "sweep_view.h"
+#include "trainer.h"
 
 namespace handgrad::app {
 
@@ -35,12 +40,6 @@ std::vector<Json> read_lines(const fs::path& path) {
   return lines;
 }
 
-// "run", or "run, network 3" of several.
-std::string series_name(const TrainedRun& run, std::size_t replica) {
-  const bool only = run.summary.at("replicas").size() == 1;
-  return only ? run.name : fmt::format("{}, network {}", run.name, replica + 1);
-}
-
 // One network's values of a key in the records of a kind, thinned out.
 void add_curve(Json& rows, const TrainedRun& run, std::size_t replica, const char* kind, const char* key,
                const std::string& series) {
@@ -58,6 +57,43 @@ void add_curve(Json& rows, const TrainedRun& run, std::size_t replica, const cha
 
 std::string percent(const Json& metrics) {
   return metrics.is_null() ? "–" : shown(100 * metrics.at("accuracy").get<double>(), 2);
+}
+
+// In percent, of the networks that stayed finite.
+Estimate test_accuracy(const TrainedRun& run) {
+  std::vector<double> values;
+  for (const Json& replica : run.summary.at("replicas")) {
+    if (!replica.contains("fault")) values.push_back(100 * replica.at("test").at("accuracy").get<double>());
+  }
+  return estimate(values, find_measure("test_accuracy", "report").possible);
+}
+
+// Whether the run kept the parameters with the least validation loss, and not the last ones.
+bool kept_best(const TrainedRun& run) {
+  const auto compat = run.config.value("compat", std::string("none"));
+  const bool delta_stop = compat == "notebook" || compat.find("delta-stop") != std::string::npos;
+  return !delta_stop && !run.summary.at("replicas").at(0).at("validation").is_null();
+}
+
+// Which parameters the figures of the runs are of.
+std::string kept_parameters(const std::vector<TrainedRun>& runs) {
+  std::vector<std::string> with_last;
+  for (const TrainedRun& run : runs) {
+    if (!kept_best(run)) with_last.push_back(run.name);
+  }
+  if (with_last.size() == runs.size()) return "Of the last parameters.";
+  if (with_last.empty()) return "Of the parameters with the least validation loss.";
+  return fmt::format("Of the parameters with the least validation loss; of the last ones in {}.",
+                     fmt::join(with_last, ", "));
+}
+
+// Whether a curve has so many points that neighbours are drawn as one.
+bool thins_out(const std::vector<TrainedRun>& runs, const char* kind) {
+  return std::any_of(runs.begin(), runs.end(), [&](const TrainedRun& run) {
+    const auto points = std::count_if(run.metrics.begin(), run.metrics.end(),
+                                      [&](const Json& record) { return record.at("kind") == kind; });
+    return static_cast<std::size_t>(points) > most_points;
+  });
 }
 
 std::string loss(const Json& metrics) {
@@ -85,15 +121,40 @@ TrainedRun read_run(const fs::path& path) {
   return run;
 }
 
+void make_names_distinct(std::vector<TrainedRun>& runs) {
+  std::set<std::string> taken;
+  for (TrainedRun& run : runs) {
+    const std::string name = run.name;
+    for (int number = 2; !taken.insert(run.name).second; ++number)
+      run.name = fmt::format("{} ({})", name, number);
+  }
+}
+
+std::string architectures(const std::vector<TrainedRun>& runs) {
+  std::vector<std::string> list;
+  for (const TrainedRun& run : runs) {
+    const auto architecture = run.summary.at("architecture").get<std::string>();
+    if (std::find(list.begin(), list.end(), architecture) == list.end()) list.push_back(architecture);
+  }
+  return fmt::format("{}", fmt::join(list, " · "));
+}
+
+std::string network_name(const TrainedRun& run, std::size_t replica) {
+  const bool only = run.summary.at("replicas").size() == 1;
+  return only ? run.name : fmt::format("{}, network {}", run.name, replica + 1);
+}
+
 std::vector<std::string> run_headlines(const std::vector<TrainedRun>& runs) {
   std::vector<std::string> sentences;
   for (const TrainedRun& run : runs) {
     const Json& replicas = run.summary.at("replicas");
-    const Json& first = replicas.at(0);
+    const Estimate test = test_accuracy(run);
     sentences.push_back(fmt::format(
-        "{}: {}, {} % on the test set{} after {} steps; stopped: {}.", run.name,
-        run.summary.at("architecture").get<std::string>(), percent(first.at("test")),
-        replicas.size() > 1 ? fmt::format(" (first of {} networks)", replicas.size()) : "",
+        "{}: {}, {}after {} steps; stopped: {}.", run.name, run.summary.at("architecture").get<std::string>(),
+        test.count == 0
+            ? ""
+            : fmt::format("{} % on the test set{} ", shown(test, 2),
+                          test.count == 1 ? "" : fmt::format(" in the mean over {} networks", test.count)),
         run.summary.at("steps").get<std::int64_t>(), run.summary.at("stopped").get<std::string>()));
     for (const Json& replica : replicas) {
       if (!replica.contains("fault")) continue;
@@ -101,7 +162,9 @@ std::vector<std::string> run_headlines(const std::vector<TrainedRun>& runs) {
                                       replica.at("fault").get<std::string>()));
     }
   }
-  if (runs.size() > 1) {
+  const bool one_seed_each = std::all_of(
+      runs.begin(), runs.end(), [](const TrainedRun& run) { return run.summary.at("replicas").size() == 1; });
+  if (runs.size() > 1 && one_seed_each) {
     sentences.emplace_back(
         "Runs with one seed each do not tell what a setting does; `handgrad sweep` compares over many "
         "seeds.");
@@ -114,11 +177,13 @@ Json run_sections(const std::vector<TrainedRun>& runs) {
   Json train = Json::array();
   Json validation = Json::array();
   Json accuracy = Json::array();
+  std::vector<Estimate> means;  // that the headlines give
   for (const TrainedRun& run : runs) {
     const Json& replicas = run.summary.at("replicas");
+    if (replicas.size() > 1) means.push_back(test_accuracy(run));
     for (std::size_t r = 0; r < replicas.size(); ++r) {
       const Json& replica = replicas[r];
-      const std::string name = series_name(run, r);
+      const std::string name = network_name(run, r);
       results.push_back({name, std::to_string(replica.at("seed").get<std::uint64_t>()),
                          percent(replica.at("train")), percent(replica.at("validation")),
                          percent(replica.at("test")), loss(replica.at("train")),
@@ -133,24 +198,22 @@ Json run_sections(const std::vector<TrainedRun>& runs) {
   }
   Json blocks = Json::array();
   blocks.push_back(table_block(
-      "Results", "Of the parameters with the least validation loss.",
+      "Results", kept_parameters(runs),
       {text_column("run"), number_column("seed"), number_column("train %"), number_column("validation %"),
        number_column("test %"), number_column("train loss"), number_column("validation loss"),
        number_column("test loss"), number_column("best step"), text_column("stopped")},
       results));
   const Axis steps{"step", false};
-  if (!train.empty()) {
-    blocks.push_back(lines_block("train-loss", "Training loss", "Of every 100th batch, neighbours averaged.",
-                                 steps, {"training loss", true}, "run", train));
-  }
-  if (!validation.empty()) {
-    blocks.push_back(lines_block("validation-loss", "Validation loss",
-                                 "Where it rises while the training loss falls, the network learns by heart.",
-                                 steps, {"validation loss", true}, "run", validation));
-    blocks.push_back(lines_block("validation-accuracy", "Validation accuracy",
-                                 "The share of right answers on images that are not trained on.", steps,
-                                 {"share of right answers", false}, "run", accuracy));
-  }
+  blocks.push_back(lines_block("train-loss", "Training loss",
+                               fmt::format("Of every {}th batch{}.", steps_per_record,
+                                           thins_out(runs, "train") ? ", neighbours averaged" : ""),
+                               steps, {"training loss", true}, "run", train));
+  blocks.push_back(lines_block("validation-loss", "Validation loss",
+                               "Where it rises while the training loss falls, the network learns by heart.",
+                               steps, {"validation loss", true}, "run", validation));
+  blocks.push_back(lines_block("validation-accuracy", "Validation accuracy",
+                               "The share of right answers on images that are not trained on.", steps,
+                               {"share of right answers", false}, "run", accuracy));
   Json settings = Json::array();
   for (const auto& [key, value] : runs.front().config.items()) {
     Json row = {key};
@@ -162,13 +225,13 @@ Json run_sections(const std::vector<TrainedRun>& runs) {
     }
     settings.push_back(row);
   }
-  Json columns = {text_column("setting")};
+  Json columns = Json::array({text_column("setting")});
   for (const TrainedRun& run : runs) columns.push_back(text_column(run.name));
   Json sections = Json::array();
-  sections.push_back(section("results", "Results", {}, blocks));
-  sections.push_back(
-      section("settings", "Settings", {},
-              Json::array({table_block("Settings", "What each run was told.", columns, settings)})));
+  add_section(sections, section("results", "Results", interval_method(means), blocks));
+  add_section(sections,
+              section("settings", "Settings", {},
+                      Json::array({table_block("Settings", "What each run was told.", columns, settings)})));
   return sections;
 }
 

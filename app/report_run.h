@@ -20,6 +20,15 @@ struct TrainedRun {  // NOLINT(bugprone-exception-escape): of the JSON library's
 // Throws FileError, or ModelError where the run did not finish or a file is damaged.
 TrainedRun read_run(const std::filesystem::path& path);
 
+// Numbers those of the runs that have the name of another.
+void make_names_distinct(std::vector<TrainedRun>& runs);
+
+// "run", or "run, network 3" of several.
+std::string network_name(const TrainedRun& run, std::size_t replica);
+
+// Those of all runs, each once.
+std::string architectures(const std::vector<TrainedRun>& runs);
+
 std::vector<std::string> run_headlines(const std::vector<TrainedRun>& runs);
 Json run_sections(const std::vector<TrainedRun>& runs);
 Json run_facts(const std::vector<TrainedRun>& runs);

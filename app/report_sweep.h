@@ -12,8 +12,8 @@ namespace handgrad::app {
 // What stands at the top of the page.
 std::vector<std::string> sweep_headlines(const std::vector<Sweep>& sweeps);
 
-// Claims, published figures beside ours, the grid, the experiments, the price of each fault, weight
-// statistics: as much of it as the sweeps hold.
+// Claims, the results of each configuration, published figures beside ours, the grid, the experiments, their
+// variants, weight statistics: as much of it as the sweeps hold.
 Json sweep_sections(const std::vector<Sweep>& sweeps);
 
 // Machine, versions, command line, time.

@@ -105,18 +105,6 @@ std::vector<const toml::table*> tables(const std::string& file, const toml::tabl
   return list;
 }
 
-// How the values of a grid are called.
-std::string label(const std::string& key, const std::string& value) {
-  if (key == "batch_size") return "batch " + value;
-  if (key == "epochs") return value + " epochs";
-  if (key == "l2") return "λ " + value;
-  if (key == "learning_rate") return "rate " + value;
-  if (key == "batch_norm") return value == "true" ? "batch norm" : "no batch norm";
-  if (key == "hidden") return "hidden " + value;
-  if (key == "compat" || key == "optimizer") return value;
-  return key + " " + value;
-}
-
 class Reader {
  public:
   Reader(const std::string& file, const Options& options) : file_(file), options_(options) {}
@@ -124,7 +112,7 @@ class Reader {
   SweepFile read(const toml::table& table) {
     require_known(file_, "the file", table,
                   {"title", "rules", "seeds", "fixed", "grid", "experiment", "variants", "convergence",
-                   "published", "reference", "claim"});
+                   "published", "reference", "weights", "claim"});
     SweepFile sweep;
     sweep.title = fs::path(file_).stem().string();
     sweep.rules = sweep.title;
@@ -144,7 +132,7 @@ class Reader {
     for (const SettingList& point : combinations("[grid]", subtable(file_, table, "grid"))) {
       if (point.empty()) continue;
       std::vector<std::string> labels;
-      for (const auto& [key, value] : point) labels.push_back(label(key, value));
+      for (const auto& [key, value] : point) labels.push_back(setting_label(key, value));
       const std::string name = fmt::format("{}", fmt::join(labels, ", "));
       SweepConfiguration configuration;
       configuration.name = name;
@@ -157,6 +145,7 @@ class Reader {
       add_experiment(sweep, *experiment, variants);
     }
     if (sweep.configurations.empty()) fail(file_, "has neither [grid] nor [[experiment]]; nothing to train");
+    require_measures(subtable(file_, table, "published"));
     sweep.published = figures("published", subtable(file_, table, "published"), sweep);
     for (auto&& [name, list] : subtable(file_, table, "reference")) {
       if (!list.is_array() || list.as_array()->empty()) {
@@ -164,6 +153,7 @@ class Reader {
       }
     }
     sweep.reference = figures("reference", subtable(file_, table, "reference"), sweep);
+    sweep.compared_weights = compared_weights(subtable(file_, table, "weights"), sweep);
     for (const toml::table* claim : tables(file_, table, "claim")) add_claim(sweep, *claim);
     return sweep;
   }
@@ -223,7 +213,7 @@ class Reader {
       std::string full_name = name;
       for (const auto& [key, value] : variant) {
         all.emplace_back(key, value);
-        if (value != "none") full_name += ", " + label(key, value);
+        if (value != "none") full_name += ", " + setting_label(key, value);
       }
       SweepConfiguration configuration;
       configuration.name = full_name;
@@ -231,6 +221,48 @@ class Reader {
       configuration.experiment = name;
       add(sweep, configuration, all);
     }
+  }
+
+  // Each configuration's published figures: a number by measure, and the list published_weights.
+  void require_measures(const toml::table& published) const {
+    for (auto&& [name, node] : published) {
+      const std::string place = fmt::format("[published] {}", name.str());
+      const toml::table* of_configuration = node.as_table();
+      if (of_configuration == nullptr) fail(file_, place + ": must be a table of figures by measure");
+      for (auto&& [key, value] : *of_configuration) {
+        if (key.str() == published_weights) {
+          if (!value.is_array())
+            fail(file_, fmt::format("{} {}: must be a list of numbers", place, key.str()));
+          continue;
+        }
+        find_measure(std::string(key.str()), fmt::format("{}: {}", file_, place));
+        if (!value.is_number()) fail(file_, fmt::format("{} {}: must be a number", place, key.str()));
+      }
+    }
+  }
+
+  // The names of [weights] compare.
+  std::vector<std::string> compared_weights(const toml::table& table, const SweepFile& sweep) const {
+    if (table.empty()) return {};
+    require_known(file_, "[weights]", table, {"compare"});
+    const toml::array* names = table["compare"].as_array();
+    std::vector<const SweepConfiguration*> compared;
+    for (std::size_t i = 0; names != nullptr && i < names->size(); ++i) {
+      const auto name = (*names)[i].value<std::string>();
+      for (const SweepConfiguration& c : sweep.configurations) {
+        if (c.name == name && c.group == "experiment") compared.push_back(&c);
+      }
+    }
+    if (names == nullptr || names->size() != 2 || compared.size() != 2 || compared[0] == compared[1]) {
+      fail(file_, "[weights]: compare: must be the names of two [[experiment]]s, [\"one\", \"other\"]");
+    }
+    if (compared[0]->settings.hidden != compared[1]->settings.hidden) {
+      fail(file_,
+           fmt::format("[weights]: compare: {} and {} differ in hidden, so that their weights cannot be "
+                       "subtracted; choose two of the same widths",
+                       compared[0]->name, compared[1]->name));
+    }
+    return {compared[0]->name, compared[1]->name};
   }
 
   // Figures to compare with, under the names of configurations: a number, or a list of numbers, by key.
@@ -372,6 +404,17 @@ class Reader {
 };
 
 }  // namespace
+
+std::string setting_label(const std::string& key, const std::string& value) {
+  if (key == "batch_size") return "batch " + value;
+  if (key == "epochs") return value + " epochs";
+  if (key == "l2") return "λ " + value;
+  if (key == "learning_rate") return "rate " + value;
+  if (key == "batch_norm") return value == "true" ? "batch norm" : "no batch norm";
+  if (key == "hidden") return "hidden " + value;
+  if (key == "compat" || key == "optimizer") return value;
+  return key + " " + value;
+}
 
 SweepFile read_sweep_file(const std::string& file, const Options& options) {
   return Reader(file, options).read(read_table(file));

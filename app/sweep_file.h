@@ -17,6 +17,9 @@ namespace handgrad::app {
 constexpr std::int64_t most_seeds = 100000;
 constexpr std::size_t most_configurations = 10000;
 
+// A published list of the standard deviations of the weights, layer by layer; no measure of a run.
+constexpr const char* published_weights = "weight_deviation";
+
 struct SweepConfiguration {  // NOLINT(bugprone-exception-escape): of the JSON library's move
   std::string name;
   std::string group;       // "grid" or "experiment"
@@ -42,7 +45,11 @@ struct SweepFile {  // NOLINT(bugprone-exception-escape): of the JSON library's 
   std::vector<std::string> claims_left_out;  // a flag took the place of an axis that they name values of
   Json published;                            // by configuration and measure: figures to set beside ours
   Json reference;  // by configuration: test accuracies in percent of other runs by the same rules
+  std::vector<std::string> compared_weights;  // none, or two experiments whose weights the report subtracts
 };
+
+// What a value of an axis is called: "batch 32", "λ 0.01".
+std::string setting_label(const std::string& key, const std::string& value);
 
 // Reads the file, and the one that it names as its base. `options`: the flags of the command line, which win
 // over what the file says. Throws FileError, UsageError for a setting that is wrong, Error for other faults;

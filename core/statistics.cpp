@@ -2,9 +2,9 @@
 #include "statistics.h"
 
 #include <algorithm>
+#include <boost/math/distributions/normal.hpp>
 #include <boost/math/distributions/students_t.hpp>
 #include <cmath>
-#include <limits>
 #include <numeric>
 
 #include "errors.h"
@@ -14,6 +14,13 @@ namespace handgrad {
 namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double below_upper_tail = 0.975;  // with a 95 % interval between two tails
+
+// Whether finite values differ by no more than rounding does.
+bool alike(const std::vector<double>& values) {
+  const auto [least, greatest] = std::minmax_element(values.begin(), values.end());
+  return *greatest - *least <= 1e-9 * std::max(std::abs(*least), std::abs(*greatest));
+}
 
 // Twice the rank of each value among all: ties share the middle of their ranks, which may be a half.
 std::vector<std::size_t> doubled_ranks(const std::vector<double>& values) {
@@ -28,7 +35,7 @@ std::vector<std::size_t> doubled_ranks(const std::vector<double>& values) {
 
 }  // namespace
 
-Estimate estimate(const std::vector<double>& values) {
+Estimate estimate(const std::vector<double>& values, const Range& possible) {
   const auto n = static_cast<double>(values.size());
   Estimate result{values.size(), nan, nan, nan, nan};
   if (values.empty()) return result;
@@ -37,19 +44,27 @@ Estimate estimate(const std::vector<double>& values) {
   double squares = 0;
   for (const double value : values) squares += (value - result.mean) * (value - result.mean);
   result.standard_deviation = std::sqrt(squares / (n - 1));
-  if (!std::isfinite(result.standard_deviation)) return result;
-  const double t = boost::math::quantile(boost::math::students_t(n - 1), 0.975);
+  if (!std::isfinite(result.standard_deviation) || alike(values)) return result;
+  const double t = boost::math::quantile(boost::math::students_t(n - 1), below_upper_tail);
   const double half = t * result.standard_deviation / std::sqrt(n);
-  result.low = result.mean - half;
-  result.high = result.mean + half;
+  result.low = std::max(result.mean - half, possible.low);
+  result.high = std::min(result.mean + half, possible.high);
   return result;
+}
+
+Range share_interval(double share, std::size_t count) {
+  const auto n = static_cast<double>(count);
+  const double z = boost::math::quantile(boost::math::normal(), below_upper_tail);
+  const double middle = (share + z * z / (2 * n)) / (1 + z * z / n);
+  const double half = z * std::sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n);
+  return {std::max(middle - half, 0.0), std::min(middle + half, 1.0)};
 }
 
 double t_test(const std::vector<double>& values) {
   const Estimate sample = estimate(values);
   if (!std::isfinite(sample.standard_deviation)) return nan;
-  if (sample.standard_deviation == 0) return sample.mean == 0 ? 1 : 0;
   const auto n = static_cast<double>(sample.count);
+  if (alike(values)) return sample.mean == 0 ? 1 : std::pow(2, 1 - n);
   const double t = sample.mean / (sample.standard_deviation / std::sqrt(n));
   return 2 * boost::math::cdf(boost::math::complement(boost::math::students_t(n - 1), std::abs(t)));
 }

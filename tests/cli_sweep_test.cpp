@@ -1,5 +1,7 @@
 // `handgrad sweep` and `handgrad report` as their users meet them.
+#include <iomanip>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "program.h"
 #include "small_files.h"
@@ -68,6 +70,101 @@ std::vector<Json> rows_of(const fs::path& sweep) {
     rows.back().erase("seconds");
   }
   return rows;
+}
+
+// Without its keys [grid], [published.…], [reference], [convergence] and [[claim]].
+std::string only_experiments() {
+  std::string text = replaced(small_sweep, "[grid]\nepochs = [2, 3]\nl2 = [0.0, 0.5]\n", "");
+  return text.substr(0, text.find("[published.plain]"));
+}
+
+// What the page of `handgrad report ARGUMENTS` holds; null where this build makes no reports.
+Json report_of(const TemporaryDirectory& directory, const std::string& arguments) {
+  const Outcome outcome = run(directory, "report " + arguments + " --out page.html");
+  CAPTURE(outcome.error);
+  if (outcome.error.find("reports are off") != std::string::npos) return {};
+  REQUIRE(outcome.exit_code == 0);
+  const std::string page = contents(directory / "page.html");
+  const std::string mark = "id=\"report-data\">";
+  const std::size_t begin = page.find(mark) + mark.size();
+  return Json::parse(page.substr(begin, page.find("</script>", begin) - begin));
+}
+
+std::vector<Json> blocks_of(const Json& report) {
+  std::vector<Json> blocks;
+  for (const Json& section : report["sections"]) {
+    blocks.insert(blocks.end(), section["blocks"].begin(), section["blocks"].end());
+  }
+  return blocks;
+}
+
+Json block_of(const Json& report, const std::string& title) {
+  for (const Json& block : blocks_of(report)) {
+    if (block["title"] == title) return block;
+  }
+  return {};
+}
+
+std::string text_of(const Json& cell) {
+  return cell.is_object() ? cell["text"].get<std::string>() : cell.get<std::string>();
+}
+
+// Of a table, by the title of the column and the text of the row's first cell.
+std::string cell_of(const Json& table, const std::string& row, const std::string& column) {
+  for (const Json& cells : table["rows"]) {
+    for (std::size_t c = 0; c < cells.size(); ++c) {
+      if (cells[0] == row && table["columns"][c]["title"] == column) return text_of(cells[c]);
+    }
+  }
+  return "none";
+}
+
+// All its sentences.
+std::string sentences_of(const Json& report) {
+  std::string text;
+  for (const Json& sentence : report["headlines"]) text += sentence.get<std::string>() + "\n";
+  for (const Json& section : report["sections"]) {
+    text += section["title"].get<std::string>() + "\n";
+    for (const Json& sentence : section["text"]) text += sentence.get<std::string>() + "\n";
+    for (const Json& block : section["blocks"]) text += block["see"].get<std::string>() + "\n";
+  }
+  return text;
+}
+
+// What must hold of every report.
+void check_sound(const Json& report) {
+  for (const Json& section : report["sections"]) {
+    CAPTURE(section["title"]);
+    CHECK((!section["text"].empty() || !section["blocks"].empty()));
+  }
+  for (const Json& block : blocks_of(report)) {
+    CAPTURE(block["title"]);
+    CHECK_FALSE(block[block["type"] == "images" ? "tiles" : "rows"].empty());
+    for (std::size_t c = 0; block["type"] == "table" && c < block["columns"].size(); ++c) {
+      CAPTURE(block["columns"][c]["title"]);
+      CHECK(std::any_of(block["rows"].begin(), block["rows"].end(),
+                        [&](const Json& row) { return !text_of(row[c]).empty() && text_of(row[c]) != "–"; }));
+    }
+    if (block["type"] != "intervals") continue;
+    const bool of_share = block["x"]["title"].get<std::string>().find("accuracy %") != std::string::npos;
+    const double least = block["zero"] == true ? -100 : 0;  // of a difference, or of a share itself
+    bool whiskers = false;
+    for (const Json& row : block["rows"]) {
+      whiskers = whiskers || row.contains("low");
+      if (!row.contains("low") || !of_share) continue;
+      CHECK(row["low"] >= least);
+      CHECK(row["low"] <= row["mean"]);
+      CHECK(row["high"] >= row["mean"]);
+      CHECK(row["high"] <= 100);
+    }
+    CHECK_THAT(block["see"].get<std::string>(),
+               Catch::EndsWith(whiskers ? " Whiskers are 95 % intervals."
+                                        : " No point has whiskers, because none has an interval."));
+  }
+  const std::string text = sentences_of(report);
+  for (const char* of_the_project : {"experiment 1", "notebook", "With L2", "generalis"}) {
+    CHECK_THAT(text, !Catch::Contains(of_the_project));
+  }
 }
 
 }  // namespace
@@ -188,8 +285,10 @@ TEST_CASE("a run that leaves the finite numbers is a marked row and a sentence, 
                                   "name = \"plain\"\nepochs = 3\nlearning_rate = 1e30"));
   const Outcome outcome = run(directory, "sweep sweep.toml --data data --out s");
   CHECK(outcome.exit_code == 0);
-  CHECK_THAT(outcome.out, Catch::Contains("plain, seed 2: left out of all means, because at step ") &&
-                              Catch::Contains("no longer finite") && Catch::Contains("too few"));
+  CHECK_THAT(outcome.out,
+             Catch::Contains("plain: 3 of 3 runs left out of all means; seed 1, because at step ") &&
+                 Catch::Contains("no longer finite") &&
+                 Catch::Contains("0 seeds with all of its runs are too few"));
   const std::vector<Json> rows = rows_of(directory / "s");
   REQUIRE(rows.size() == 18);
   CHECK(rows[12]["stopped"] == "non_finite");
@@ -204,7 +303,7 @@ TEST_CASE("a run that leaves the finite numbers is a marked row and a sentence, 
     WARN("skipped: the page of a report, because this build makes none");
   } else {
     CHECK_THAT(contents(directory / "s" / "report.html"),
-               Catch::Contains("plain, seed 2: left out of all means"));
+               Catch::Contains("plain: 3 of 3 runs left out of all means"));
   }
 }
 
@@ -222,6 +321,120 @@ TEST_CASE("early stopping can be off in a sweep, and an axis of it") {
   CHECK(rows[0]["epochs"] == 9);
   CHECK(rows[2]["configuration"] == "9 epochs, min_delta 100, patience 2, λ 0");
   CHECK(rows[2]["epochs"] == 3);
+TEST_CASE("a report gives every configuration's means, intervals and endings, whatever else the sweep has") {
+  const TemporaryDirectory directory;
+  const bool has_grid = GENERATE(true, false);
+  const bool has_experiments = has_grid ? GENERATE(true, false) : true;
+  std::string text = has_grid ? small_sweep : only_experiments();
+  if (!has_experiments) text = text.substr(0, text.find("[[experiment]]"));
+  CAPTURE(text);
+  write_sweep(directory, text);
+  REQUIRE(run(directory, "sweep sweep.toml --data data --out s").exit_code == 0);
+  const Json report = report_of(directory, "s");
+  if (report.is_null()) return;
+  check_sound(report);
+  const Json plan = Json::parse(contents(directory / "s" / "sweep.json"));
+  const Json accuracy = block_of(report, "Accuracy as numbers");
+  const Json endings = block_of(report, "How training ended, and what it took");
+  REQUIRE(accuracy["rows"].size() == plan["configurations"].size());
+  REQUIRE(endings["rows"].size() == plan["configurations"].size());
+  for (const Json& configuration : plan["configurations"]) {
+    const std::string name = configuration["name"];
+    CAPTURE(name);
+    double sum = 0;
+    for (const Json& row : rows_of(directory / "s")) {
+      if (row["configuration"] == name) sum += 100 * row["test_accuracy"].get<double>();
+    }
+    std::ostringstream mean;
+    mean << std::fixed << std::setprecision(2) << sum / 3;
+    CHECK_THAT(cell_of(accuracy, name, "test accuracy %"), Catch::StartsWith(mean.str()));
+    CHECK(cell_of(accuracy, name, "finite runs") == "3");
+    CHECK(cell_of(endings, name, "runs") == "3");
+    CHECK(cell_of(endings, name, "max epochs") == "3");
+  }
+  CHECK_THAT(sentences_of(report), Catch::Contains("by Student's t, cut off where"));
+  CHECK(block_of(report, "Test accuracy of the grid, %").is_null() != has_grid);
+  CHECK(block_of(report, "Validation loss of the experiments").is_null() != has_experiments);
+  CHECK(block_of(report, "Claims put to the test").is_null() != (has_grid && has_experiments));
+}
+
+TEST_CASE("a sweep of which every run left the finite numbers ends with 1, and has a report") {
+  const TemporaryDirectory directory;
+  write_sweep(directory, replaced(small_sweep, "learning_rate = 0.1", "learning_rate = 1e30"));
+  const Outcome outcome = run(directory, "sweep sweep.toml --data data --out s");
+  CHECK(outcome.exit_code == 1);
+  CHECK_THAT(outcome.error, Catch::Contains("handgrad: s: every run left the finite numbers; try a smaller"));
+  CHECK_THAT(outcome.out, Catch::Contains("s/results.csv"));
+  const Json report = report_of(directory, "s");
+  if (report.is_null()) return;
+  check_sound(report);
+  CHECK(report["headlines"][1] == "Every run left the finite numbers, so that there are no means.");
+  const Json endings = block_of(report, "How training ended, and what it took");
+  CHECK(endings["rows"].size() == 6);
+  CHECK(cell_of(endings, "plain", "non finite") == "3");
+  CHECK(block_of(report, "Accuracy as numbers").is_null());
+}
+
+TEST_CASE("a report of one seed has no interval and speaks of none") {
+  const TemporaryDirectory directory;
+  write_sweep(directory, small_sweep);
+  const Outcome outcome = run(directory, "sweep sweep.toml --data data --out s --seeds 1");
+  REQUIRE(outcome.exit_code == 0);
+  CHECK_THAT(outcome.out, Catch::Contains("Of one run each, without intervals:") && !Catch::Contains("±"));
+  const Json report = report_of(directory, "s");
+  if (report.is_null()) return;
+  check_sound(report);
+  const Json accuracy = block_of(report, "Accuracy as numbers");
+  CHECK_THAT(accuracy["see"].get<std::string>(), Catch::Contains("Of one run each, without intervals."));
+  for (const char* of_several : {"±", "Student", "mean over", "Mean over", "the seeds, and a band", "overlap",
+                                 "interval of", "An interval", "paired"}) {
+    CHECK_THAT(sentences_of(report), !Catch::Contains(of_several));
+  }
+}
+
+TEST_CASE("a report of a sweep that was cut short counts the runs that are there") {
+  const TemporaryDirectory directory;
+  write_sweep(directory, only_experiments());
+  REQUIRE(run(directory, "sweep sweep.toml --data data --out s").exit_code == 0);
+  // `plain` keeps two seeds, `normalised` one.
+  for (const char* job : {"seed-3-ensemble-0", "seed-2-ensemble-1", "seed-3-ensemble-1"}) {
+    REQUIRE(fs::remove(directory / "s" / "jobs" / (std::string(job) + ".json")));
+  }
+  const Json report = report_of(directory, "s");
+  if (report.is_null()) return;
+  check_sound(report);
+  CHECK(report["headlines"] == Json::array({"The sweep is not finished: 3 of 6 runs are there."}));
+  const Json accuracy = block_of(report, "Accuracy as numbers");
+  CHECK(cell_of(accuracy, "plain", "finite runs") == "2");
+  CHECK(cell_of(accuracy, "normalised", "finite runs") == "1");
+}
+
+TEST_CASE("the experiments whose weights are compared are those that the sweep's file names") {
+  const TemporaryDirectory directory;
+  write_sweep(directory, only_experiments() + "[weights]\ncompare = [\"normalised\", \"plain\"]\n");
+  REQUIRE(run(directory, "sweep sweep.toml --data data --out s").exit_code == 0);
+  const Json report = report_of(directory, "s");
+  if (report.is_null()) return;
+  check_sound(report);
+  CHECK_FALSE(block_of(report, "First layer: normalised minus plain").is_null());
+  CHECK_THAT(sentences_of(report), Catch::Contains("They differ in batch_norm: true and false."));
+  // A sweep of a version that knew no such key.
+  Json plan = Json::parse(contents(directory / "s" / "sweep.json"));
+  REQUIRE(plan.erase("compared_weights") == 1);
+  write_text(directory / "s" / "sweep.json", plan.dump());
+  CHECK(block_of(report_of(directory, "s"), "First layer: normalised minus plain").is_null());
+}
+
+TEST_CASE("sweeps of the same name stay apart in a report of both") {
+  const TemporaryDirectory directory;
+  write_sweep(directory, only_experiments());
+  REQUIRE(run(directory, "sweep sweep.toml --data data --out s").exit_code == 0);
+  const Json report = report_of(directory, "s s");
+  if (report.is_null()) return;
+  check_sound(report);
+  std::set<std::string> ids;
+  for (const Json& section : report["sections"]) CHECK(ids.insert(section["id"]).second);
+  CHECK_THAT(sentences_of(report), Catch::Contains("Results, sweep (2)"));
 }
 
 TEST_CASE("flags win over a sweep's file, and --dry-run trains nothing") {
@@ -285,6 +498,18 @@ TEST_CASE("what is wrong in a sweep's file is named with its place") {
       {"seeds = 3", "seeds = 2.5", "seeds: must be a whole number from 1 to"},
       {"plain = [10, 90.5]", "plain = 10", "[reference] plain: must be a list"},
       {"plain = [10, 90.5]", "plain = [\"ten\"]", "[reference] plain: must be a number"},
+      {"test_accuracy = 99.5", "test_acuracy = 99.5",
+       "[published] plain: there is no measure test_acuracy; must be one of"},
+      {"test_accuracy = 99.5", "test_accuracy = [99.5]", "[published] plain test_accuracy: must be a number"},
+      {"test_accuracy = 99.5", "weight_deviation = 0.3", "weight_deviation: must be a list of numbers"},
+      {"[convergence]", "[weights]\ncompare = [\"plain\"]\n[convergence]",
+       "[weights]: compare: must be the names of two [[experiment]]s"},
+      {"[convergence]", "[weights]\ncompare = [\"plain\", \"2 epochs, λ 0\"]\n[convergence]",
+       "[weights]: compare: must be the names of two [[experiment]]s"},
+      {"[convergence]", "[weights]\ncompare = [\"plain\", \"plain\"]\n[convergence]",
+       "[weights]: compare: must be the names of two [[experiment]]s"},
+      {"batch_norm = true", "hidden = \"4\"\n[weights]\ncompare = [\"plain\", \"normalised\"]",
+       "plain and normalised differ in hidden"},
       {"contrast = {normalised = 1, plain = -1}", "", "contrast is missing"},
       {"name = \"normalised\"", "name = \"3 epochs; λ 0\"",
        "two configurations are called 3 epochs, λ 0 and 3 epochs; λ 0"},

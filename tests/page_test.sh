@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes reports of a sweep, of one run and of several runs, and opens them in headless Chromium: see page/page_test.mjs.
+# Makes reports of sweeps, of one run and of several runs, and opens them in headless Chromium: see page/page_test.mjs.
 # Arguments: the handgrad program, a directory for what npm fetches and for the screenshots.
 set -euo pipefail
 program=$(realpath -- "$1")
@@ -16,10 +16,16 @@ cd -- "$work"
 npm ci --ignore-scripts --no-audit --no-fund >npm.log 2>&1 ||
   { cat npm.log; echo "SKIPPED: npm fetches nothing here"; exit "$skipped"; }
 
-rm -rf corrected notebook one two
+rm -rf corrected notebook one two experiments grid diverged
 "$program" sweep "$tests/../scripts/experiments/report.toml" --data synthetic --seeds 2 --epochs 2 --out corrected >/dev/null 2>&1
 # Two epochs, so that a run that stops early does not go unseen; the learning rate makes the fault of one run.
 "$program" sweep "$tests/page/faulty.toml" --data synthetic --epochs 2 --out notebook >/dev/null 2>&1
+# One kind of configuration alone, one seed, and a sweep without a single mean.
+"$program" sweep "$tests/page/experiments.toml" --data synthetic --out experiments >/dev/null 2>&1
+"$program" sweep "$tests/page/grid.toml" --data synthetic --out grid >/dev/null 2>&1
+status=0
+"$program" sweep "$tests/page/grid.toml" --data synthetic --learning-rate 1e30 --out diverged >/dev/null 2>&1 || status=$?
+((status == 1)) || { echo "FAILED: a sweep without a finite run ends with $status"; exit 1; }
 "$program" train --data synthetic --epochs 2 --out one >/dev/null 2>&1
 "$program" train --data synthetic --epochs 2 --batch-norm --replicas 2 --out two >/dev/null 2>&1
 
@@ -30,6 +36,9 @@ check() {
   node page_test.mjs "$name.html" "screenshots-$name"
 }
 check sweeps corrected notebook
+check experiments experiments
+check grid grid
+check diverged diverged
 check run one
 check runs one two
-grep -q 'left out of all means, because at step' sweeps.html || { echo "FAILED: the faulty run has no sentence"; exit 1; }
+grep -q 'left out of all means; seed 1, because at step' sweeps.html || { echo "FAILED: the faulty run has no sentence"; exit 1; }

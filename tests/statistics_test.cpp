@@ -25,6 +25,45 @@ TEST_CASE("means, deviations and t intervals", "[statistics]") {
   CHECK(std::isnan(estimate({1, nan}).mean));
 }
 
+TEST_CASE("an interval of the mean ends where no value can be", "[statistics]") {
+  // Two values 20 apart: half of the interval is t(0.975, 1) · 10 = 127.06.
+  const Estimate share = estimate({40, 60}, {0, 100});
+  CHECK(share.low == 0);
+  CHECK(share.high == 100);
+  const Estimate loss = estimate({0.1, 0.3}, {0, Range().high});
+  CHECK(loss.low == 0);
+  CHECK(loss.high == Approx(0.2 + 12.7062 * 0.1));
+  // What does not reach that far stays as it is.
+  CHECK(estimate({49, 50, 51}, {0, 100}).low == estimate({49, 50, 51}).low);
+}
+
+TEST_CASE("values that are all alike have a mean and no interval", "[statistics]") {
+  for (const double value : {0.0, 0.1, 97.5, 100.0}) {
+    CAPTURE(value);
+    // The sum of three 0.1 is no three times 0.1: rounding is no spread.
+    const Estimate sample = estimate({value, value, value}, {0, 100});
+    CHECK(sample.mean == Approx(value));
+    CHECK(std::isnan(sample.low));
+    CHECK(std::isnan(sample.high));
+  }
+}
+
+TEST_CASE("Wilson's interval of a share", "[statistics]") {
+  const double z2 = 1.959964 * 1.959964;
+  // None or all of n: from 0 to z²/(n + z²), and the mirror image.
+  CHECK(share_interval(0, 3).low == Approx(0).margin(1e-15));
+  CHECK(share_interval(0, 3).high == Approx(z2 / (3 + z2)));
+  CHECK(share_interval(1, 3).low == Approx(3 / (3 + z2)));
+  CHECK(share_interval(1, 3).high == 1);
+  // The ends solve (p − share)² = z² p (1 − p) / n.
+  const Range interval = share_interval(0.9, 50);
+  for (const double p : {interval.low, interval.high}) {
+    CHECK((p - 0.9) * (p - 0.9) == Approx(z2 * p * (1 - p) / 50));
+  }
+  CHECK(interval.low < 0.9);
+  CHECK(interval.high > 0.9);
+}
+
 TEST_CASE("the t test of a mean", "[statistics]") {
   // t = 3 / √0.5 = 4.2426 with 4 degrees of freedom: F(t) = 1/2 + (3/8)·u·(1 − u²/12·…) in closed form:
   // p = 1 − (θ/√(1+θ²)) (1 + 1/(2(1+θ²))), θ = t/2.
@@ -34,7 +73,8 @@ TEST_CASE("the t test of a mean", "[statistics]") {
   CHECK(t_test({-1, -2, -3, -4, -5}) == Approx(p));
   CHECK(t_test({-1, 1}) == Approx(1));
   CHECK(t_test({0, 0, 0}) == 1);
-  CHECK(t_test({2, 2, 2}) == 0);
+  CHECK(t_test({2, 2}) == 0.5);  // of four ways to give two values signs, two are alike
+  CHECK(t_test({0.1, 0.1, 0.1}) == 0.25);
   CHECK(std::isnan(t_test({2})));
   CHECK(std::isnan(t_test({2, nan, 3})));
 }

@@ -6,6 +6,7 @@
   const NUMBER_ROWS_SHOWN = 400;
   const POINTS_UP_TO = 40; // a line with more points than this shows no dots
   const SERIES_COLOURS = 7;
+  const LABEL_ROOM = 16; // pixels from the end of an axis within which a label is moved inwards, lest it be cut off
   const LABELLED_STRENGTH = 0.42; // keeps a cell pale enough for the text in it
   const FONT = getComputedStyle(document.body).fontFamily;
   const SVG_NAMESPACE = "http://www.w3.org/2000/svg";
@@ -334,7 +335,10 @@
 
   function lineSpecification(block, styles, rows, width, { xDomain, yDomain, xs, ys, xLog, yLog }) {
     const height = block.diagonal ? clamp(width * 0.75, 200, 420) : clamp(width * 0.5, 190, 360);
-    const x = quantity("x", block.x?.title, xDomain, xLog, xs, { tickCount: clamp(Math.floor(width / 80), 3, 10) });
+    const x = quantity("x", block.x?.title, xDomain, xLog, xs, {
+      tickCount: clamp(Math.floor(width / 80), 3, 10),
+      labelFlush: LABEL_ROOM,
+    });
     const y = quantity("y", block.y?.title, yDomain, yLog, ys, { minExtent: 34 });
     const colour = seriesChannel(styles, "colour");
     const described = [
@@ -401,8 +405,7 @@
         ["", "name"],
         ...(has("series") ? [[block.series_title || "series", "series"]] : []),
         [block.x?.title || "mean", "mean"],
-        ["low", "low"],
-        ["high", "high"],
+        ...(has("low") ? [["low", "low"], ["high", "high"]] : []),
         ...(has("note") ? [["note", "note"]] : []),
       ],
     };
@@ -437,6 +440,7 @@
     const x = {
       ...quantity("mean", block.x?.title, domain, false, values, {
         tickCount: clamp(Math.floor(width / 90), 3, 9),
+        labelFlush: LABEL_ROOM,
         orient: "bottom",
       }),
     };
@@ -459,8 +463,12 @@
       { field: "name", type: "nominal", title: "name" },
       ...(styles.has("") ? [] : [{ field: "series", type: "nominal", title: block.series_title || "series" }]),
       { field: "mean", type: "quantitative", title: block.x?.title || "mean", format: ".5~g" },
-      { field: "low", type: "quantitative", title: "low", format: ".5~g" },
-      { field: "high", type: "quantitative", title: "high", format: ".5~g" },
+      ...(rows.some((row) => row.low !== null)
+        ? [
+            { field: "low", type: "quantitative", title: "low", format: ".5~g" },
+            { field: "high", type: "quantitative", title: "high", format: ".5~g" },
+          ]
+        : []),
     ];
     const colour = seriesChannel(styles, "colour");
     const layers = [
@@ -547,6 +555,7 @@
     const ys = corners.map((corner) => corner.y);
     const x = quantity("x", block.x?.title, extent(xs) ?? [0, 1], false, xs, {
       tickCount: clamp(Math.floor(width / 70), 3, 9),
+      labelFlush: LABEL_ROOM,
       grid: false,
     });
     const y = quantity("y", "count", linearDomain(ys, true), false, ys, { minExtent: 34, format: "~s" });

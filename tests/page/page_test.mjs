@@ -42,6 +42,19 @@ function faultsOfPage() {
     if (!figure.querySelector("svg, canvas, img, table")) faults.push(`${named(figure)}: an empty figure`);
   }
 
+  for (const section of document.querySelectorAll("section")) {
+    if (!section.querySelector("p, figure, dl")) faults.push(`the section ${shown(section.textContent)} is empty`);
+  }
+  for (const table of document.querySelectorAll("table")) {
+    if (table.closest("#vg-tooltip-element")) continue;
+    const rows = [...table.querySelectorAll("tbody tr")];
+    [...table.querySelectorAll("thead th")].forEach((head, i) => {
+      if (rows.every((row) => ["", "–"].includes(row.cells[i].textContent.trim()))) {
+        faults.push(`${named(table)}: the column ${shown(head.textContent)} is empty`);
+      }
+    });
+  }
+
   const root = document.scrollingElement;
   if (root.scrollWidth > root.clientWidth) {
     faults.push(`the page is ${root.scrollWidth} pixels wide where ${root.clientWidth} are there`);
