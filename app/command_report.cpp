@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "commands.h"
+#include "counted.h"
 #include "errors.h"
 #include "file.h"
 #include "output_file.h"

@@ -246,10 +246,6 @@ std::string legend(const std::vector<Estimate>& estimates) {
                      cut_off ? ", or its ends where it is cut off" : "");
 }
 
-std::string counted(std::size_t count, const std::string& thing) {
-  return fmt::format("{} {}{}", count, thing, count == 1 ? "" : "s");
-}
-
 void print_findings(const Sweep& sweep) {
   const SweepTable table(sweep);
   const std::vector<Measure> shown_measures = {find_measure("validation_accuracy", ""),

@@ -71,9 +71,6 @@ std::string shown(const Estimate& estimate, int digits);
 // none.
 std::string legend(const std::vector<Estimate>& estimates);
 
-// "1 seed", "3 seeds".
-std::string counted(std::size_t count, const std::string& thing);
-
 // Means, claims and failures on stdout.
 void print_findings(const Sweep& sweep);
 

@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "compat.h"
+#include "counted.h"
 
 namespace handgrad::app {
 

@@ -8,6 +8,7 @@
 #include <iterator>
 #include <map>
 
+#include "counted.h"
 #include "report_comparisons.h"
 #include "report_curves.h"
 #include "report_grid.h"

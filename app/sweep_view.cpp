@@ -8,6 +8,8 @@
 #include <cmath>
 #include <set>
 
+#include "counted.h"
+
 namespace handgrad::app {
 
 std::string text_of(const Json& json, const char* key) {

@@ -321,6 +321,8 @@ TEST_CASE("early stopping can be off in a sweep, and an axis of it") {
   CHECK(rows[0]["epochs"] == 9);
   CHECK(rows[2]["configuration"] == "9 epochs, min_delta 100, patience 2, λ 0");
   CHECK(rows[2]["epochs"] == 3);
+}
+
 TEST_CASE("a report gives every configuration's means, intervals and endings, whatever else the sweep has") {
   const TemporaryDirectory directory;
   const bool has_grid = GENERATE(true, false);
