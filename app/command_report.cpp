@@ -143,19 +143,20 @@ Json sweep_document(std::vector<Sweep> sweeps) {
 // Of each run's first network.
 void add_model_sections(Json& sections, const std::vector<TrainedRun>& runs) {
   std::vector<ModelToShow> models;
-  const TrainedRun* of_first = nullptr;
+  std::vector<const TrainedRun*> shown;
   for (const TrainedRun& run : runs) {
     add_model(models, network_name(run, 0), run.path / model_file_name(0));
-    if (of_first == nullptr && !models.empty()) of_first = &run;
+    if (models.size() > shown.size()) shown.push_back(&run);
   }
-  if (models.empty()) return;
-  const Json& config = of_first->config;
-  const ReportData data = load_report_data(text_of(config, "data"), config.at("classes").get<std::int64_t>(),
-                                           text_of(of_first->summary, "data_sha256"));
+  if (shown.empty()) return;
+  const TrainedRun& first = *shown.front();
+  const ReportData data =
+      load_report_data(text_of(first.config, "data"), first.config.at("classes").get<std::int64_t>(),
+                       text_of(first.summary, "data_sha256"));
   add_section(sections, weights_section(models, {}));
   add_section(sections, mistakes_section(
                             models.front(), {}, data,
-                            data_settings_of_run(config, (of_first->path / "config.json").string()).split));
+                            data_settings_of_run(first.config, (first.path / "config.json").string()).split));
 }
 
 Json run_document(std::vector<TrainedRun> runs) {
