@@ -225,7 +225,7 @@ bool has_interval(const Estimate& estimate) {
 }
 
 std::string shown(const Estimate& estimate, int digits) {
-  const std::string mean = shown(estimate.mean, digits);
+  std::string mean = shown(estimate.mean, digits);
   if (!has_interval(estimate)) return mean;
   if (is_cut_off(estimate)) {
     return fmt::format("{} ({} to {})", mean, shown(estimate.low, digits), shown(estimate.high, digits));
