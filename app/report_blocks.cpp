@@ -35,7 +35,9 @@ std::string base64(const std::uint8_t* bytes, std::size_t count) {
 
 bool says_nothing(const Json& cell) {
   const Json& text = cell.is_object() ? cell.at("text") : cell;
-  return text.is_null() || text == "" || text == "–";
+  if (!text.is_string()) return text.is_null();
+  const auto& words = text.get_ref<const std::string&>();
+  return words.empty() || words == "–";
 }
 
 bool has_content(const Json& block) {

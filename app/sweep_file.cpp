@@ -254,7 +254,7 @@ class Reader {
       }
     }
     if (names == nullptr || names->size() != 2 || compared.size() != 2 || compared[0] == compared[1]) {
-      fail(file_, "[weights]: compare: must be the names of two [[experiment]]s, [\"one\", \"other\"]");
+      fail(file_, R"([weights]: compare: must be the names of two [[experiment]]s, ["one", "other"])");
     }
     if (compared[0]->settings.hidden != compared[1]->settings.hidden) {
       fail(file_,

@@ -214,7 +214,7 @@ class Machine {
     int keys = 1;
     while ((d = dicts[d].outer) != 0) {
       if (++keys > most_keys) return "…." + text;
-      text = key_text(dicts[d].key) + '.' + text;
+      text.insert(0, key_text(dicts[d].key) + '.');
     }
     return text;
   }
