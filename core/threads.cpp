@@ -63,7 +63,7 @@ class Team {
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;
 
-  void run(std::int64_t count, c10::function_ref<void(std::int64_t)> part) {
+  void run(std::int64_t count, const std::function<void(std::int64_t)>& part) {
     std::unique_lock<std::mutex> lock(mutex_);
     part_ = &part;
     next_ = 0;
@@ -119,7 +119,7 @@ class Team {
 
   std::mutex mutex_;
   std::condition_variable work_came_, work_done_;
-  const c10::function_ref<void(std::int64_t)>* part_ = nullptr;
+  const std::function<void(std::int64_t)>* part_ = nullptr;
   std::int64_t next_ = 0, count_ = 0;
   std::atomic<std::int64_t> unfinished_{0};
   std::atomic<std::int64_t> runs_{0};
@@ -162,11 +162,7 @@ int threads_for_numbers(std::int64_t numbers) {
   return static_cast<int>(std::clamp<std::int64_t>(numbers / least_per_thread, 1, threads_of_this_thread));
 }
 
-void share_out(std::int64_t count, c10::function_ref<void(std::int64_t)> part) {
-  if (count <= 1 || threads_of_this_thread == 1) {
-    for (std::int64_t i = 0; i < count; ++i) part(i);
-    return;
-  }
+void share_out_among_threads(std::int64_t count, const std::function<void(std::int64_t)>& part) {
   if (!team) team = std::make_unique<Team>(threads_of_this_thread - 1);
   team->run(count, part);
 }

@@ -1,9 +1,8 @@
 // The threads that share out one computation.
 #pragma once
 
-#include <c10/util/FunctionRef.h>
-
 #include <cstdint>
+#include <functional>
 
 namespace handgrad {
 
@@ -23,11 +22,18 @@ int useful_threads(double product_flops);
 // Of the calling thread's threads, as many as gain time for an operation that passes over so many numbers.
 int threads_for_numbers(std::int64_t numbers);
 
+// What share_out does with several parts and threads.
+void share_out_among_threads(std::int64_t count, const std::function<void(std::int64_t)>& part);
+
 // Runs part(0), …, part(count − 1), each once, on the threads of the calling thread, and returns when all are
 // done. Whoever is free takes the next part, the caller too: it waits for parts that another thread has
 // begun, never for a thread that the machine has no time for. (OpenMP's barriers wait for every thread, and
 // on a machine with other work to do that takes many times as long as no threads at all.) The parts must not
 // share what they change. Rethrows the first failure that was met. Not to be called within a part.
-void share_out(std::int64_t count, c10::function_ref<void(std::int64_t)> part);
+template <typename Part>
+void share_out(std::int64_t count, const Part& part) {
+  if (count > 1 && threads() > 1) return share_out_among_threads(count, std::cref(part));
+  for (std::int64_t i = 0; i < count; ++i) part(i);
+}
 
 }  // namespace handgrad

@@ -35,26 +35,37 @@ mkdir -p build/tidy
 sed -E -e 's/ -Winvalid-pch//' -e 's/ -include (\\"[^"]*cmake_pch\.hxx\\"|[^ ]*cmake_pch\.hxx)//' \
   build/compile_commands.json >build/tidy/compile_commands.json
 
-# What was clean stays clean while it, all our headers, the checks, the tool and the installed headers are the same.
+# What was clean stays clean while it, the headers of ours that it includes, the checks, the tool and the installed
+# headers are the same.
 clean=${XDG_CACHE_HOME:-$HOME/.cache}/handgrad/tidy
 mkdir -p "$clean"
 context=$({
   clang-tidy --version
   cat .clang-tidy
-  sources {app,core}/'*.h' | xargs -0 -r sha256sum
   dpkg-query --show 'lib*-dev' 2>/dev/null || true
 } | sha256sum)
 export clean context
 
+# key_of SOURCE: of all that decides whether it is clean, as the build's dependencies tell it.
+key_of() {
+  local object=build/CMakeFiles/handgrad_core.dir/$1.o
+  [[ $1 == core/* ]] || object=build/CMakeFiles/handgrad.dir/$1.o
+  {
+    printf '%s\n' "$context" "$1"
+    cat -- "$1"
+    ninja -C build -t deps "${object#build/}" | sed -nE 's#^ .*\<((app|core)/[^/]*\.h)$#\1#p' | sort -u | xargs -r sha256sum
+  } | sha256sum | cut -d ' ' -f 1
+}
+
 tidy() {
   local key
-  key=$({ printf '%s\n' "$context" "$1" && cat -- "$1"; } | sha256sum | cut -d ' ' -f 1)
+  key=$(key_of "$1")
   [[ ! -e $clean/$key ]] || return 0
   # Options that only GCC has are no fault of the sources.
   quietly clang-tidy --quiet -p build/tidy --extra-arg=-Wno-unknown-warning-option \
     --extra-arg=-Wno-ignored-optimization-argument --extra-arg=-Qunused-arguments "$1" || return
   touch -- "$clean/$key"
 }
-export -f tidy quietly
+export -f key_of tidy quietly
 # shellcheck disable=SC2016  # the inner shell expands it
 sources 'app/*.cpp' 'core/*.cpp' | xargs -0 -r -n 1 -P "$(nproc)" bash -c 'tidy "$1"' tidy
