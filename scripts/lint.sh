@@ -53,7 +53,7 @@ key_of() {
   {
     printf '%s\n' "$context" "$1"
     cat -- "$1"
-    ninja -C build -t deps "${object#build/}" | sed -nE 's#^ .*\<((app|core)/[^/]*\.h)$#\1#p' | sort -u | xargs -r sha256sum
+    ninja -C build -t deps "${object#build/}" | sed -nE "s#^ +(\\.\\./|$PWD/)((app|core)/[^/]*\\.h)\$#\\2#p" | sort -u | xargs -r sha256sum
   } | sha256sum | cut -d ' ' -f 1
 }
 
