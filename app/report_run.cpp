@@ -8,6 +8,7 @@
 #include <set>
 #include <sstream>
 
+#include "counted.h"
 #include "errors.h"
 #include "file.h"
 #include "findings.h"
@@ -150,12 +151,13 @@ std::vector<std::string> run_headlines(const std::vector<TrainedRun>& runs) {
     const Json& replicas = run.summary.at("replicas");
     const Estimate test = test_accuracy(run);
     sentences.push_back(fmt::format(
-        "{}: {}, {}after {} steps; stopped: {}.", run.name, run.summary.at("architecture").get<std::string>(),
+        "{}: {}, {}after {}; stopped: {}.", run.name, run.summary.at("architecture").get<std::string>(),
         test.count == 0
             ? ""
             : fmt::format("{} % on the test set{} ", shown(test, 2),
                           test.count == 1 ? "" : fmt::format(" in the mean over {} networks", test.count)),
-        run.summary.at("steps").get<std::int64_t>(), run.summary.at("stopped").get<std::string>()));
+        counted(run.summary.at("steps").get<std::int64_t>(), "step"),
+        run.summary.at("stopped").get<std::string>()));
     for (const Json& replica : replicas) {
       if (!replica.contains("fault")) continue;
       sentences.push_back(fmt::format("{}, seed {}: {}.", run.name, replica.at("seed").get<std::uint64_t>(),
@@ -239,10 +241,10 @@ Json run_facts(const std::vector<TrainedRun>& runs) {
   Json facts = Json::array();
   for (const TrainedRun& run : runs) {
     const Json& summary = run.summary;
-    facts.push_back(
-        {run.name + ": time",
-         fmt::format("{:.1f} s, {:.1f} µs a step, {} thread(s)", summary.at("seconds").get<double>(),
-                     summary.at("microseconds_per_step").get<double>(), summary.at("threads").get<int>())});
+    facts.push_back({run.name + ": time",
+                     fmt::format("{:.1f} s, {:.1f} µs a step, {}", summary.at("seconds").get<double>(),
+                                 summary.at("microseconds_per_step").get<double>(),
+                                 counted(summary.at("threads").get<int>(), "thread"))});
     facts.push_back(
         {run.name + ": versions",
          fmt::format("handgrad {}, LibTorch {}, {}, device {}", summary.at("version").get<std::string>(),

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <optional>
 
+#include "counted.h"
 #include "errors.h"
 #include "interruption.h"
 #include "resources.h"
@@ -34,7 +35,7 @@ void write_models(const fs::path& directory, const Network& network, const std::
       const TorchScriptModel model(model_of(network, r, infos[static_cast<std::size_t>(r)]));
       write_file(directory / model_file_name(r), model.serialize());
       const std::lock_guard<std::mutex> lock(mutex);
-      progress.after_training(fmt::format("saving {} models", count), ++written, count);
+      progress.after_training("saving " + counted(count, "model"), ++written, count);
     });
   }
   run_jobs(jobs, available_cores());

@@ -10,6 +10,7 @@
 #include <map>
 #include <utility>
 
+#include "counted.h"
 #include "errors.h"
 #include "file.h"
 
@@ -149,7 +150,8 @@ class Finder {
     const std::size_t hidden = linear_.size() - 1;
     if (!batch_norm_.empty()) {
       if (batch_norm_.size() != hidden) {
-        refuse(fmt::format("has {} batch norm(s) for {} hidden layer(s)", batch_norm_.size(), hidden));
+        refuse(fmt::format("has {} for {}", counted(batch_norm_.size(), "batch norm"),
+                           counted(hidden, "hidden layer")));
       }
       batch_norm_ = in_order("batch norms", batch_norm_, [&](const Modules& before, const Module& next) {
         return linear_[before.size()]->outputs() == next.outputs();

@@ -97,6 +97,7 @@ TEST_CASE("data that cannot be used is refused, and no run is begun") {
 
   check_refused(run(directory, "train --epochs 1"), 2, "--data: not given");
   check_refused(run(directory, "train --data missing"), 1, "missing: is not a directory");
+  check_refused(run(directory, "train --data missing --batch-norm --batch-size 1"), 2, "--batch-size: got 1");
   SECTION("cut short") {
     write_text(images, good_images.substr(0, good_images.size() - 7));
     refused("", "train-images-idx3-ubyte");

@@ -420,7 +420,7 @@ def check_hostile_files(images, directory):
     for contents, part in (
         ([torch.ones(3)], "what it holds is no dict"),
         (python_model(False), "torch.nn.modules.container.Sequential"),
-        (nn.Sequential(nn.Linear(784, 10), nn.BatchNorm1d(10)).state_dict(), "has 1 batch norm(s) for 0 hidden layer(s)"),
+        (nn.Sequential(nn.Linear(784, 10), nn.BatchNorm1d(10)).state_dict(), "has 1 batch norm for 0 hidden layers"),
         ({"0.weight": torch.full((10, 784), torch.nan), "0.bias": torch.ones(10)}, "not finite"),
         ({"0.weight": torch.ones(1).expand(10, 784), "0.bias": torch.ones(10)}, "beyond its storage"),
         (nn.Sequential(nn.Linear(783, 10)).state_dict(), "takes 1 × 783 images"),

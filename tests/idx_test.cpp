@@ -261,9 +261,10 @@ TEST_CASE("malformed IDX dimensions are refused") {
 TEST_CASE("an IDX file with too few or too many values is refused with both numbers") {
   const Bytes bytes = serialize_idx(small_images());
   CHECK_THAT(idx_error(first(bytes, bytes.size() - 1)),
-             Contains("2 x 2 x 3 asks for 12 values, but 11 follow"));
-  CHECK_THAT(idx_error(bytes + Bytes{0}), Contains("asks for 12 values, but 13 follow"));
-  CHECK_THAT(idx_error(idx_header({0xffffffff})), Contains("asks for 4294967295 values, but 0 follow"));
+             Contains("2 x 2 x 3 asks for 12 values, but after the header there are 11;"));
+  CHECK_THAT(idx_error(bytes + Bytes{0}), Contains("asks for 12 values, but after the header there are 13;"));
+  CHECK_THAT(idx_error(idx_header({0xffffffff})),
+             Contains("asks for 4294967295 values, but after the header there are 0;"));
 }
 
 TEST_CASE("an IDX file that is cut short anywhere is refused") {

@@ -105,14 +105,14 @@ TEST_CASE("layers that can be read in two orders are refused", "[export]") {
 TEST_CASE("batch norm is found for every hidden layer or for none", "[export]") {
   Shapes tensors = chain({"fc1", "fc2", "fc3"}, {6, 5, 5, 3});
   add_batch_norm(tensors, "bn1", 5);
-  check_refused(tensors, "has 1 batch norm(s) for 2 hidden layer(s)");
+  check_refused(tensors, "has 1 batch norm for 2 hidden layers");
   SECTION("in order") {
     add_batch_norm(tensors, "bn2", 5);
     CHECK(found(tensors) == "fc1+bn1 fc2+bn2 fc3");
     std::reverse(tensors.begin(), tensors.end());
     CHECK(found(tensors, FileOrder::arbitrary) == "fc1+bn1 fc2+bn2 fc3");
     add_batch_norm(tensors, "bn3", 3);
-    check_refused(tensors, "has 3 batch norm(s) for 2 hidden layer(s)");
+    check_refused(tensors, "has 3 batch norms for 2 hidden layers");
   }
   SECTION("of another width") {
     add_batch_norm(tensors, "bn2", 4);
