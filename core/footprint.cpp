@@ -158,14 +158,15 @@ std::int64_t usable_bytes(std::int64_t free_bytes, at::Device device) {
   return std::max<std::int64_t>(0, free_bytes / 20 * 19 - for_libraries);
 }
 
+std::string gibibytes(std::int64_t bytes) {
+  return fmt::format("{:.1f} GiB", static_cast<double>(bytes) / (1 << 30));
+}
+
 void require_memory(const TrainingShape& shape, at::Device device, std::int64_t free_bytes,
                     std::int64_t trainings) {
   const std::int64_t needed = training_bytes(shape);
   const std::int64_t usable = usable_bytes(free_bytes, device);
   if (needed <= usable / trainings) return;
-  const auto gibibytes = [](std::int64_t bytes) {
-    return fmt::format("{:.1f} GiB", static_cast<double>(bytes) / (1 << 30));
-  };
   const std::string networks =
       shape.replicas == 1 ? "a network needs" : fmt::format("{} networks need", shape.replicas);
   const std::string memory = device.is_cpu() ? fmt::format("{} of memory are free", gibibytes(free_bytes))

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "dataset.h"
 #include "network.h"
@@ -34,6 +35,9 @@ std::int64_t free_memory(at::Device device);
 // What of so many free bytes is left to tensors: the allocator's rounding needs some, and on a GPU the
 // libraries and graphs that are loaded later.
 std::int64_t usable_bytes(std::int64_t free_bytes, at::Device device);
+
+// "1.5 GiB".
+std::string gibibytes(std::int64_t bytes);
 
 // Throws DeviceError, naming the number of networks that would fit, where a training needs more memory than
 // its device has free. `trainings`: how many of that shape run at a time.

@@ -109,12 +109,12 @@ class Network {
   int64_t replicas() const { return replicas_; }
   const Architecture& architecture() const { return architecture_; }
   const Compat& compat() const { return compat_; }
+  double eps() const { return compat_.bn_batch_stats ? compat_bn_eps : batch_norm_eps; }  // of batch norm
   at::TensorOptions options() const { return parameters.flat.options(); }
 
  private:
   void backward(Workspace& workspace, const Tensor& targets);
   void batch_norm(Workspace& workspace, size_t layer, Workspace::Use use);
-  double eps() const { return compat_.bn_batch_stats ? compat_bn_eps : batch_norm_eps; }
   std::string layer_name(size_t layer) const;
 
   Architecture architecture_;

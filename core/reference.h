@@ -4,34 +4,41 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
-#include "parameters.h"
+#include "network.h"
 
 namespace handgrad {
 
 class ReferenceNetwork {
  public:
-  // How batch norm's mean and variance enter the derivative. `constant` is not the gradient: it is the size
-  // of the terms whose difference the gradient is, the scale of rounding errors where they cancel.
-  enum class Statistics { differentiated, constant };
-
-  // A copy of network `replica`, in float64.
-  ReferenceNetwork(const Parameters& parameters, int64_t replica);
+  // A copy of network `replica`, in float64; eps is batch norm's ε.
+  ReferenceNetwork(const Parameters& parameters, int64_t replica, double eps = batch_norm_eps);
 
   // x [N,inputs] → logits [N,classes], batch norm in training mode.
-  Tensor logits(const Tensor& x, Statistics statistics = Statistics::differentiated) const;
+  Tensor logits(const Tensor& x) const;
 
   // Cross entropy plus (λ/2m) Σ‖W‖²; x [N,inputs], labels [N] int64, m = N.
-  Tensor loss(const Tensor& x, const Tensor& labels, double l2,
-              Statistics statistics = Statistics::differentiated) const;
+  Tensor loss(const Tensor& x, const Tensor& labels, double l2) const;
 
   // ∂loss/∂tensor for each tensor, in the order of Parameters::views().
-  std::vector<Tensor> gradients(const Tensor& x, const Tensor& labels, double l2,
-                                Statistics statistics = Statistics::differentiated) const;
+  std::vector<Tensor> gradients(const Tensor& x, const Tensor& labels, double l2) const;
+
+  // The size of each gradient's rounding errors: the norm of its change, over `unit`, when every operation
+  // and every gradient on the way back is off by a random relative error of about `unit`. At least about the
+  // norm of the gradient, and far above it where terms cancel. The same seed, the same numbers.
+  std::vector<double> rounding(const Tensor& x, const Tensor& labels, double l2, double unit,
+                               std::uint64_t seed) const;
 
  private:
+  using Shake = std::function<Tensor(const Tensor&)>;
+
+  Tensor shaken_loss(const Tensor& x, const Tensor& targets, double l2, const Shake& shake) const;
+  std::vector<Tensor> leaves() const;
+
   std::vector<Tensor> weight_, bias_, gamma_, beta_;  // leaves that require gradients
+  double eps_;
 };
 
 }  // namespace handgrad

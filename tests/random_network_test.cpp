@@ -186,37 +186,6 @@ std::vector<double> l2_of(const Example& example) {
   return values;
 }
 
-// The norms of the terms of which each gradient is a sum: the scale of its rounding errors. A gradient is
-// smaller than its terms where
-//  - p − y vanishes or its sum over the batch does: large logits on the right class, or as many images of
-//  each
-//    class as p says. With all labels 0 or all 1 one of the two cannot be;
-//  - batch norm takes out what would flow through mean and variance (few images, or v ≫ ε);
-//  - x̂ in dγ = Σ dy x̂ is tiny for v ≪ ε, as the difference of x and μ: dβ = Σ dy stands for what 1 weighs.
-std::vector<double> norms_of_terms(const ReferenceNetwork& reference, const Architecture& architecture,
-                                   const Tensor& x, const Tensor& labels, double l2,
-                                   const std::vector<Tensor>& expected) {
-  std::vector<double> norms(expected.size(), 0.0);
-  const auto enlarge = [&](const std::vector<Tensor>& tensors) {
-    for (std::size_t i = 0; i < norms.size(); ++i) {
-      norms[i] = std::max(norms[i], tensors[i].norm().item<double>());
-    }
-  };
-  const auto constant = ReferenceNetwork::Statistics::constant;
-  enlarge(expected);
-  enlarge(reference.gradients(x, labels, l2, constant));
-  enlarge(reference.gradients(x, at::zeros_like(labels), l2, constant));
-  enlarge(reference.gradients(x, at::ones_like(labels), l2, constant));
-  if (architecture.batch_norm) {
-    const std::size_t hidden = architecture.hidden.size();
-    const std::size_t first_gamma = 2 * (hidden + 1);
-    for (std::size_t i = first_gamma; i < first_gamma + hidden; ++i) {
-      norms[i] = std::max(norms[i], norms[i + hidden]);
-    }
-  }
-  return norms;
-}
-
 // What the examples were like, to see that they were not all harmless.
 struct Coverage {
   int batch_norm = 0, deepest = 0, widest = 0, most_replicas = 0, odd_strides = 0, logits_above_1000 = 0;
@@ -260,15 +229,15 @@ void equals_autograd(const Example& example, Coverage& coverage) {
     const ReferenceNetwork reference(network.parameters, r);
     const double l2_of_r = l2.per_replica[static_cast<std::size_t>(r)];
     const auto expected = reference.gradients(x, labels, l2_of_r);
-    const auto norms = norms_of_terms(reference, network.architecture(), x, labels, l2_of_r, expected);
+    const auto rounding = reference.rounding(x, labels, l2_of_r, 0x1p-36, example.seed);
     RC_ASSERT(actual.size() == expected.size());
     for (std::size_t i = 0; i < actual.size(); ++i) {
       const double error = (actual[i][r] - expected[i]).norm().item<double>();
-      if (error <= tolerance * norms[i]) continue;  // not so for NaN
+      if (error <= tolerance * rounding[i]) continue;  // not so for NaN
       std::ostringstream message;
       message << "tensor " << i << " " << expected[i].sizes() << " of network " << r
               << ": ‖difference‖ = " << error << ", of the reference " << expected[i].norm().item<double>()
-              << ", of its terms " << norms[i];
+              << ", of its rounding " << rounding[i];
       RC_FAIL(message.str());
     }
     // A loss is the difference of a logit and of a sum that is as large.
@@ -324,7 +293,7 @@ TEST_CASE("10 small random networks: every gradient equals finite differences", 
     options.seed = example.seed;
     const GradientReport report = gradcheck(options);
     for (const GradientCheck& check : report.checks) {
-      if (check.passed()) continue;
+      if (check.verdict() != Verdict::failed) continue;
       std::ostringstream message;
       message << check.pair << ", " << check.tensor << ": against autograd "
               << check.autograd_error.value_or(0) << ", against finite differences "
