@@ -1,6 +1,7 @@
 // The gradient certificate: the whole network, and the verdict.
 #include "gradcheck.h"
 
+#include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 
 #include <algorithm>
