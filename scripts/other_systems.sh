@@ -63,12 +63,12 @@ for release in "${releases[@]}"; do
     libtorch=$(inside "$root" "$user" 'build/handgrad doctor' | sed -nE 's/^ *LibTorch +//p') || true
     compiler="g++ $(inside "$root" "$user" 'g++ -dumpfullversion')"
     if timed "./scripts/run.sh --epochs 5"; then again=$seconds; else say_failed "the second run.sh"; fi
-    # Those of Torch's own configuration are not ours.
-    inside "$root" "$user" 'cmake -S . -B build/warnings -G Ninja 2>&1' >"$logs/$release.cmake" || say_failed configuring
-    warnings=$(grep -E '^CMake .*Warning' "$logs/$release.cmake" | grep -cv ' at /usr/') || true
     say "$release: test.sh"
     timed "./scripts/test.sh $quick" || say_failed test.sh
     tests=$(grep -E 'tests passed.*out of' "$log" | tail -n 1 | sed -E 's/, [0-9]+ tests? failed//')
+    # With all that the tests need there. Those of Torch's own configuration are not ours.
+    inside "$root" "$user" 'cmake -S . -B build/warnings -G Ninja 2>&1' >"$logs/$release.cmake" || say_failed configuring
+    warnings=$(grep -E '^CMake .*Warning' "$logs/$release.cmake" | grep -cv ' at /usr/') || true
   else
     say_failed run.sh
   fi
