@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cmath>
 #include <cxxopts.hpp>
+#include <utility>
 
 namespace handgrad::app {
 
@@ -22,13 +23,16 @@ Number parse_strictly(const std::string& text) {
   return value;
 }
 
-// cxxopts puts what it complains of into typographic quotes, flags without their dashes.
+// cxxopts puts what it complains of into quotes, typographic ones before version 3.1; flags without their
+// dashes.
 std::string quoted(const std::string& complaint) {
-  const std::string begin = "‘";
-  const auto at = complaint.find(begin);
-  if (at == std::string::npos) return complaint;
-  const auto from = at + begin.size();
-  return complaint.substr(from, complaint.find("’", from) - from);
+  for (const auto& [begin, end] : {std::pair<std::string, std::string>("‘", "’"), {"'", "'"}}) {
+    const auto at = complaint.find(begin);
+    if (at == std::string::npos) continue;
+    const auto from = at + begin.size();
+    return complaint.substr(from, complaint.find(end, from) - from);
+  }
+  return complaint;
 }
 
 // How many letters must be put in, left out, changed, or swapped with the next to make one word of the other.

@@ -20,21 +20,26 @@ sources=(core/{checkpoint,file,idx,json_check,layer_names,pickle,picture,safeten
 # What reads a sweep's file shares headers with LibTorch, which is linked as it is.
 toml_sources=(app/{measures,options,run_directory,settings,sweep_directory,sweep_file}.cpp)
 toml_libraries=(build/libhandgrad_core.a -ltorch -ltorch_cpu -lc10 -lgomp)
-flags=(-std=c++17 -g -O1 -Icore -Iapp "-fsanitize=address,undefined" -fno-sanitize-recover=undefined)
-compiler=(clang++)
-if command -v ccache >/dev/null; then compiler=(ccache clang++); fi
+flags='-std=c++17 -g -O1 -Icore -Iapp -fsanitize=address,undefined -fno-sanitize-recover=undefined'
+compiler=clang++
+if command -v ccache >/dev/null; then compiler='ccache clang++'; fi
 object_of() {
   printf '%s/%s.o' "$work" "$(basename "$1" .cpp)"
 }
+# compile SOURCE OBJECT MACRO
 compile() {
-  local source=$1 object=$2
-  quietly "${compiler[@]}" "${flags[@]}" -fsanitize=fuzzer-no-link "${@:3}" -c "$source" -o "$object" || fail "cannot compile $source"
+  local words
+  read -r -a words <<<"$compiler $flags -fsanitize=fuzzer-no-link"
+  quietly "${words[@]}" "-D$3" -c "$1" -o "$2" || fail "cannot compile $1"
 }
-objects=()
-for source in "${sources[@]}"; do
-  compile "$source" "$(object_of "$source")"
-  objects+=("$(object_of "$source")")
-done
+export -f compile fail quietly say
+export compiler flags
+
+if [[ " ${parsers[*]} " == *" toml "* ]]; then needed=("${sources[@]}" "${toml_sources[@]}"); else needed=("${sources[@]}"); fi
+{
+  for source in "${needed[@]}"; do printf '%s\0' "$source" "$(object_of "$source")" FUZZ; done
+  for parser in "${parsers[@]}"; do printf '%s\0' tests/fuzz.cpp "$work/fuzz_$parser.o" "FUZZ_${parser^^}"; done
+} | xargs -0 -n 3 -P "$(nproc)" bash -c 'compile "$@"' "${0##*/}"
 
 # Seeds: small files of every kind, written by the program and by Python.
 rm -rf "$work/seeds" "$work/run"
@@ -118,21 +123,19 @@ fuzz() {
   say "$parser: $(sed -nE 's/^stat::number_of_executed_units: *//p' "$work/$parser.log") executions," \
     "$(grep -oE 'cov: [0-9]+' "$work/$parser.log" | tail -n 1), no finding"
 }
-export -f fuzz quietly say
+export -f fuzz
 export work seconds
 
 for parser in "${parsers[@]}"; do
-  compile tests/fuzz.cpp "$work/fuzz_$parser.o" "-DFUZZ_${parser^^}"
-  parts=("$work/fuzz_$parser.o" "${objects[@]}")
+  parts=("$work/fuzz_$parser.o")
+  for source in "${sources[@]}"; do parts+=("$(object_of "$source")"); done
   libraries=()
   if [[ $parser == toml ]]; then
-    for source in "${toml_sources[@]}"; do
-      compile "$source" "$(object_of "$source")"
-      parts+=("$(object_of "$source")")
-    done
+    for source in "${toml_sources[@]}"; do parts+=("$(object_of "$source")"); done
     libraries=("${toml_libraries[@]}")
   fi
-  quietly clang++ "${flags[@]}" -fsanitize=fuzzer "${parts[@]}" -o "$work/fuzz_$parser" "${libraries[@]}" \
-    -lfmt -lz -lpng -lcrypto || fail "cannot link the fuzzer of $parser"
+  read -r -a words <<<"clang++ $flags -fsanitize=fuzzer"
+  quietly "${words[@]}" "${parts[@]}" -o "$work/fuzz_$parser" "${libraries[@]}" -lfmt -lz -lpng -lcrypto ||
+    fail "cannot link the fuzzer of $parser"
 done
 printf '%s\n' "${parsers[@]}" | xargs -P "$(nproc)" -I {} bash -c 'fuzz {}' "${0##*/}"

@@ -89,7 +89,7 @@ if [[ -n $tests ]]; then
   # clang depends on.
   apt_knows clang || fail "apt knows no package clang; run: apt-get update"
   clang=$(apt-cache depends clang | sed -nE 's/^ *Depends: clang-([0-9]+)$/\1/p')
-  packages+=("libclang-rt-$clang-dev" "libomp-$clang-dev")
+  packages+=("libclang-rt-$clang-dev" "libomp-$clang-dev" "libclang-$clang-dev" "llvm-$clang-dev")
 fi
 
 mapfile -t missing < <(comm -23 <(printf '%s\n' "${packages[@]}" | sort -u) <(installed "${packages[@]}" | sort -u))

@@ -60,7 +60,7 @@ class Runs {
 
 }  // namespace
 
-TEST_CASE("an interrupted run goes on to the same bytes") {
+TEST_CASE("an interrupted run goes on to the same bytes", "[sanitize]") {
   const Runs runs;
   runs.train_whole();
   const auto [signal, exit_code] =
@@ -77,7 +77,7 @@ TEST_CASE("an interrupted run goes on to the same bytes") {
   runs.check_same("part");
 }
 
-TEST_CASE("a run that is killed goes on from its checkpoint, or from the one before") {
+TEST_CASE("a run that is killed goes on from its checkpoint, or from the one before", "[sanitize]") {
   const Runs runs;
   runs.train_whole();
   // Whatever was written after the checkpoint, or half written, is cut off.
@@ -212,7 +212,8 @@ TEST_CASE("a run directory is used by one program at a time") {
   CHECK(run(runs.directory, settings + "--epochs 0 --overwrite --out part").exit_code == 0);
 }
 
-TEST_CASE("where nothing can be written any more, training goes on, says so and damages nothing") {
+TEST_CASE("where nothing can be written any more, training goes on, says so and damages nothing",
+          "[sanitize]") {
   const Runs runs;
   const TemporaryDirectory& directory = runs.directory;
   runs.train_whole();
@@ -257,7 +258,7 @@ TEST_CASE("where nothing can be written any more, training goes on, says so and 
   }
 }
 
-TEST_CASE("a second signal skips measuring, and the run goes on to the same bytes") {
+TEST_CASE("a second signal skips measuring, and the run goes on to the same bytes", "[sanitize]") {
   const Runs runs;
   runs.train_whole();
   const Outcome outcome = runs.train_part("kill -TERM $pid; kill -INT $pid; wait $pid");
@@ -287,7 +288,8 @@ TEST_CASE("a model that cannot be written is written by going on") {
   runs.check_same("part");
 }
 
-TEST_CASE("where neither checkpoint nor model can be written, the model goes to a second place") {
+TEST_CASE("where neither checkpoint nor model can be written, the model goes to a second place",
+          "[sanitize]") {
   const Runs runs;
   runs.train_whole();
   fs::create_directory(runs.directory / "second");

@@ -169,7 +169,7 @@ void check_sound(const Json& report) {
 
 }  // namespace
 
-TEST_CASE("a sweep trains every configuration with every seed, and tests its claims") {
+TEST_CASE("a sweep trains every configuration with every seed, and tests its claims", "[sanitize]") {
   const TemporaryDirectory directory;
   write_sweep(directory, small_sweep);
   const Outcome outcome = run(directory, "sweep sweep.toml --data data --out s");
@@ -243,7 +243,7 @@ TEST_CASE("a sweep trains every configuration with every seed, and tests its cla
   }
 }
 
-TEST_CASE("a sweep that is interrupted goes on to the same bits") {
+TEST_CASE("a sweep that is interrupted goes on to the same bits", "[sanitize]") {
   const TemporaryDirectory directory;
   const std::string longer =
       replaced(small_sweep, "epochs = [2, 3]", "epochs = [3000, 6000]\npatience = [1000000]");
@@ -279,7 +279,8 @@ TEST_CASE("a sweep that is interrupted goes on to the same bits") {
   CHECK(rows_of(directory / "parts") == rows_of(directory / "whole"));
 }
 
-TEST_CASE("a run that leaves the finite numbers is a marked row and a sentence, not a lost sweep") {
+TEST_CASE("a run that leaves the finite numbers is a marked row and a sentence, not a lost sweep",
+          "[sanitize]") {
   const TemporaryDirectory directory;
   write_sweep(directory, replaced(small_sweep, "name = \"plain\"\nepochs = 3",
                                   "name = \"plain\"\nepochs = 3\nlearning_rate = 1e30"));
@@ -323,7 +324,8 @@ TEST_CASE("early stopping can be off in a sweep, and an axis of it") {
   CHECK(rows[2]["epochs"] == 3);
 }
 
-TEST_CASE("a report gives every configuration's means, intervals and endings, whatever else the sweep has") {
+TEST_CASE("a report gives every configuration's means, intervals and endings, whatever else the sweep has",
+          "[sanitize]") {
   const TemporaryDirectory directory;
   const bool has_grid = GENERATE(true, false);
   const bool has_experiments = has_grid ? GENERATE(true, false) : true;
@@ -475,7 +477,7 @@ TEST_CASE("a base lends a sweep what it does not say itself, and variants cross 
   CHECK(plan["configurations"][3]["config"]["compat"] == "bn-no-backward");
 }
 
-TEST_CASE("what is wrong in a sweep's file is named with its place") {
+TEST_CASE("what is wrong in a sweep's file is named with its place", "[sanitize]") {
   const auto [from, to, part] = GENERATE(table<std::string, std::string, std::string>({
       {"title = \"small\"", "title = small", "sweep.toml: line 2: "},
       {"seeds = 3", "seed = 3", "the file has the key seed; must be one of title"},

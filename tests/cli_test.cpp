@@ -32,7 +32,7 @@ TEST_CASE("help, version and wrong words") {
   check_refused(run(directory, "flower"), 2, "unknown command flower; `handgrad --help` lists");
 }
 
-TEST_CASE("wrong flags are refused by name, before anything is read or written") {
+TEST_CASE("wrong flags are refused by name, before anything is read or written", "[sanitize]") {
   const TemporaryDirectory directory;
   const auto [arguments, part] = GENERATE(table<std::string, std::string>({
       {"--epohcs 3", "unknown flag --epohcs; did you mean --epochs?"},
@@ -81,7 +81,7 @@ TEST_CASE("wrong flags are refused by name, before anything is read or written")
   CHECK(fs::is_empty(directory.path()));
 }
 
-TEST_CASE("data that cannot be used is refused, and no run is begun") {
+TEST_CASE("data that cannot be used is refused, and no run is begun", "[sanitize]") {
   const TemporaryDirectory directory;
   const fs::path data = directory.path() / "data";
   fs::create_directory(data);
@@ -174,7 +174,7 @@ TEST_CASE("a training that no machine has the memory for is refused before it ta
   CHECK_FALSE(fs::exists(directory / "runs"));
 }
 
-TEST_CASE("what is no regular file is refused at once, whatever it is given as") {
+TEST_CASE("what is no regular file is refused at once, whatever it is given as", "[sanitize]") {
   const TemporaryDirectory directory;
   write_small_dataset(directory.path());
   REQUIRE(run(directory, "train --data . --batch-size 4 --epochs 1 --out run").exit_code == 0);
@@ -304,7 +304,7 @@ TEST_CASE("files that are there are replaced only with --force, and those of run
   }
 }
 
-TEST_CASE("a run: files, their keys, and the same again from its config.json") {
+TEST_CASE("a run: files, their keys, and the same again from its config.json", "[sanitize]") {
   const TemporaryDirectory directory;
   write_small_dataset(directory.path());
   const std::string flags =
@@ -386,7 +386,7 @@ TEST_CASE("training without early stopping, and from what its config.json says")
                 "--patience: got never; must be none, or a whole");
 }
 
-TEST_CASE("evaluate and predict agree with the run") {
+TEST_CASE("evaluate and predict agree with the run", "[sanitize]") {
   const TemporaryDirectory directory;
   write_small_dataset(directory.path());
   REQUIRE(run(directory, "train --data . --batch-size 4 --epochs 5 --replicas 2 --out run").exit_code == 0);
@@ -460,7 +460,7 @@ TEST_CASE("gradcheck proves the gradients, and finds the notebook's fault") {
                 "--batch-size: got 1; must be at least 2");
 }
 
-TEST_CASE("a damaged run is refused") {
+TEST_CASE("a damaged run is refused", "[sanitize]") {
   const TemporaryDirectory directory;
   write_small_dataset(directory.path());
   REQUIRE(run(directory, "train --data . --batch-size 4 --epochs 1 --out run").exit_code == 0);
@@ -505,7 +505,7 @@ TEST_CASE("output that cannot be written is a failure, progress that cannot be s
   CHECK_THAT(contents(directory.path() / "closed/metrics.jsonl"), Catch::StartsWith("{"));
 }
 
-TEST_CASE("training that leaves the finite numbers is a failure that names step and layer") {
+TEST_CASE("training that leaves the finite numbers is a failure that names step and layer", "[sanitize]") {
   const TemporaryDirectory directory;
   write_small_dataset(directory.path());
   const Outcome outcome = run(directory, "train --data . --batch-size 4 --epochs 9 --learning-rate 1e30");
@@ -538,7 +538,7 @@ TEST_CASE("bench writes the figures that it prints") {
   check_refused(run(directory, "bench --json nowhere/bench.json"), 2, "--json: got nowhere/bench.json");
 }
 
-TEST_CASE("doctor tells what the program runs on") {
+TEST_CASE("doctor tells what the program runs on", "[sanitize]") {
   const TemporaryDirectory directory;
   write_small_dataset(directory.path());
   const Outcome outcome = run(directory, "doctor --data .");

@@ -205,7 +205,7 @@ TEST_CASE("gradcheck calls no right gradient wrong, whatever the setting", "[gra
   }
 }
 
-TEST_CASE("gradcheck finds planted faults, whatever the setting", "[gradcheck]") {
+TEST_CASE("gradcheck finds planted faults, whatever the setting", "[gradcheck][planted]") {
   const auto anything = [](const GradientCheck&) { return true; };
   for (const Setting& setting : settings()) {
     CAPTURE(setting.name, setting.batch_norm, static_cast<int>(setting.images));
@@ -244,7 +244,7 @@ TEST_CASE("gradcheck finds planted faults, whatever the setting", "[gradcheck]")
 }
 
 // What flows back through batch norm is wrong, however little it is.
-TEST_CASE("gradcheck finds batch norm taken for a constant, whatever the setting", "[gradcheck]") {
+TEST_CASE("gradcheck finds batch norm taken for a constant, whatever the setting", "[gradcheck][planted]") {
   for (const Setting& setting : settings()) {
     if (!setting.batch_norm) continue;
     CAPTURE(setting.name, static_cast<int>(setting.images));

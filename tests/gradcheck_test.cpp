@@ -412,7 +412,8 @@ TEST_CASE("gradcheck finds the notebook's backward pass, which leaves out batch 
               scale_invariance);
 }
 
-TEST_CASE("gradcheck finds a fault in one tensor of the whole network, and names the tensor", "[gradcheck]") {
+TEST_CASE("gradcheck finds a fault in one tensor of the whole network, and names the tensor",
+          "[gradcheck][planted]") {
   GradcheckOptions options = square_layers(true, 3);
   const auto tensors = tensors_of_square_layers(true);
   const auto index = GENERATE_COPY(range(std::size_t{0}, tensors.size()));
