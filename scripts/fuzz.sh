@@ -16,11 +16,12 @@ command -v clang++ >/dev/null || fail "no clang++ here; scripts/setup.sh --tests
 
 work=build/fuzz
 mkdir -p "$work"
-sources=(core/{checkpoint,file,idx,json_check,layer_names,pickle,picture,safetensors,sha256,zip}.cpp)
+sources=(core/files/{file,json_check,sha256,zip}.cpp core/data/{idx,picture}.cpp core/models/{layer_names,pickle,safetensors}.cpp
+  core/train/checkpoint.cpp)
 # What reads a sweep's file shares headers with LibTorch, which is linked as it is.
-toml_sources=(app/{measures,options,run_directory,settings,sweep_directory,sweep_file}.cpp)
+toml_sources=(app/cli/{json,options,settings}.cpp app/run/run_directory.cpp app/sweep/{measures,sweep_directory,sweep_file}.cpp)
 toml_libraries=(build/libhandgrad_core.a -ltorch -ltorch_cpu -lc10 -lgomp)
-flags='-std=c++17 -g -O1 -Icore -Iapp -fsanitize=address,undefined -fno-sanitize-recover=undefined'
+flags='-std=c++17 -g -O1 -Ibuild/include -Iapp -fsanitize=address,undefined -fno-sanitize-recover=undefined'
 compiler=clang++
 if command -v ccache >/dev/null; then compiler='ccache clang++'; fi
 object_of() {

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Checks the sources and the scripts with clang-format, clang-tidy and shellcheck; the release preset must be configured.
+# Checks the sources and the scripts with clang-format, clang-tidy and shellcheck, and that rooms include downwards only
+# (check_rooms.py); the release preset must be configured.
 set -euo pipefail
 cd -- "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/common.sh
@@ -19,12 +20,14 @@ sources() {
 
 sources 'scripts/*.sh' 'tests/*.sh' .ci/run | xargs -0 -r shellcheck --external-sources
 
+python3 scripts/check_rooms.py
+
 # The sources are laid out by this version, which continuous integration has; others lay out differently.
 formatter_version=14
 formatter=$(command -v "clang-format-$formatter_version" || command -v clang-format)
 found=$("$formatter" --version | grep -oE 'version [0-9]+' | cut -d ' ' -f 2)
 if [[ $found == "$formatter_version" ]]; then
-  sources {app,core,tests}/'*'.{h,cpp} 'scripts/*.cpp' | xargs -0 -r "$formatter" --dry-run -Werror
+  sources '*.h' '*.cpp' | xargs -0 -r "$formatter" --dry-run -Werror
 else
   say "layout not checked: clang-format is of version $found here, and the sources are laid out by version $formatter_version"
 fi
@@ -64,7 +67,7 @@ key_of() {
   {
     printf '%s\n' "$context" "$1"
     cat -- "$1"
-    ninja -C build -t deps "${object#build/}" | sed -nE "s#^ +(\\.\\./|$PWD/)((app|core)/[^/]*\\.h)\$#\\2#p" | sort -u | xargs -r sha256sum
+    ninja -C build -t deps "${object#build/}" | sed -nE -e "s#^ +(\\.\\./|$PWD/)(app/.*\\.h)\$#\\2#p" -e 's#^ +(.*/)?include/handgrad/(.*\.h)$#core/\2#p' | sort -u | xargs -r sha256sum
   } | sha256sum | cut -d ' ' -f 1
 }
 
