@@ -95,9 +95,10 @@ std::string failed_pairs(const GradientReport& report) {
 int gradcheck_command(const Arguments& arguments) {
   Options options(
       "gradcheck",
-      "checks every hand-written gradient of a network against autograd over an independent forward pass "
-      "and against finite differences. Exit code 1 when one is wrong or none could be decided; where a "
-      "gradient is too small beside its rounding, the table says \"not decidable\", which is no failure",
+      "checks every hand-written gradient of a network against autograd over an independent\n"
+      "forward pass and against finite differences. Exit code 1 when one is wrong or none could be\n"
+      "decided; where a gradient is too small beside its rounding, the table says \"not decidable\",\n"
+      "which is no failure",
       "");
   add_data_flags(options);
   add_network_flags(options);
