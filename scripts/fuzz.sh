@@ -27,7 +27,7 @@ if command -v ccache >/dev/null; then compiler='ccache clang++'; fi
 object_of() {
   printf '%s/%s.o' "$work" "$(basename "$1" .cpp)"
 }
-# compile SOURCE OBJECT MACRO
+# compile SOURCE OBJECT MACRO: tests/fuzz.cpp asks for FUZZ_PARSER, the sources of the program for none.
 compile() {
   local words
   read -r -a words <<<"$compiler $flags -fsanitize=fuzzer-no-link"

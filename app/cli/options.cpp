@@ -23,8 +23,8 @@ Number parse_strictly(const std::string& text) {
   return value;
 }
 
-// cxxopts puts what it complains of into quotes, typographic ones before version 3.1; flags without their
-// dashes.
+// cxxopts puts what it complains of into quotes, typographic ones in its older versions; flags without
+// their dashes.
 std::string quoted(const std::string& complaint) {
   for (const auto& [begin, end] : {std::pair<std::string, std::string>("‘", "’"), {"'", "'"}}) {
     const auto at = complaint.find(begin);

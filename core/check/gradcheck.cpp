@@ -259,14 +259,11 @@ std::int64_t gradcheck_bytes(const GradcheckOptions& options) {
   constexpr std::int64_t of_pixel = 9;
   constexpr std::int64_t of_activation = 28;
   const Architecture& architecture = options.architecture;
-  std::int64_t parameters = 0;
   std::int64_t units = 0;
-  for (std::int64_t l = 0; l < architecture.layers(); ++l) {
-    parameters += (architecture.fan_in(l) + 1) * architecture.fan_out(l);
-    units += architecture.fan_out(l);
-  }
+  for (std::int64_t l = 0; l < architecture.layers(); ++l) units += architecture.fan_out(l);
   const std::int64_t of_image = of_pixel * architecture.inputs + of_activation * options.replicas * units;
-  const std::int64_t numbers = of_parameter * options.replicas * parameters + of_image * options.batch_size;
+  const std::int64_t of_network = of_parameter * architecture.parameter_count();
+  const std::int64_t numbers = of_network * options.replicas + of_image * options.batch_size;
   return numbers * static_cast<std::int64_t>(sizeof(double));
 }
 

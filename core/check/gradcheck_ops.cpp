@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
 
 #include "handgrad/check/gradcheck_judge.h"
 
@@ -89,6 +88,11 @@ void check_relu(Judge& judge, std::int64_t features) {
   judge.judge(claim(fmt::format("ReLU {}", features), "dx", x, dx, expected[0]), function);
 }
 
+// Of NaN, as Judge::output is.
+Tensor unwritten(const Tensor& like) {
+  return at::full_like(like, std::nan(""));
+}
+
 struct BatchNorm {
   Tensor x, gamma, beta;
 
@@ -98,8 +102,7 @@ struct BatchNorm {
 
   // In the dtype of x.
   Output forward(double eps) const {
-    const auto like = [](const Tensor& tensor) { return at::full_like(tensor, std::nan("")); };
-    Output output = {like(x), like(x), like(gamma), like(gamma), like(gamma)};
+    Output output = {unwritten(x), unwritten(x), unwritten(gamma), unwritten(gamma), unwritten(gamma)};
     batch_norm_forward(output.y, output.x_hat, output.mean, output.variance, output.inverse_std, x, gamma,
                        beta, eps);
     return output;
@@ -110,8 +113,7 @@ struct BatchNorm {
   };
 
   Gradients backward(const GradcheckSubject& subject, const Tensor& dy, const Output& output) const {
-    const auto like = [](const Tensor& tensor) { return at::full_like(tensor, std::nan("")); };
-    Gradients gradients = {like(x), like(gamma), like(gamma)};
+    Gradients gradients = {unwritten(x), unwritten(gamma), unwritten(gamma)};
     subject.batch_norm_backward(gradients.dx, gradients.dgamma, gradients.dbeta, dy, output.x_hat,
                                 output.inverse_std, gamma);
     return gradients;
@@ -121,10 +123,12 @@ struct BatchNorm {
 std::vector<Tensor> autograd_of_batch_norm(const BatchNorm& of, const Tensor& dy, double eps) {
   const std::vector<Tensor> leaves = as_leaves({of.x, of.gamma, of.beta});
   return differentiate(dy, leaves, [&] {
-    const auto options =
-        F::BatchNormFuncOptions().weight(leaves[1].flatten()).bias(leaves[2].flatten()).training(true);
-    return F::batch_norm(leaves[0].flatten(1), Tensor(), Tensor(), F::BatchNormFuncOptions(options).eps(eps))
-        .view_as(of.x);
+    const auto options = F::BatchNormFuncOptions()
+                             .weight(leaves[1].flatten())
+                             .bias(leaves[2].flatten())
+                             .training(true)
+                             .eps(eps);
+    return F::batch_norm(leaves[0].flatten(1), Tensor(), Tensor(), options).view_as(of.x);
   });
 }
 

@@ -38,8 +38,8 @@ Tensor ReferenceNetwork::logits(const Tensor& x) const {
     if (l + 1 == weight_.size()) break;
     features = F::relu(features);
     if (gamma_.empty()) continue;
-    const auto options = F::BatchNormFuncOptions().weight(gamma_[l]).bias(beta_[l]).training(true);
-    features = F::batch_norm(features, Tensor(), Tensor(), F::BatchNormFuncOptions(options).eps(eps_));
+    const auto options = F::BatchNormFuncOptions().weight(gamma_[l]).bias(beta_[l]).training(true).eps(eps_);
+    features = F::batch_norm(features, Tensor(), Tensor(), options);
   }
   return features;
 }
