@@ -5,10 +5,11 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "cli/json.h"
+#include "run/run_directory.h"
 
 namespace handgrad::app {
 

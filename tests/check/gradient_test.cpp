@@ -1,5 +1,8 @@
 // Every hand-written gradient against autograd: each pair with a random upstream gradient, and the whole
 // network.
+#include <torch/autograd.h>
+#include <torch/nn/functional.h>
+
 #include "handgrad/check/reference.h"
 #include "handgrad/nn/network.h"
 #include "test.h"

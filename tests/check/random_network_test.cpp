@@ -1,6 +1,7 @@
 // Networks of random shapes and scales against autograd, and shrunk to a small one where they differ.
 #include <ATen/CPUGeneratorImpl.h>
 #include <rapidcheck.h>
+#include <torch/nn/functional.h>
 
 #include <algorithm>
 #include <cmath>

@@ -3,6 +3,7 @@
 
 #include <caffe2/serialize/inline_container.h>
 #include <fmt/format.h>
+#include <torch/serialize.h>
 #include <zlib.h>
 
 #include <random>
@@ -33,7 +34,7 @@ void check_same(const Model& actual, const Model& expected) {
   for (std::size_t i = 0; i < a.size(); ++i) {
     CAPTURE(a[i].first);
     CHECK(a[i].first == b[i].first);
-    CHECK(torch::equal(a[i].second, b[i].second));
+    CHECK(at::equal(a[i].second, b[i].second));
   }
   CHECK(metadata_of(actual) == metadata_of(expected));
 }
@@ -114,9 +115,9 @@ TEST_CASE("every readable format gives back the same tensors and metadata", "[ex
        {to_safetensors(model), to_state_dict(model), TorchScriptModel(model).serialize()}) {
     write_file(path, file);
     check_same(load_model(path), model);
-    const Tensor bytes = torch::randint(256, {9, 35}, torch::kByte);
-    CHECK(torch::allclose(load_classifier(path).log_probabilities(bytes).exp(), probabilities(model, bytes),
-                          1e-5, 1e-6));
+    const Tensor bytes = at::randint(256, {9, 35}, at::kByte);
+    CHECK(at::allclose(load_classifier(path).log_probabilities(bytes).exp(), probabilities(model, bytes),
+                       1e-5, 1e-6));
   }
 }
 
@@ -143,7 +144,7 @@ TEST_CASE("batch norm folds into the next layer", "[export]") {
   const Model folded = fold_batch_norm(model);
   CHECK_FALSE(folded.network->architecture().batch_norm);
   CHECK(folded.info.batch_norm_folded);
-  const Tensor bytes = torch::randint(256, {50, 35}, torch::kByte);
+  const Tensor bytes = at::randint(256, {50, 35}, at::kByte);
   CHECK((probabilities(folded, bytes) - probabilities(model, bytes)).abs().max().item<float>() < 5e-6);
   // Without the fold it is another function.
   Model unfolded = random_model({35, hidden, 3, false}, {7, 5}, 2);
@@ -163,7 +164,7 @@ TEST_CASE("numbers that leave float32 are refused where they arise", "[export]")
 }
 
 TEST_CASE("two files agree only within rounding, and NaN never does", "[export]") {
-  const Tensor expected = torch::tensor({0.5, 0.3, 0.2, 0.40001, 0.4, 0.19999}).view({2, 3});
+  const Tensor expected = at::tensor({0.5, 0.3, 0.2, 0.40001, 0.4, 0.19999}).view({2, 3});
   const auto after = [&](int64_t row, int64_t column, double change) {
     Tensor actual = expected.clone();
     actual[row][column] += change;
@@ -205,9 +206,9 @@ TEST_CASE("a network is read from its tensors, whatever their names and types, a
   SECTION("as they are, in other types, with a counter that changes nothing") {
     CHECK(model_from(tensors).network->architecture().description() == "6-5-4-3");
     for (auto& [name, tensor] : tensors) tensor = tensor.to(at::kDouble);
-    CHECK(torch::equal(tensors_of(model_from(tensors))[0].second, plain[0].second));
+    CHECK(at::equal(tensors_of(model_from(tensors))[0].second, plain[0].second));
     tensors = as_map(normal);
-    tensors["2.num_batches_tracked"] = torch::tensor(7);
+    tensors["2.num_batches_tracked"] = at::tensor(7);
     CHECK(model_from(tensors).network->architecture().batch_norm);
   }
   SECTION("under other names") {
@@ -220,7 +221,7 @@ TEST_CASE("a network is read from its tensors, whatever their names and types, a
       for (std::size_t i = 0; i < actual.size(); ++i) {
         CAPTURE(actual[i].first);
         CHECK(actual[i].first == (*expected)[i].first);
-        CHECK(torch::equal(actual[i].second, (*expected)[i].second));
+        CHECK(at::equal(actual[i].second, (*expected)[i].second));
       }
     }
   }
@@ -233,30 +234,29 @@ TEST_CASE("a network is read from its tensors, whatever their names and types, a
             "2.weight is there without 2.bias; found: 0.bias [5], 0.weight [5 × 6], 2.weight [4 × 5]");
   }
   SECTION("one too many, of numbers that are none") {
-    tensors["scale"] = torch::ones({3}, at::kBool);
+    tensors["scale"] = at::ones({3}, at::kBool);
     refused(tensors, "scale belongs to no Linear layer");
   }
   SECTION("too wide") {
-    refused({{"0.weight", torch::ones({70000, 1})}, {"0.bias", torch::ones({70000})}},
-            "layer 1 has 70000 units");
+    refused({{"0.weight", at::ones({70000, 1})}, {"0.bias", at::ones({70000})}}, "layer 1 has 70000 units");
   }
   SECTION("no outputs") {
-    refused({{"0.weight", torch::ones({0, 1})}, {"0.bias", torch::ones({0})}}, "layer 1 has 0 units");
+    refused({{"0.weight", at::ones({0, 1})}, {"0.bias", at::ones({0})}}, "layer 1 has 0 units");
   }
   SECTION("not a number, and not one in float32") {
     tensors["2.weight"] = tensors["2.weight"].clone();
     tensors["2.weight"][3][1] = std::nan("");
     refused(tensors, "2.weight holds a number that is not finite");
-    tensors["2.weight"] = torch::full({4, 5}, 1e300, at::kDouble);
+    tensors["2.weight"] = at::full({4, 5}, 1e300, at::kDouble);
     refused(tensors, "2.weight holds a number that is not finite");
   }
   SECTION("a negative variance") {
     auto negative = as_map(normal);
-    negative["5.running_var"] = torch::full({4}, -1.0);
+    negative["5.running_var"] = at::full({4}, -1.0);
     refused(negative, "5.running_var holds a negative variance");
   }
   SECTION("whole numbers") {
-    tensors["2.weight"] = torch::ones({4, 5}, at::kLong);
+    tensors["2.weight"] = at::ones({4, 5}, at::kLong);
     refused(tensors, "2.weight holds no floating-point numbers");
   }
 }
@@ -630,7 +630,7 @@ TEST_CASE("files of other kinds are refused by name", "[export]") {
   refused("", "is no model file");
   refused("\x80\x02\x8a\x0al\xfc\x9c", "is no model file");  // torch.save before version 1.6
   refused("PK\x03\x04 and no more", "damaged file of torch.save");
-  torch::save(torch::ones({3}), path.string());
+  torch::save(at::ones({3}), path.string());
   CHECK_THROWS_AS(load_model(path), ModelError);
   const std::string good = to_state_dict(random_model({6, {}, 3, false}, {2, 3}));
   refused(good.substr(0, good.size() / 2), "damaged file of torch.save: it has no central directory");

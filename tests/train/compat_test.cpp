@@ -50,8 +50,8 @@ TEST_CASE("no-shuffle repeats the batches of the first epoch", "[training]") {
   Batches batches(splits.train, 1, 8, {5}, reshuffle, false);
   const Tensor first = batches.at(0).images.clone();
   const Tensor second = batches.at(1).images.clone();
-  CHECK(torch::equal(batches.at(batches.per_epoch()).images, first) != reshuffle);
-  CHECK(torch::equal(batches.at(batches.per_epoch() + 1).images, second) != reshuffle);
+  CHECK(at::equal(batches.at(batches.per_epoch()).images, first) != reshuffle);
+  CHECK(at::equal(batches.at(batches.per_epoch() + 1).images, second) != reshuffle);
 }
 
 TEST_CASE("split-twice trains on less, watches the rest and measures both", "[training]") {
@@ -59,14 +59,14 @@ TEST_CASE("split-twice trains on less, watches the rest and measures both", "[tr
   const Splits once = split(dataset, {}, at::kDouble);
   const Splits twice = split(dataset, {SplitOptions::Kind::official, 0.2, 1, true}, at::kDouble);
   CHECK(once.train.count() == 80);
-  CHECK(torch::equal(once.watched.pixels, once.validation.pixels));
-  CHECK(torch::equal(once.measured.pixels, once.train.pixels));
+  CHECK(at::equal(once.watched.pixels, once.validation.pixels));
+  CHECK(at::equal(once.measured.pixels, once.train.pixels));
   CHECK(twice.train.count() == 64);
   CHECK(twice.watched.count() == 16);
-  CHECK(torch::equal(at::cat({twice.train.pixels, twice.watched.pixels}), once.train.pixels));
-  CHECK(torch::equal(twice.measured.pixels, once.train.pixels));
-  CHECK(torch::equal(twice.measured.targets, once.train.targets));
-  CHECK(torch::equal(twice.validation.pixels, once.validation.pixels));
+  CHECK(at::equal(at::cat({twice.train.pixels, twice.watched.pixels}), once.train.pixels));
+  CHECK(at::equal(twice.measured.pixels, once.train.pixels));
+  CHECK(at::equal(twice.measured.targets, once.train.targets));
+  CHECK(at::equal(twice.validation.pixels, once.validation.pixels));
 }
 
 TEST_CASE("bn-batch-stats evaluates with the statistics of the evaluated set", "[training]") {
@@ -80,18 +80,18 @@ TEST_CASE("bn-batch-stats evaluates with the statistics of the evaluated set", "
   for (int64_t r = 0; r < 2; ++r) {
     Tensor x = splits.test.pixels.to(at::kDouble) / 255;
     for (size_t l = 0; l < 3; ++l) {
-      x = torch::linear(x, network.parameters.weight[l][r], network.parameters.bias[l][r]);
+      x = at::linear(x, network.parameters.weight[l][r], network.parameters.bias[l][r]);
       if (l == 2) break;
       x = x.relu();
       x = (x - x.mean(0)) / (x.var(0, false) + 1e-8).sqrt();
     }
     const Tensor labels = splits.test.targets.argmax(1);
     CHECK(results[static_cast<size_t>(r)].loss ==
-          Approx(torch::nll_loss(x.log_softmax(1), labels).item<double>()));
+          Approx(at::nll_loss(x.log_softmax(1), labels).item<double>()));
     CHECK(results[static_cast<size_t>(r)].accuracy ==
           Approx(x.argmax(1).eq(labels).to(at::kDouble).mean().item<double>()));
   }
-  CHECK(torch::equal(network.running.flat, torch::full_like(network.running.flat, 7)));
+  CHECK(at::equal(network.running.flat, at::full_like(network.running.flat, 7)));
 }
 
 TEST_CASE("delta-stop ends training by two costs, 100 steps apart, and keeps the last parameters",
@@ -227,7 +227,7 @@ TEST_CASE("prob-loss bounds the loss, and leaves the gradient as it is", "[train
   pass(clamped, 1, loss);
   pass(exact, 1, exact_loss);
   CHECK(loss.item<double>() == Approx(exact_loss.item<double>()));
-  CHECK(torch::equal(clamped.gradients.flat, exact.gradients.flat));
+  CHECK(at::equal(clamped.gradients.flat, exact.gradients.flat));
   pass(clamped, 100, loss);
   pass(exact, 100, exact_loss);
   CHECK(exact_loss.item<double>() > 100);

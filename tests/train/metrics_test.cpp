@@ -6,13 +6,13 @@
 using namespace handgrad;
 
 TEST_CASE("metrics of five predictions over three classes", "[metrics]") {
-  const Tensor probabilities = torch::tensor({{0.7, 0.2, 0.1},    // label 0: right
-                                              {0.1, 0.8, 0.1},    // label 0: called 1
-                                              {0.2, 0.6, 0.2},    // label 1: right
-                                              {0.05, 0.9, 0.05},  // label 2: called 1
-                                              {0.5, 0.4, 0.1}},   // label 0: right
-                                             torch::kDouble);
-  const Tensor labels = torch::tensor({0, 0, 1, 2, 0}, torch::kLong);
+  const std::vector<double> rows = {0.7,  0.2, 0.1,   // label 0: right
+                                    0.1,  0.8, 0.1,   // label 0: called 1
+                                    0.2,  0.6, 0.2,   // label 1: right
+                                    0.05, 0.9, 0.05,  // label 2: called 1
+                                    0.5,  0.4, 0.1};  // label 0: right
+  const Tensor probabilities = at::tensor(rows, at::kDouble).view({5, 3});
+  const Tensor labels = at::tensor({0, 0, 1, 2, 0}, at::kLong);
   const Metrics metrics = compute_metrics(probabilities.log(), labels, 10);
 
   CHECK(metrics.overall.accuracy == Approx(0.6));
@@ -38,8 +38,8 @@ TEST_CASE("metrics of five predictions over three classes", "[metrics]") {
 }
 
 TEST_CASE("confident and right is well calibrated", "[metrics]") {
-  const Tensor log_probabilities = torch::tensor({{0.0, -1e4}, {-1e4, 0.0}}, torch::kDouble);
-  const Metrics metrics = compute_metrics(log_probabilities, torch::tensor({0, 1}, torch::kLong), 10);
+  const Tensor log_probabilities = at::tensor({0.0, -1e4, -1e4, 0.0}, at::kDouble).view({2, 2});
+  const Metrics metrics = compute_metrics(log_probabilities, at::tensor({0, 1}, at::kLong), 10);
   CHECK(metrics.expected_calibration_error == 0);
   CHECK(metrics.worst_mistakes.empty());
 }

@@ -1,6 +1,8 @@
 // The optimizers against torch::optim, over 50 steps of the same gradients.
 #include "handgrad/train/optimizer.h"
 
+#include <torch/optim.h>
+
 #include "test.h"
 
 using namespace handgrad;

@@ -170,7 +170,7 @@ TEST_CASE("a state of another network is refused", "[training]") {
 
 TEST_CASE("a checkpoint that is damaged in any byte is refused", "[training]") {
   TrainingState state;
-  state.tensors["a"] = torch::arange(12, at::kFloat);
+  state.tensors["a"] = at::arange(12, at::kFloat);
   state.text["config"] = R"({"a":"b"})";
   state.set("step", 7);
   const std::string file = to_checkpoint(state);

@@ -135,11 +135,11 @@ TEST_CASE("batches are the same whoever gathers them", "[speed]") {
     const Tensor chosen = at::tensor(order).slice(0, position * batch_size, (position + 1) * batch_size);
     for (Batches* batches : {&in_line, &ahead}) {
       const Batch& batch = batches->at(step);
-      CHECK(torch::allclose(batch.images, examples.pixels.index_select(0, chosen).to(at::kDouble) / 255, 0,
-                            1e-15));
-      CHECK(torch::equal(batch.targets.squeeze(1), examples.targets.index_select(0, chosen)));
+      CHECK(at::allclose(batch.images, examples.pixels.index_select(0, chosen).to(at::kDouble) / 255, 0,
+                         1e-15));
+      CHECK(at::equal(batch.targets.squeeze(1), examples.targets.index_select(0, chosen)));
     }
-    CHECK(torch::equal(in_line.at(step).images, ahead.at(step).images));
+    CHECK(at::equal(in_line.at(step).images, ahead.at(step).images));
   };
   const std::int64_t steps = std::min<std::int64_t>(3 * in_line.per_epoch(), 400);
   for (std::int64_t step = 0; step < steps; ++step) check_step(step);
@@ -160,7 +160,7 @@ TEST_CASE("prefetching changes no bit of a trained network", "[speed]") {
     train(network, splits, options, nobody);
     return network.parameters.flat.clone();
   };
-  CHECK(torch::equal(trained(false), trained(true)));
+  CHECK(at::equal(trained(false), trained(true)));
 }
 
 TEST_CASE("threads share large products and change only the last bits", "[speed]") {
@@ -208,8 +208,8 @@ TEST_CASE("threads share large products and change only the last bits", "[speed]
   at::removeCallback(handle);
   CHECK(threads_of_products.size() == expected);
   CHECK(((two - one).norm() / one.norm()).item<double>() <= 1e-12);
-  CHECK(torch::equal(two, gradients(2)));
-  CHECK(torch::equal(one, gradients(1)));
+  CHECK(at::equal(two, gradients(2)));
+  CHECK(at::equal(one, gradients(1)));
 }
 
 TEST_CASE("the work decides on threads", "[speed]") {
@@ -268,8 +268,8 @@ TEST_CASE("groups of networks train the same on any number of workers", "[speed]
     return at::cat(all);
   };
   const Tensor expected = trained(1);
-  CHECK(torch::equal(trained(2), expected));
-  CHECK(torch::equal(trained(3), expected));
+  CHECK(at::equal(trained(2), expected));
+  CHECK(at::equal(trained(3), expected));
 }
 
 TEST_CASE("the arithmetic of a step is counted by hand", "[speed]") {

@@ -84,7 +84,7 @@ TEST_CASE("training learns, and nothing requires a gradient", "[training]") {
 
 TEST_CASE("the epoch order is a permutation, a function of seed and epoch", "[training]") {
   const std::vector<std::int64_t> order = epoch_order(1000, 3, 5);
-  CHECK(torch::equal(std::get<0>(torch::tensor(order).sort()), torch::arange(1000)));
+  CHECK(at::equal(std::get<0>(at::tensor(order).sort()), at::arange(1000)));
   CHECK(order == epoch_order(1000, 3, 5));
   CHECK(order != epoch_order(1000, 3, 6));
   CHECK(order != epoch_order(1000, 4, 5));
@@ -96,9 +96,9 @@ TEST_CASE("the initial weights have the variance of He et al. and the biases are
   const Tensor& weight = network.parameters.weight[0];
   CHECK(weight[0].var().item<double>() == Approx(2.0 / 784).epsilon(0.02));
   CHECK(std::abs(weight[0].mean().item<double>()) < 3 * std::sqrt(2.0 / 784 / (784 * 200)));
-  CHECK_FALSE(torch::equal(weight[0], weight[1]));
+  CHECK_FALSE(at::equal(weight[0], weight[1]));
   CHECK(network.parameters.bias[0].norm().item<double>() == 0);
-  CHECK(torch::equal(network.parameters.gamma[0], torch::ones({2, 200}, at::kDouble)));
+  CHECK(at::equal(network.parameters.gamma[0], at::ones({2, 200}, at::kDouble)));
 }
 
 TEST_CASE("a network of an ensemble equals the solo run", "[training]") {
@@ -158,9 +158,9 @@ TEST_CASE("the same seeds give the same bits, others do not", "[training]") {
     train(network, splits, options, records);
     return flat_of(network, 0);
   };
-  CHECK(torch::equal(trained(1, 1), trained(1, 1)));
-  CHECK_FALSE(torch::equal(trained(1, 1), trained(2, 1)));
-  CHECK_FALSE(torch::equal(trained(1, 1), trained(1, 2)));
+  CHECK(at::equal(trained(1, 1), trained(1, 1)));
+  CHECK_FALSE(at::equal(trained(1, 1), trained(2, 1)));
+  CHECK_FALSE(at::equal(trained(1, 1), trained(1, 2)));
 }
 
 TEST_CASE("a last, smaller batch counts with its own size", "[training]") {
@@ -178,7 +178,7 @@ TEST_CASE("a last, smaller batch counts with its own size", "[training]") {
   Network by_hand(small_architecture(), 1, at::kDouble);
   by_hand.initialise({1});
   const L2 l2({0.3}, by_hand.parameters);
-  const Tensor order = torch::tensor(epoch_order(11, 1, 0));
+  const Tensor order = at::tensor(epoch_order(11, 1, 0));
   for (const auto& [begin, end] : {std::pair<int64_t, int64_t>{0, 8}, {8, 11}}) {
     const Tensor chosen = order.slice(0, begin, end);
     Workspace workspace(by_hand, end - begin, Workspace::Use::training);
@@ -186,7 +186,7 @@ TEST_CASE("a last, smaller batch counts with its own size", "[training]") {
                              splits.train.targets.index_select(0, chosen).unsqueeze(1), l2);
     by_hand.parameters.flat.sub_(by_hand.gradients.flat, 0.05);
   }
-  CHECK(torch::allclose(network.parameters.flat, by_hand.parameters.flat, 0, 1e-14));
+  CHECK(at::allclose(network.parameters.flat, by_hand.parameters.flat, 0, 1e-14));
 }
 
 TEST_CASE("early stopping waits for patience and restores the best parameters", "[training]") {
@@ -230,7 +230,7 @@ TEST_CASE("a network that stops early keeps its best while others go on", "[trai
   options.learning_rate = {2.0};
   Network solo(small_architecture(), 1, at::kDouble);
   train(solo, splits, options, records);
-  CHECK(torch::allclose(flat_of(pair, 0), flat_of(solo, 0), 1e-10, 1e-12));
+  CHECK(at::allclose(flat_of(pair, 0), flat_of(solo, 0), 1e-10, 1e-12));
 }
 
 TEST_CASE("no epochs: initial parameters, evaluated", "[training]") {
@@ -242,7 +242,7 @@ TEST_CASE("no epochs: initial parameters, evaluated", "[training]") {
   const TrainingResult result = train(network, splits, options, records);
   Network initial(small_architecture(true), 1, at::kDouble);
   initial.initialise({1});
-  CHECK(torch::equal(network.parameters.flat, initial.parameters.flat));
+  CHECK(at::equal(network.parameters.flat, initial.parameters.flat));
   CHECK(result.steps == 0);
   CHECK(std::isfinite(result.replicas[0].test.loss));
 }
@@ -335,8 +335,8 @@ TEST_CASE("bn-no-backward leaves γ and β as they are", "[training]") {
   Network network(small_architecture(true), 1, at::kDouble, {true});
   Records records;
   train(network, splits, options, records);
-  CHECK(torch::equal(network.parameters.gamma[0], torch::ones({1, 8}, at::kDouble)));
-  CHECK(torch::equal(network.parameters.beta[1], torch::zeros({1, 6}, at::kDouble)));
+  CHECK(at::equal(network.parameters.gamma[0], at::ones({1, 8}, at::kDouble)));
+  CHECK(at::equal(network.parameters.beta[1], at::zeros({1, 6}, at::kDouble)));
 }
 
 TEST_CASE("options out of range and batches that do not fit are refused", "[training]") {
@@ -381,8 +381,7 @@ TEST_CASE("evaluation in parts equals evaluation at once", "[training]") {
   for (int64_t r = 0; r < 2; ++r) {
     const Tensor logits = workspace.logits().select(1, r);
     const auto& part = in_parts[static_cast<std::size_t>(r)];
-    CHECK(part.loss ==
-          Approx(torch::nn::functional::cross_entropy(logits, labels).item<double>()).epsilon(1e-12));
+    CHECK(part.loss == Approx(at::cross_entropy_loss(logits, labels).item<double>()).epsilon(1e-12));
     CHECK(part.accuracy == Approx(logits.argmax(1).eq(labels).to(at::kDouble).mean().item<double>()));
   }
 }
