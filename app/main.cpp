@@ -12,12 +12,12 @@
 #include <string>
 #include <vector>
 
-#include "blas.h"
-#include "commands.h"
-#include "errors.h"
-#include "file.h"
-#include "options.h"
-#include "system.h"
+#include "cli/options.h"
+#include "commands/commands.h"
+#include "handgrad/base/errors.h"
+#include "handgrad/files/file.h"
+#include "handgrad/platform/blas.h"
+#include "handgrad/platform/system.h"
 
 namespace {
 

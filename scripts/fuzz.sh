@@ -16,11 +16,14 @@ command -v clang++ >/dev/null || fail "no clang++ here; scripts/setup.sh --tests
 
 work=build/fuzz
 mkdir -p "$work"
-sources=(core/{checkpoint,file,idx,json_check,layer_names,pickle,picture,safetensors,sha256,zip}.cpp)
-# What reads a sweep's file shares headers with LibTorch, which is linked as it is.
-toml_sources=(app/{measures,options,run_directory,settings,sweep_directory,sweep_file}.cpp)
-toml_libraries=(build/libhandgrad_core.a -ltorch -ltorch_cpu -lc10 -lgomp)
-flags='-std=c++17 -g -O1 -Icore -Iapp -fsanitize=address,undefined -fno-sanitize-recover=undefined'
+sources=(core/files/{file,json_check,sha256,zip}.cpp core/data/{idx,picture}.cpp core/models/{layer_names,pickle,safetensors}.cpp
+  core/train/checkpoint.cpp)
+# Of what reads a sweep's file the parsers; the rest, which shares headers with LibTorch and takes long to compile, is linked as the
+# build made it.
+toml_sources=(app/cli/options.cpp app/sweep/sweep_file.cpp)
+toml_rest=(build/CMakeFiles/handgrad.dir/app/{cli/{json,settings},run/run_directory,sweep/{measures,sweep_directory}}.cpp.o
+  build/libhandgrad_core.a -ltorch -ltorch_cpu -lc10 -lgomp)
+flags='-std=c++17 -g -O1 -Ibuild/include -Iapp -fsanitize=address,undefined -fno-sanitize-recover=undefined'
 compiler=clang++
 if command -v ccache >/dev/null; then compiler='ccache clang++'; fi
 object_of() {
@@ -132,7 +135,7 @@ for parser in "${parsers[@]}"; do
   libraries=()
   if [[ $parser == toml ]]; then
     for source in "${toml_sources[@]}"; do parts+=("$(object_of "$source")"); done
-    libraries=("${toml_libraries[@]}")
+    libraries=("${toml_rest[@]}")
   fi
   read -r -a words <<<"clang++ $flags -fsanitize=fuzzer"
   quietly "${words[@]}" "${parts[@]}" -o "$work/fuzz_$parser" "${libraries[@]}" -lfmt -lz -lpng -lcrypto ||

@@ -42,7 +42,7 @@ find "$usr/lib" -lname '/*' -print0 | while IFS= read -r -d '' link; do ln -sf "
 
 # Of Boost, a hundred times too large, only the headers that the sources reach.
 mkdir "$scratch/boost"
-grep -hoE '^#include <boost/[^>]+>' core/*.{h,cpp} app/*.{h,cpp} | sort -u |
+grep -hoE '^#include <boost/[^>]+>' {core,app}/*/*.{h,cpp} | sort -u |
   g++ -std=c++17 -M -x c++ -I "$usr/include" - | grep -oE "$usr/include/boost/[^ ]+" | sed "s|^$usr/include/||" | sort -u |
   tar -C "$usr/include" --files-from=- -cf - | tar -C "$scratch/boost" -xf -
 rm -rf "$usr/include/boost"

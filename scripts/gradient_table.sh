@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints the table of measured errors in core/GRADIENTS.md: runs `handgrad gradcheck` in several settings.
+# Prints the table of measured errors in core/nn/GRADIENTS.md: runs `handgrad gradcheck` in several settings.
 # Arguments: [flags of `handgrad gradcheck`], added to every setting. HANDGRAD_PROGRAM: another program than
 # build/handgrad.
 set -euo pipefail

@@ -26,7 +26,7 @@ from torch import nn
 program = os.path.realpath(sys.argv[1])
 node_directory = pathlib.Path(sys.argv[2]).resolve()
 tests = pathlib.Path(__file__).resolve().parent
-readers = tests.parent / "app" / "readers"
+readers = tests.parent / "app" / "export" / "readers"
 data = os.environ.get("MNIST_DIR")
 if not data:
     print("skipped: MNIST_DIR, the directory with the four MNIST files, is not set")

@@ -7,20 +7,20 @@
 #include <sstream>
 #include <string>
 
-#include "checkpoint.h"
-#include "errors.h"
-#include "file.h"
-#include "idx.h"
-#include "layer_names.h"
-#include "pickle.h"
-#include "picture.h"
-#include "safetensors.h"
-#include "zip.h"
+#include "handgrad/base/errors.h"
+#include "handgrad/data/idx.h"
+#include "handgrad/data/picture.h"
+#include "handgrad/files/file.h"
+#include "handgrad/files/zip.h"
+#include "handgrad/models/layer_names.h"
+#include "handgrad/models/pickle.h"
+#include "handgrad/models/safetensors.h"
+#include "handgrad/train/checkpoint.h"
 #ifdef FUZZ_TOML
 #include <set>
 
-#include "sweep_directory.h"
-#include "sweep_file.h"
+#include "sweep/sweep_directory.h"
+#include "sweep/sweep_file.h"
 #endif
 
 namespace {

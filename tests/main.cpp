@@ -3,9 +3,9 @@
 #include "catch.h"
 #undef CHECK  // LibTorch has one of its own
 
-#include "blas.h"
-#include "system.h"
-#include "threads.h"
+#include "handgrad/platform/blas.h"
+#include "handgrad/platform/system.h"
+#include "handgrad/platform/threads.h"
 
 int main(int argc, char** argv) {
   handgrad::set_threads(1);

@@ -1,6 +1,6 @@
 // What every test includes: LibTorch first, because it defines CHECK; then Catch2 with a CHECK of its own.
 #pragma once
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 #undef CHECK
 #include "catch.h"

@@ -1,10 +1,10 @@
 // Trains for a moment with the installed library.
 #include <cstdio>
 
-#include "blas.h"
-#include "system.h"
-#include "threads.h"
-#include "trainer.h"
+#include <handgrad/platform/blas.h>
+#include <handgrad/platform/system.h>
+#include <handgrad/platform/threads.h>
+#include <handgrad/train/trainer.h>
 
 int main() {
   handgrad::set_threads(1);

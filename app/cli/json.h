@@ -1,0 +1,18 @@
+// JSON as the program writes and reads it: keys stay in order.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace handgrad::app {
+
+using Json = nlohmann::ordered_json;
+
+// JSON as text; bytes that are not UTF-8, as a path may have, are replaced. indent −1: on one line.
+std::string to_text(const Json& json, int indent);
+
+// A file of a run. Throws FileError or ModelError.
+Json read_json(const std::filesystem::path& path);
+
+}  // namespace handgrad::app

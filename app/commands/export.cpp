@@ -1,0 +1,257 @@
+// `handgrad export`: writes a trained network for other programs, and reads it back with one of them.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <optional>
+
+#include "cli/interruption.h"
+#include "commands/commands.h"
+#include "commands/output_file.h"
+#include "export/verification.h"
+#include "handgrad/base/errors.h"
+#include "handgrad/files/file.h"
+#include "handgrad/models/c_header.h"
+#include "handgrad/models/onnx_file.h"
+#include "handgrad/models/state_dict.h"
+#include "handgrad/platform/threads.h"
+#include "run/labelled_images.h"
+#include "run/run_directory.h"
+
+namespace handgrad::app {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// Written for whom; and the end of the file's name.
+struct FormatEntry {
+  const char* description;
+  const char* ending;
+};
+
+// In the order of Format.
+constexpr FormatEntry formats[] = {{"TorchScript", ".pt"},
+                                   {"ONNX, opset 13", ".onnx"},
+                                   {"safetensors", ".safetensors"},
+                                   {"a PyTorch state dict", ".state_dict.pt"},
+                                   {"a C99 header", ".h"}};
+
+const FormatEntry& entry(Format format) {
+  return formats[static_cast<std::size_t>(format)];
+}
+
+constexpr const char* ensemble_word = "ensemble";
+
+struct Request {
+  std::string model;
+  Format format = Format::torchscript;
+  bool ensemble = false;
+  std::int64_t replica = 0;
+  bool fold = false;
+  fs::path output;
+};
+
+std::string default_name(const Request& request) {
+  std::string name = "model";
+  if (request.ensemble) name += "-ensemble";
+  if (request.replica > 0) name += fmt::format("-{}", request.replica);
+  return name + entry(request.format).ending;
+}
+
+Request read_request(const Options& options) {
+  if (options.positional().size() != 1) {
+    throw UsageError("name one model: `handgrad export RUN --format NAME`, a run directory or a model file");
+  }
+  if (options.text("format").empty()) {
+    throw UsageError(fmt::format("--format: not given; must be one of {}", fmt::join(format_names(), ", ")));
+  }
+  Request request;
+  request.model = options.positional().front();
+  request.format = static_cast<Format>(options.choice("format", format_names()));
+  request.ensemble = options.text("replica") == ensemble_word;
+  if (request.ensemble && request.format != Format::torchscript) {
+    throw UsageError(
+        "--replica: ensemble is written as torchscript only; choose that --format, or one network");
+  }
+  try {
+    if (!request.ensemble) request.replica = options.integer("replica", 0);
+  } catch (const UsageError&) {
+    throw options.wrong("replica", "a whole number of at least 0, or ensemble");
+  }
+  request.fold = options.on("fold-batch-norm");
+  if (options.given("data") && !options.on("verify") && !request.ensemble) {
+    throw UsageError("--data: is for --verify and ensembles, which are measured; leave it out");
+  }
+  request.output = options.text("output").empty() ? default_name(request) : options.text("output");
+  return request;
+}
+
+// What is exported, and the networks that it was made of.
+struct Source {
+  ModelPlace place;
+  std::vector<Model> networks;
+};
+
+void check_output(const Request& request, const ModelPlace& place, const Options& options) {
+  std::error_code none;
+  for (std::int64_t r = 0; r < place.networks; ++r) {
+    const fs::path file = place.trained_on ? place.file.parent_path() / model_file_name(r) : place.file;
+    if (fs::equivalent(file, request.output, none)) {
+      throw UsageError(fmt::format("--output: {} is the model itself; choose another file",
+                                   printable(request.output.string())));
+    }
+  }
+  require_replaceable(request.output, "output", options);
+}
+
+Source read_source(const Request& request, const Options& options) {
+  Source source{find_model(request.model, request.replica), {}};
+  check_output(request, source.place, options);
+  if (!request.ensemble) {
+    source.networks.push_back(load_model(source.place.file));
+  } else {
+    if (!source.place.trained_on) {
+      throw ModelError(fmt::format("{}: is no run directory, from which an ensemble is made", request.model));
+    }
+    if (source.place.networks < 2) {
+      throw ModelError(fmt::format("{}: has one network; an ensemble needs a run with --replicas 2 or more",
+                                   request.model));
+    }
+    for (std::int64_t r = 0; r < source.place.networks; ++r) {
+      source.networks.push_back(load_model(find_model(request.model, r).file));
+    }
+  }
+  return source;
+}
+
+double accuracy(const Tensor& probabilities, const LabelledImages& images) {
+  return probabilities.argmax(1).eq(images.labels).to(at::kDouble).mean().item<double>();
+}
+
+// By how much the mean of the networks' probabilities is better than the networks.
+void print_gain(const std::vector<Model>& networks, double of_ensemble, const LabelledImages& images) {
+  double sum = 0;
+  double best = 0;
+  for (const Model& network : networks) {
+    const double of_network = accuracy(probabilities(network, images.pixels), images);
+    sum += of_network;
+    best = std::max(best, of_network);
+  }
+  const double mean = sum / static_cast<double>(networks.size());
+  fmt::print(
+      "  test accuracy: {} networks together {:.2f} %; one by one {:.2f} % in the mean ({:+.2f} points), "
+      "the best {:.2f} % ({:+.2f})\n",
+      networks.size(), 100 * of_ensemble, 100 * mean, 100 * (of_ensemble - mean), 100 * best,
+      100 * (of_ensemble - best));
+}
+
+std::string serialize(const Model& model, const Request& request) {
+  switch (request.format) {
+    case Format::torchscript:
+      return TorchScriptModel(model).serialize();
+    case Format::onnx:
+      return to_onnx(model);
+    case Format::safetensors:
+      return to_safetensors(model);
+    case Format::state_dict:
+      return to_state_dict(model);
+    case Format::c_header:
+      return to_c_header(model, c_prefix(request.output));
+  }
+  return "";
+}
+
+// Throws where the reader does not find the network.
+void require_agreement(const Verification& found) {
+  if (agrees(found.agreement)) return;
+  throw ModelError(fmt::format(
+      "the file was not kept, because {} computes something else from it: probabilities differ "
+      "by up to {:.1e}, at most {:.0e} is allowed, and {} clear classes changed",
+      found.reader, found.agreement.largest_difference, largest_agreed_difference, found.agreement.decided));
+}
+
+void print(const Verification& found, const LabelledImages& images, double accuracy_here) {
+  fmt::print("  read by {}\n", found.reader);
+  fmt::print(
+      "  {} test images: largest difference of a probability {:.1e}, {} changed classes, accuracy {:.2f} % "
+      "(here {:.2f} %)\n",
+      images.labels.size(0), found.agreement.largest_difference, found.agreement.changed,
+      100 * found.accuracy, 100 * accuracy_here);
+}
+
+}  // namespace
+
+int export_command(const Arguments& arguments) {
+  Options options("export",
+                  "writes a trained network for other programs: of a run directory, or of a model file",
+                  "MODEL");
+  options.value("format", "", "NAME", fmt::format("{}", fmt::join(format_names(), ", ")))
+      .value("output", "", "FILE", "the file to write [model.ENDING here]")
+      .value("replica", "0", "R",
+             "which network of a run, from 0; ensemble: all as one, as torchscript, measured on test images")
+      .toggle("fold-batch-norm", "put batch norm into the weights of the next layer")
+      .toggle("verify", "read the file back with another program, and keep it only if that agrees")
+      .value("data", "", "DIR",
+             "whose test images to verify on [those of the run, else MNIST_DIR, else data/mnist]");
+  add_force_flag(options);
+  if (!options.parse(arguments)) {
+    fmt::print("{}", options.help());
+    return 0;
+  }
+  const Request request = read_request(options);
+  set_threads(1);
+  const Source source = read_source(request, options);
+  Model model = request.ensemble
+                    ? join_models(source.networks)
+                    : model_of(*source.networks.front().network, 0, source.networks.front().info);
+  const Architecture architecture = model.network->architecture();
+  if (request.ensemble)
+    model.info.training_config = with_replicas(model.info.training_config, source.place.networks);
+  if (request.fold && (!architecture.batch_norm || architecture.hidden.empty())) {
+    throw ModelError(
+        fmt::format("{}: has no batch norm to fold; leave out --fold-batch-norm", request.model));
+  }
+
+  std::optional<LabelledImages> images;
+  Tensor expected;
+  if (options.on("verify") || request.ensemble) {
+    images = load_images(options, source.place, model.info.shape, architecture.classes, "test");
+    expected = probabilities(model, images->pixels);
+  }
+  if (request.ensemble) {
+    // Of other data it would say nothing about the training that the file names.
+    model.info.test_accuracy.reset();
+    if (!options.given("data")) model.info.test_accuracy = accuracy(expected, *images);
+  }
+  if (request.fold) model = fold_batch_norm(model);
+
+  const std::string bytes = serialize(model, request);
+  std::optional<Verification> found;
+  FileCheck check;
+  if (options.on("verify")) {
+    check = [&](const fs::path& path) {
+      found = verify({path, request.format, model.info.shape, architecture.classes, c_prefix(request.output)},
+                     images->pixels, images->labels, expected);
+      require_agreement(*found);
+    };
+  }
+  catch_interruptions();
+  try {
+    write_file(request.output, bytes, check);
+  } catch (const Error& error) {
+    if (interruption() == 0) throw;
+    std::fputs(fmt::format("handgrad: {}\n", error.what()).c_str(), stderr);
+    return 128 + interruption();
+  }
+
+  fmt::print("{} as {}, {} bytes\n", model.network->architecture().description(),
+             entry(request.format).description, bytes.size());
+  if (request.ensemble) print_gain(source.networks, accuracy(expected, *images), *images);
+  if (found) print(*found, *images, accuracy(expected, *images));
+  fmt::print("saved: {}\n", printable(request.output.string()));
+  return 0;
+}
+
+}  // namespace handgrad::app

@@ -1,0 +1,90 @@
+// The labelled images that a saved model is measured on.
+#include "run/labelled_images.h"
+
+#include <fmt/format.h>
+
+#include <string_view>
+
+#include "handgrad/base/errors.h"
+
+namespace handgrad::app {
+
+namespace {
+
+// A split says nothing about other images than those it was made for.
+void check_unchanged(const ModelPlace& place, const Dataset& dataset) {
+  const std::filesystem::path summary = place.file.parent_path() / "summary.json";
+  std::error_code unreadable;
+  if (!place.trained_on || !std::filesystem::exists(summary, unreadable)) return;
+  const Json of_run = read_json(summary);
+  if (of_run.is_object() && of_run.contains("data_sha256") && of_run["data_sha256"] == dataset.sha256())
+    return;
+  throw DataError(
+      fmt::format("{}: is not the data that the run was trained on (another SHA-256); name it with --data",
+                  dataset.name));
+}
+
+// Where labels go beyond the model's classes, that is no fault of a setting.
+Dataset load_for(const ModelPlace& place, std::int64_t classes, const std::string& source) {
+  try {
+    return load_dataset(source, classes);
+  } catch (const DataError& error) {
+    if (std::string_view(error.setting) != "classes") throw;
+    throw ModelError(
+        fmt::format("{}: knows {} classes, but {} has others; use the data set that it was trained on",
+                    place.file.string(), classes, source));
+  }
+}
+
+Tensor pick(const IdxArray& first, const IdxArray& second, const std::vector<std::int64_t>& indices) {
+  return at::cat({as_tensor(first), as_tensor(second)}).index_select(0, at::tensor(indices, at::kLong));
+}
+
+}  // namespace
+
+const std::vector<std::string>& set_names() {
+  static const std::vector<std::string> names = {"test", "validation", "train"};
+  return names;
+}
+
+std::string LabelledImages::name(std::int64_t index) const {
+  const std::int64_t place = indices[static_cast<std::size_t>(index)];
+  const bool in_test_files = place >= dataset.train_count();
+  return fmt::format("{} {}", in_test_files ? "t10k" : "train",
+                     in_test_files ? place - dataset.train_count() : place);
+}
+
+LabelledImages load_images(const Options& options, const ModelPlace& place, ImageShape shape,
+                           std::int64_t classes, const std::string& set) {
+  if (set != "test" && !place.trained_on) {
+    throw UsageError(
+        fmt::format("--set: {} needs a run directory, which says how the images were split", set));
+  }
+  LabelledImages images;
+  DataSettings data = place.trained_on.value_or(DataSettings());
+  if (options.given("data") || !place.trained_on) data.source = data_source(options);
+  images.source = data.source;
+  images.dataset = load_for(place, classes, data.source);
+  const Dataset& dataset = images.dataset;
+  if (!options.given("data")) check_unchanged(place, dataset);
+  if (!shape.takes({dataset.rows(), dataset.columns()})) {
+    throw ModelError(fmt::format(
+        "{}: takes {} × {} images but those in {} are {} × {}; use the data set that it was "
+        "trained on",
+        place.file.string(), shape.rows, shape.columns, data.source, dataset.rows(), dataset.columns()));
+  }
+  if (!place.trained_on) data.split.validation_fraction = 0;
+  SplitIndices indices = split_indices(dataset.train_count(), dataset.test_count(), data.split);
+  images.indices = set == "test"         ? std::move(indices.test)
+                   : set == "validation" ? std::move(indices.validation)
+                                         : std::move(indices.train);
+  if (images.indices.empty()) {
+    throw ModelError(
+        fmt::format("{}: the run has no {} images; choose another --set", place.file.string(), set));
+  }
+  images.pixels = pick(dataset.train_images, dataset.test_images, images.indices).flatten(1);
+  images.labels = pick(dataset.train_labels, dataset.test_labels, images.indices).to(at::kLong);
+  return images;
+}
+
+}  // namespace handgrad::app

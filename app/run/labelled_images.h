@@ -1,0 +1,31 @@
+// The labelled images that a saved model is measured on.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "handgrad/data/dataset.h"
+#include "run/saved_model.h"
+
+namespace handgrad::app {
+
+const std::vector<std::string>& set_names();  // "test", "validation", "train"
+
+struct LabelledImages {
+  std::string source;  // the directory, or "synthetic"
+  Dataset dataset;
+  std::vector<std::int64_t> indices;  // of the training files' images first, then of the test files'
+  Tensor pixels;                      // [N, rows·columns], uint8
+  Tensor labels;                      // [N], int64
+
+  // The file and the position in it, such as "t10k 4740".
+  std::string name(std::int64_t index) const;
+};
+
+// The images of this set for a model of this shape and so many classes: of --data, else of the run that it
+// comes from, else of MNIST_DIR or data/mnist. Throws UsageError, DataError, ModelError.
+LabelledImages load_images(const Options& options, const ModelPlace& place, ImageShape shape,
+                           std::int64_t classes, const std::string& set);
+
+}  // namespace handgrad::app

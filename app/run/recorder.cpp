@@ -1,0 +1,130 @@
+// What a training run leaves on disk while it goes on.
+#include "run/recorder.h"
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+#include <utility>
+
+#include "cli/interruption.h"
+#include "handgrad/base/errors.h"
+
+namespace handgrad::app {
+
+Schedule::Schedule(const Options& options) {
+  const std::string& text = options.text("checkpoint-every");
+  if (text == "auto") return;
+  const auto ends_in = [&](const char* unit) {
+    const std::string ending = unit;
+    return text.size() > ending.size() &&
+           text.compare(text.size() - ending.size(), ending.size(), ending) == 0;
+  };
+  unit_ = ends_in("ep") ? Unit::epochs : ends_in("s") ? Unit::seconds : Unit::steps;
+  const std::size_t letters = unit_ == Unit::epochs ? 2 : unit_ == Unit::seconds ? 1 : 0;
+  try {
+    count_ = parse_integer(text.substr(0, text.size() - letters));
+  } catch (const std::invalid_argument&) {
+    count_ = 0;
+  }
+  if (count_ < 1 || count_ > largest_count) {
+    throw options.wrong("checkpoint-every",
+                        "auto, or a number of steps such as 500, of seconds such as 30s or of "
+                        "epochs such as 1ep");
+  }
+}
+
+bool Schedule::due(std::int64_t step, bool epoch_ended) {
+  epochs_ += epoch_ended ? 1 : 0;
+  switch (unit_) {
+    case Unit::steps:
+      return step % count_ == 0;
+    case Unit::epochs:
+      return epoch_ended && epochs_ % count_ == 0;
+    case Unit::seconds:
+      return since_last() >= static_cast<double>(count_);
+    case Unit::automatic:
+      return epoch_ended && since_last() >= least_seconds;
+  }
+  return false;
+}
+
+Recorder::Recorder(RunDirectory& run, Progress& progress, std::int64_t networks, Schedule schedule,
+                   std::map<std::string, std::string> context)
+    : run_(run),
+      progress_(progress),
+      networks_(networks),
+      schedule_(schedule),
+      context_(std::move(context)) {}
+
+void Recorder::on_step(std::int64_t step, std::int64_t total_steps) {
+  progress_.step(step, total_steps);
+}
+
+void Recorder::on_train(const TrainRecord& record) {
+  append({{"kind", "train"},
+          {"step", record.step},
+          {"epoch", record.epoch},
+          {"loss", record.loss},
+          {"l2_penalty", record.l2_penalty},
+          {"learning_rate", record.learning_rate}});
+}
+
+void Recorder::on_evaluation(const EvaluationRecord& record) {
+  Json loss = Json::array();
+  Json accuracy = Json::array();
+  for (const LossAndAccuracy& validation : record.validation) {
+    loss.push_back(validation.loss);
+    accuracy.push_back(validation.accuracy);
+  }
+  append({{"kind", "evaluation"},
+          {"step", record.step},
+          {"epoch", record.epoch},
+          {"validation_loss", loss},
+          {"validation_accuracy", accuracy}});
+  progress_.evaluation(record);
+}
+
+bool Recorder::stop_requested() {
+  stopped_training_ = interruption() != 0;
+  return stopped_training_;
+}
+
+bool Recorder::checkpoint_due(std::int64_t step, bool epoch_ended) {
+  return schedule_.due(step, epoch_ended);
+}
+
+void Recorder::on_checkpoint(TrainingState state) {
+  state.text.insert(context_.begin(), context_.end());
+  try {
+    run_.write_checkpoint(std::move(state));
+    state_is_saved_ = true;
+  } catch (const FileError& error) {
+    state_is_saved_ = false;
+    progress_.warn(fmt::format("no checkpoint: {}", error.what()));
+  }
+  schedule_.done();
+}
+
+void Recorder::on_measuring(std::int64_t images, std::int64_t total) {
+  const std::string work =
+      networks_ == 1 ? "measuring the network" : fmt::format("measuring {} networks", networks_);
+  if (interruptions() > (stopped_training_ ? 1 : 0)) throw Interrupted();
+  if (stopped_training_ && images == 0) {
+    progress_.say(fmt::format("stopping: {}, whose training {} saved; another signal skips that", work,
+                              state_is_saved_ ? "is" : "could not be"));
+  }
+  progress_.after_training(work, images, total);
+}
+
+void Recorder::append(const Json& record) {
+  try {
+    run_.append_metrics(record);
+    if (failing_) progress_.warn("metrics.jsonl can be written again; no line is lost");
+    failing_ = false;
+  } catch (const FileError& error) {
+    if (!failing_) progress_.warn(error.what());
+    failing_ = true;  // said once, until it works again
+  }
+}
+
+}  // namespace handgrad::app

@@ -1,0 +1,61 @@
+// The directory of a sweep: sweep.json (what is trained), jobs/ (a file per finished training, so that a
+// sweep can go on where it was killed), results.csv and results.jsonl (a row per run), models/ (of the first
+// seed).
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "run/run_directory.h"
+
+namespace handgrad::app {
+
+class SweepDirectory {
+ public:
+  // Begins a sweep, or goes on with the one in `out`, which must have the same configurations, data and
+  // version. `plan` is what sweep.json holds. `out` empty: the next free runs/NNN. Throws FileError.
+  SweepDirectory(const std::string& out, Json plan);
+
+  const std::filesystem::path& path() const { return path_; }
+
+  // A job is an ensemble, by its number, with a seed.
+  bool has_job(std::uint64_t seed, std::size_t ensemble) const;
+  void write_job(std::uint64_t seed, std::size_t ensemble, const Json& job) const;
+
+  std::filesystem::path model_path(const std::string& configuration) const;
+
+  // Adds to the time that the sweep took, over all its starts.
+  void add_seconds(double seconds);
+
+  // Writes results.csv and results.jsonl from all jobs that are there, rows in the order of configurations
+  // and seeds, and returns how many rows there are.
+  std::size_t write_results() const;
+
+ private:
+  std::filesystem::path path_;
+  std::optional<DirectoryLock> lock_;
+  Json plan_;
+};
+
+// A sweep as it lies on disk.
+struct Sweep {  // NOLINT(bugprone-exception-escape): of the JSON library's move
+  std::filesystem::path path;
+  Json plan;
+  std::vector<Json> rows;  // each with its curves: keys train_curve, evaluations, weights
+};
+
+bool is_sweep(const std::filesystem::path& path);
+
+// Whether a path names a file that a sweep keeps, be it there or not.
+bool is_kept_by_sweep(const std::filesystem::path& file);
+
+// Throws FileError, or ModelError where a file is damaged.
+Sweep read_sweep(const std::filesystem::path& path);
+
+// A name as part of a file name: "experiment-1".
+std::string file_name_of(const std::string& configuration);
+
+}  // namespace handgrad::app

@@ -1,0 +1,14 @@
+// The tensors of everything here.
+#pragma once
+
+#include <ATen/ATen.h>
+
+namespace handgrad {
+
+using at::Tensor;
+
+// A factor of `like`'s type on the CPU, made once in each thread: an operation that is given a number instead
+// allocates a tensor for it in every call.
+const Tensor& constant(double value, const Tensor& like);
+
+}  // namespace handgrad

@@ -1,0 +1,116 @@
+// The network a second time, for the gradient checks.
+#include "handgrad/check/reference.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <torch/torch.h>
+
+#include <cmath>
+
+namespace handgrad {
+
+namespace {
+
+namespace F = torch::nn::functional;
+
+constexpr int shakes = 4;
+
+std::vector<Tensor> leaves_of(const std::vector<Tensor>& tensors, int64_t replica) {
+  std::vector<Tensor> leaves;
+  for (const Tensor& tensor : tensors) {
+    leaves.push_back(tensor.select(0, replica).detach().to(torch::kDouble, false, true).requires_grad_());
+  }
+  return leaves;
+}
+
+}  // namespace
+
+ReferenceNetwork::ReferenceNetwork(const Parameters& parameters, int64_t replica, double eps)
+    : weight_(leaves_of(parameters.weight, replica)),
+      bias_(leaves_of(parameters.bias, replica)),
+      gamma_(leaves_of(parameters.gamma, replica)),
+      beta_(leaves_of(parameters.beta, replica)),
+      eps_(eps) {}
+
+Tensor ReferenceNetwork::logits(const Tensor& x) const {
+  Tensor features = x;
+  for (size_t l = 0; l < weight_.size(); ++l) {
+    features = F::linear(features, weight_[l], bias_[l]);
+    if (l + 1 == weight_.size()) break;
+    features = F::relu(features);
+    if (gamma_.empty()) continue;
+    const auto options = F::BatchNormFuncOptions().weight(gamma_[l]).bias(beta_[l]).training(true).eps(eps_);
+    features = F::batch_norm(features, Tensor(), Tensor(), options);
+  }
+  return features;
+}
+
+Tensor ReferenceNetwork::loss(const Tensor& x, const Tensor& labels, double l2) const {
+  Tensor sum = F::cross_entropy(logits(x), labels);
+  const double factor = l2 / (2.0 * static_cast<double>(x.size(0)));
+  for (const Tensor& weight : weight_) sum = sum + factor * weight.square().sum();
+  return sum;
+}
+
+std::vector<Tensor> ReferenceNetwork::gradients(const Tensor& x, const Tensor& labels, double l2) const {
+  const torch::AutoGradMode with_gradients(true);
+  return torch::autograd::grad({loss(x, labels, l2)}, leaves());
+}
+
+// The same loss, written so that each operation stands alone: `shake` changes its result and the gradient
+// that comes back to it. The two parts of p − targets are shaken apart.
+Tensor ReferenceNetwork::shaken_loss(const Tensor& x, const Tensor& targets, double l2,
+                                     const Shake& shake) const {
+  Tensor features = x;
+  for (size_t l = 0; l < weight_.size(); ++l) {
+    features = shake(F::linear(features, shake(weight_[l]), shake(bias_[l])));
+    if (l + 1 == weight_.size()) break;
+    features = F::relu(features);
+    if (gamma_.empty()) continue;
+    const Tensor mean = features.mean(0);
+    const Tensor centred = shake(features - shake(mean));
+    // Σ (x − μ) is 0, so that no gradient flows through this μ; the common formula for dx builds on that.
+    const Tensor deviations = features - shake(mean.detach());
+    const Tensor variance = shake(shake(deviations.square()).mean(0));
+    const Tensor x_hat = shake(centred * shake((variance + eps_).rsqrt()));
+    features = shake(shake(x_hat * shake(gamma_[l])) + shake(beta_[l]));
+  }
+  Tensor sum = (shake(features).logsumexp(1) - (targets * shake(features)).sum(1)).mean();
+  const double factor = l2 / (2.0 * static_cast<double>(x.size(0)));
+  for (const Tensor& weight : weight_) sum = sum + factor * shake(weight).square().sum();
+  return sum;
+}
+
+std::vector<double> ReferenceNetwork::rounding(const Tensor& x, const Tensor& labels, double l2, double unit,
+                                               std::uint64_t seed) const {
+  const torch::AutoGradMode with_gradients(true);
+  at::Generator generator = at::detail::createCPUGenerator(seed);
+  const Shake shake = [&](const Tensor& tensor) {
+    const auto error = [&] {
+      return at::randn(tensor.sizes(), generator, at::kDouble).mul_(unit).to(tensor.device());
+    };
+    const Tensor of_gradient = error();
+    const Tensor of_value = error();
+    return tensor * (1 + of_gradient) + tensor.detach() * (of_value - of_gradient);
+  };
+  const Tensor targets = at::one_hot(labels, weight_.back().size(0)).to(at::kDouble);
+  const auto exact = gradients(x, labels, l2);
+  std::vector<double> squares(exact.size(), 0.0);
+  for (int i = 0; i < shakes; ++i) {
+    const auto shaken = torch::autograd::grad({shaken_loss(x, targets, l2, shake)}, leaves());
+    for (size_t t = 0; t < exact.size(); ++t) {
+      squares[t] += ((shaken[t] - exact[t]) / unit).square().sum().item<double>();
+    }
+  }
+  std::vector<double> norms;
+  for (const double square : squares) norms.push_back(std::sqrt(square / shakes));
+  return norms;
+}
+
+std::vector<Tensor> ReferenceNetwork::leaves() const {
+  std::vector<Tensor> all;
+  for (const auto* part : {&weight_, &bias_, &gamma_, &beta_})
+    all.insert(all.end(), part->begin(), part->end());
+  return all;
+}
+
+}  // namespace handgrad

@@ -1,0 +1,44 @@
+// The oracle of the gradient checks: one network written a second time with PyTorch's functional operations
+// and differentiated by autograd. It shares no code with the forward pass that it checks, and nothing else
+// uses it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "handgrad/nn/network.h"
+
+namespace handgrad {
+
+class ReferenceNetwork {
+ public:
+  // A copy of network `replica`, in float64; eps is batch norm's ε.
+  ReferenceNetwork(const Parameters& parameters, int64_t replica, double eps = batch_norm_eps);
+
+  // x [N,inputs] → logits [N,classes], batch norm in training mode.
+  Tensor logits(const Tensor& x) const;
+
+  // Cross entropy plus (λ/2m) Σ‖W‖²; x [N,inputs], labels [N] int64, m = N.
+  Tensor loss(const Tensor& x, const Tensor& labels, double l2) const;
+
+  // ∂loss/∂tensor for each tensor, in the order of Parameters::views().
+  std::vector<Tensor> gradients(const Tensor& x, const Tensor& labels, double l2) const;
+
+  // The size of each gradient's rounding errors: the norm of its change, over `unit`, when every operation
+  // and every gradient on the way back is off by a random relative error of about `unit`. At least about the
+  // norm of the gradient, and far above it where terms cancel. The same seed, the same numbers.
+  std::vector<double> rounding(const Tensor& x, const Tensor& labels, double l2, double unit,
+                               std::uint64_t seed) const;
+
+ private:
+  using Shake = std::function<Tensor(const Tensor&)>;
+
+  Tensor shaken_loss(const Tensor& x, const Tensor& targets, double l2, const Shake& shake) const;
+  std::vector<Tensor> leaves() const;
+
+  std::vector<Tensor> weight_, bias_, gamma_, beta_;  // leaves that require gradients
+  double eps_;
+};
+
+}  // namespace handgrad

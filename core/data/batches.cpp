@@ -1,0 +1,176 @@
+// Batches in a seeded order.
+#include "handgrad/data/batches.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "handgrad/base/random.h"
+#include "handgrad/data/pixels.h"
+#include "handgrad/platform/threads.h"
+
+namespace handgrad {
+
+namespace {
+
+// In line, little is kept so that it is still in the core's cache when it is used. A second thread is woken,
+// and a GPU launched, for a whole block, which costs a few microseconds.
+constexpr std::int64_t images_in_line = 128;
+
+}  // namespace
+
+std::vector<std::int64_t> epoch_order(std::int64_t count, std::uint64_t data_seed, std::int64_t epoch) {
+  std::vector<std::int64_t> order(static_cast<std::size_t>(count));
+  std::iota(order.begin(), order.end(), 0);
+  Random(data_seed, Stream::batch_order, static_cast<std::uint64_t>(epoch)).shuffle(order);
+  return order;
+}
+
+void gather(Tensor& pixels, Tensor& targets, const Examples& examples, const Tensor& chosen) {
+  if (examples.lanes() == 1) {
+    Tensor target_rows = targets.squeeze(1);
+    at::index_select_out(pixels, examples.pixels, 0, chosen);
+    at::index_select_out(target_rows, examples.targets, 0, chosen);
+    return;
+  }
+  const std::int64_t networks_in_lane = targets.size(1) / examples.lanes();
+  const Tensor of_lanes = chosen.reshape(-1);
+  const Tensor of_networks = chosen.unsqueeze(2).expand({-1, -1, networks_in_lane}).reshape(-1);
+  Tensor pixel_rows = pixels.flatten(0, 1);
+  Tensor target_rows = targets.flatten(0, 1);
+  at::index_select_out(pixel_rows, examples.pixels, 0, of_lanes);
+  at::index_select_out(target_rows, examples.targets, 0, of_networks);
+}
+
+Batches::Batches(const Examples& examples, std::int64_t replicas, std::int64_t batch_size,
+                 std::vector<std::uint64_t> data_seeds, bool reshuffle, bool prefetch)
+    : examples_(examples),
+      replicas_(replicas),
+      batch_size_(batch_size),
+      data_seeds_(std::move(data_seeds)),
+      reshuffle_(reshuffle),
+      per_epoch_((examples.count() + batch_size - 1) / batch_size),
+      last_size_(examples.count() - (per_epoch_ - 1) * batch_size),
+      batches_per_block_(std::clamp<std::int64_t>(
+          (prefetch || examples.pixels.is_cuda() ? most_images_ahead : images_in_line) /
+              (batch_size * examples.lanes()),
+          1, per_epoch_)),
+      blocks_per_epoch_((per_epoch_ + batches_per_block_ - 1) / batches_per_block_),
+      order_(at::empty({examples.count()}, at::kLong)),
+      current_(make_block()) {
+  if (examples.lanes() > 1) {
+    rows_ = examples.rows.to(at::kCPU).contiguous();
+    order_ = at::empty({examples.count(), examples.lanes()}, at::kLong);
+  }
+  order_on_device_ = order_.to(examples.pixels.device());
+  if (prefetch && !examples.pixels.is_cuda()) {
+    next_ = make_block();
+    filler_ = std::thread([this] { fill_on_request(); });
+  }
+}
+
+Batches::~Batches() {
+  if (!filler_.joinable()) return;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  filler_.join();
+}
+
+Batches::Block Batches::make_block() const {
+  const std::int64_t count = std::min(batches_per_block_ * batch_size_, examples_.count());
+  const std::int64_t lanes = examples_.lanes();
+  const std::int64_t inputs = examples_.pixels.size(1);
+  Block block;
+  block.pixels = at::empty({count, lanes, inputs}, examples_.pixels.options());
+  if (lanes == 1) block.pixels = block.pixels.squeeze(1);
+  block.images = at::empty(block.pixels.sizes(), examples_.targets.options());
+  block.targets =
+      at::empty({count, lanes == 1 ? 1 : replicas_, examples_.targets.size(1)}, examples_.targets.options());
+  const auto batch = [&](std::int64_t position, std::int64_t size) {
+    const std::int64_t begin = position * batch_size_;
+    return Batch{block.images.narrow(0, begin, size), block.targets.narrow(0, begin, size)};
+  };
+  for (std::int64_t i = 0; (i + 1) * batch_size_ <= count; ++i)
+    block.batches.push_back(batch(i, batch_size_));
+  block.last = batch((per_epoch_ - 1) % batches_per_block_, last_size_);
+  return block;
+}
+
+void Batches::order_epoch(std::int64_t epoch) {
+  const std::int64_t lanes = examples_.lanes();
+  const std::int64_t count = examples_.count();
+  share_out(lanes, [&](std::int64_t lane) {
+    const std::vector<std::int64_t> order =
+        epoch_order(count, data_seeds_[static_cast<std::size_t>(lane)], epoch);
+    const std::int64_t* rows = rows_.defined() ? rows_.data_ptr<std::int64_t>() + lane * count : nullptr;
+    std::int64_t* ordered = order_.data_ptr<std::int64_t>() + lane;
+    for (const std::int64_t place : order) {
+      *ordered = rows == nullptr ? place : rows[place];
+      ordered += lanes;
+    }
+  });
+  // The host's memory is not pinned: it may change again after the call.
+  if (order_on_device_.is_cuda()) order_on_device_.copy_(order_, true);
+  epoch_ = epoch;
+}
+
+void Batches::fill(Block& block, std::int64_t number) {
+  block.number = -1;  // until it is filled
+  const std::int64_t epoch = reshuffle_ ? number / blocks_per_epoch_ : 0;
+  if (epoch != epoch_) order_epoch(epoch);
+  const std::int64_t begin = number % blocks_per_epoch_ * batches_per_block_ * batch_size_;
+  const std::int64_t count = std::min(block.pixels.size(0), examples_.count() - begin);
+  const Tensor chosen = order_on_device_.narrow(0, begin, count);
+  Tensor pixels = block.pixels.narrow(0, 0, count);
+  Tensor images = block.images.narrow(0, 0, count);
+  Tensor targets = block.targets.narrow(0, 0, count);
+  gather(pixels, targets, examples_, chosen);
+  scale_pixels(images, pixels);
+  block.number = number;
+}
+
+const Batch& Batches::at(std::int64_t step) {
+  const std::int64_t position = step % per_epoch_;
+  const std::int64_t number = step / per_epoch_ * blocks_per_epoch_ + position / batches_per_block_;
+  if (number != current_.number) load(number);
+  if (position + 1 == per_epoch_) return current_.last;
+  return current_.batches[static_cast<std::size_t>(position % batches_per_block_)];
+}
+
+void Batches::load(std::int64_t number) {
+  if (!filler_.joinable()) return fill(current_, number);
+  {
+    std::unique_lock<std::mutex> lock(mutex_);
+    wanted_ = -1;  // what the filler has not begun is here sooner than it is waited for
+    changed_.wait(lock, [this] { return !filling_; });
+    if (next_.number != number) fill(next_, number);
+    std::swap(current_, next_);
+    wanted_ = number + 1;
+  }
+  changed_.notify_all();
+}
+
+void Batches::fill_on_request() {
+  const at::AutoDispatchBelowADInplaceOrView no_autograd;
+  set_threads(1);
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [this] { return stopping_ || wanted_ >= 0; });
+    if (stopping_) return;
+    const std::int64_t number = std::exchange(wanted_, -1);
+    filling_ = true;
+    lock.unlock();
+    try {
+      fill(next_, number);
+    } catch (...) {  // NOLINT(bugprone-empty-catch): load() fills the block itself, and meets the failure
+    }
+    lock.lock();
+    filling_ = false;
+    changed_.notify_all();
+  }
+}
+
+}  // namespace handgrad

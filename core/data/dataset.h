@@ -1,0 +1,100 @@
+// Labelled images: read from IDX files or generated, split into training, validation and test sets, and
+// turned into tensors.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "handgrad/base/tensor.h"
+#include "handgrad/data/idx.h"
+
+namespace handgrad {
+
+// Pixels as they are on disk.
+struct Dataset {
+  std::string name;  // the directory, or "synthetic"
+  IdxArray train_images, train_labels;
+  IdxArray test_images, test_labels;
+  std::int64_t classes = 0;
+
+  std::int64_t rows() const { return train_images.shape[1]; }
+  std::int64_t columns() const { return train_images.shape[2]; }
+  std::int64_t train_count() const { return train_images.shape[0]; }
+  std::int64_t test_count() const { return test_images.shape[0]; }
+
+  // SHA-256, in hexadecimal, of the four unpacked IDX files one after the other: train images, train labels,
+  // test images, test labels.
+  std::string sha256() const;
+};
+
+constexpr const char* synthetic_name = "synthetic";
+
+// A label is a byte. More than ten classes must be asked for, so that one damaged label cannot add classes.
+constexpr std::int64_t most_classes = 256;
+constexpr std::int64_t most_classes_unasked = 10;
+
+// `source` is a directory with the four MNIST-named files ("train-images-idx3-ubyte", …; also with a dot
+// before "idx", also with ".gz"), or "synthetic" for the built-in generator. `classes` 0 takes the number
+// from the labels, at most most_classes_unasked. Throws DataError, naming the file; of the setting "classes"
+// where the labels go beyond it.
+Dataset load_dataset(const std::string& source, std::int64_t classes = 0);
+
+struct SplitOptions {
+  enum class Kind { official, pooled };
+
+  // official: the training files give training and validation, the test files the test set.
+  // pooled: all images together; 20 % are the test set, the rest is training and validation.
+  Kind kind = Kind::official;
+  double validation_fraction = 0.2;  // of what is not the test set; 0: no validation set
+  std::uint64_t seed = 1;
+  bool twice = false;  // split what is left to train on once more, with the same fraction
+};
+
+// Which image of the training files (first), then of the test files, goes where.
+struct SplitIndices {
+  std::vector<std::int64_t> train, validation, test;
+  std::vector<std::int64_t> watched;  // of a set that is split twice: what was split off last; else empty
+};
+
+// Disjoint and together all images; a function of the counts and the options alone.
+// Throws DataError when no image is left to train on.
+SplitIndices split_indices(std::int64_t train_count, std::int64_t test_count, const SplitOptions& options);
+
+// A set of N images ready for training. Pixels stay bytes until their batch comes: a gathered byte costs a
+// quarter. Networks side by side share one set, or there are K lanes of them: the networks of a lane, equally
+// many in each, have a set of their own, which is drawn from the same P images.
+struct Examples {
+  Tensor pixels;   // [P, inputs], uint8
+  Tensor targets;  // [P, classes], one-hot, floating
+  Tensor rows;  // [K, N], int64: which of the images a lane has; undefined for one lane, which has them all
+
+  std::int64_t count() const { return rows.defined() ? rows.size(1) : pixels.size(0); }
+  std::int64_t lanes() const { return rows.defined() ? rows.size(0) : 1; }
+
+  // The images from `begin` on, without a copy.
+  Examples part(std::int64_t begin, std::int64_t count) const;
+};
+
+struct Splits {
+  Examples train, validation, test;  // validation may be empty
+  // What decides when training stops, and what training accuracy is measured on: validation and train, but of
+  // a set that is split twice the part split off last, and both parts together.
+  Examples watched, measured;
+};
+
+// tensor_options: the device of both, the dtype of the targets.
+Splits split(const Dataset& dataset, const SplitOptions& options, const at::TensorOptions& tensor_options);
+
+// A lane for each seed, which takes the place of that of the options.
+Splits split(const Dataset& dataset, const SplitOptions& options, const std::vector<std::uint64_t>& seeds,
+             const at::TensorOptions& tensor_options);
+
+// The array as a uint8 tensor on the same memory, for reading only, as long as the array lives.
+Tensor as_tensor(const IdxArray& array);
+
+// Labels [N] as one-hot rows [N, classes].
+Tensor one_hot(const IdxArray& labels, std::int64_t classes, const at::TensorOptions& options);
+
+}  // namespace handgrad

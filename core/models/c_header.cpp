@@ -1,0 +1,198 @@
+// A network as C99 source: its parameters as constant arrays, and the loops that read them.
+#include "handgrad/models/c_header.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+
+#include "handgrad/base/errors.h"
+
+namespace handgrad {
+
+namespace {
+
+// The shortest text that is this number again.
+std::string literal(float value) {
+  std::string text = fmt::format("{}", value);
+  if (text.find_first_of(".e") == std::string::npos) text += ".0";
+  return text + 'f';
+}
+
+std::string array(const std::string& name, const Tensor& tensor) {
+  const Tensor values = tensor.to(at::kFloat).contiguous();
+  if (!at::isfinite(values).all().item<bool>()) {
+    throw ModelError("the network has numbers that leave float32; it cannot be written as C");
+  }
+  std::string text = fmt::format("static const float {}[{}] = {{", name, values.numel());
+  const float* value = values.data_ptr<float>();
+  std::size_t column = 0;
+  for (std::int64_t i = 0; i < values.numel(); ++i) {
+    const std::string number = literal(value[i]) + ',';
+    if (i == 0 || column + number.size() > 100) {
+      text += "\n ";
+      column = 1;
+    }
+    text += ' ' + number;
+    column += 1 + number.size();
+  }
+  text.back() = '\n';  // takes the place of the last comma
+  return text + "};\n";
+}
+
+// Text of whoever wrote the model, which must not end the comment: a compiler joins lines at a backslash and,
+// in C99, replaces trigraphs before it looks for the end.
+std::string in_comment(const std::string& text) {
+  std::string safe;
+  for (const char letter : text) {
+    const bool plain = static_cast<unsigned char>(letter) >= 0x20 && letter != 0x7f && letter != '\\';
+    const char last = safe.empty() ? ' ' : safe.back();
+    const bool opens = (last == '/' && letter == '*') || (last == '*' && letter == '/');
+    if (opens || (last == '?' && letter == '?')) safe += ' ';
+    safe += plain ? letter : ' ';
+  }
+  return safe;
+}
+
+// The functions that are the same for every network; @ stands for the prefix.
+constexpr const char* functions = R"(
+/* y = W x + b */
+static inline void @_linear(float *y, const float *x, const float *weight, const float *bias, size_t inputs,
+                            size_t outputs) {
+  for (size_t o = 0; o < outputs; ++o) {
+    float sum = bias[o];
+    for (size_t i = 0; i < inputs; ++i) sum += weight[o * inputs + i] * x[i];
+    y[o] = sum;
+  }
+}
+
+/* The same for x / 255. */
+static inline void @_linear_of_bytes(float *y, const unsigned char *x, const float *weight, const float *bias,
+                                     size_t inputs, size_t outputs) {
+  for (size_t o = 0; o < outputs; ++o) {
+    float sum = 0.0f;
+    for (size_t i = 0; i < inputs; ++i) sum += weight[o * inputs + i] * (float)x[i];
+    y[o] = sum / 255.0f + bias[o];
+  }
+}
+
+static inline void @_relu(float *x, size_t count) {
+  for (size_t i = 0; i < count; ++i) {
+    if (x[i] < 0.0f) x[i] = 0.0f;
+  }
+}
+
+/* x = scale x + shift: batch norm with the running statistics */
+static inline void @_batch_norm(float *x, const float *scale, const float *shift, size_t count) {
+  for (size_t i = 0; i < count; ++i) x[i] = scale[i] * x[i] + shift[i];
+}
+
+/* Logits to probabilities, in place. */
+static inline void @_softmax(float values[@_classes]) {
+  float largest = values[0];
+  float sum = 0.0f;
+  for (size_t c = 1; c < @_classes; ++c) {
+    if (values[c] > largest) largest = values[c];
+  }
+  for (size_t c = 0; c < @_classes; ++c) {
+    values[c] = expf(values[c] - largest);
+    sum += values[c];
+  }
+  for (size_t c = 0; c < @_classes; ++c) values[c] /= sum;
+}
+
+/* The class with the largest logit or probability. */
+static inline int @_best(const float values[@_classes]) {
+  size_t best = 0;
+  for (size_t c = 1; c < @_classes; ++c) {
+    if (values[c] > values[best]) best = c;
+  }
+  return (int)best;
+}
+)";
+
+void replace_all(std::string& text, const std::string& mark, const std::string& by) {
+  for (std::size_t at = text.find(mark); at != std::string::npos; at = text.find(mark, at + by.size())) {
+    text.replace(at, mark.size(), by);
+  }
+}
+
+}  // namespace
+
+std::string c_prefix(const std::filesystem::path& path) {
+  std::string prefix = path.stem().string();
+  const auto is_in_names = [](unsigned char c) { return c < 0x80 && (std::isalnum(c) != 0 || c == '_'); };
+  std::replace_if(
+      prefix.begin(), prefix.end(), [&](char c) { return !is_in_names(c); }, '_');
+  // Names that begin with an underscore belong to the compiler.
+  const bool good = !prefix.empty() && std::isalpha(static_cast<unsigned char>(prefix.front())) != 0;
+  return good ? prefix : "model" + prefix;
+}
+
+std::string to_c_header(const Model& model, const std::string& prefix) {
+  const Network& network = *model.network;
+  const Architecture& architecture = network.architecture();
+  const std::vector<Affine> affines = batch_norm_affines(network);
+  const std::int64_t modules_per_layer = architecture.batch_norm ? 3 : 2;
+  const auto name = [&](std::int64_t l, int module, const char* what) {
+    return fmt::format("@_{}_{}", l * modules_per_layer + module, what);
+  };
+  // Activations go to and fro between two buffers.
+  const std::int64_t width = architecture.widest_hidden();
+  std::string arrays;
+  std::string layers;
+  std::int64_t floats = 0;
+  for (std::int64_t l = 0; l < architecture.layers(); ++l) {
+    const auto layer = static_cast<std::size_t>(l);
+    const bool last = l + 1 == architecture.layers();
+    const std::string x = l % 2 == 1 ? "a" : "b";
+    const std::string y = last ? "logits" : l % 2 == 0 ? "a" : "b";
+    const std::int64_t fan_in = architecture.fan_in(l);
+    const std::int64_t fan_out = architecture.fan_out(l);
+    arrays += array(name(l, 0, "weight"), network.parameters.weight[layer]);
+    arrays += array(name(l, 0, "bias"), network.parameters.bias[layer]);
+    floats += fan_in * fan_out + fan_out;
+    layers += l == 0 ? fmt::format("  @_linear#({}, pixels, {}, {}, @_inputs, {});\n", y,
+                                   name(l, 0, "weight"), name(l, 0, "bias"), fan_out)
+                     : fmt::format("  @_linear({}, {}, {}, {}, {}, {});\n", y, x, name(l, 0, "weight"),
+                                   name(l, 0, "bias"), fan_in, fan_out);
+    if (last) break;
+    layers += fmt::format("  @_relu({}, {});\n", y, fan_out);
+    if (!architecture.batch_norm) continue;
+    arrays += array(name(l, 2, "scale"), affines[layer].scale);
+    arrays += array(name(l, 2, "shift"), affines[layer].shift);
+    floats += 2 * fan_out;
+    layers += fmt::format("  @_batch_norm({}, {}, {}, {});\n", y, name(l, 2, "scale"), name(l, 2, "shift"),
+                          fan_out);
+  }
+  const std::int64_t buffers = std::min<std::int64_t>(architecture.layers() - 1, 2);
+  const std::string declared = buffers == 0   ? ""
+                               : buffers == 1 ? fmt::format("  float a[{}];\n", width)
+                                              : fmt::format("  float a[{0}], b[{0}];\n", width);
+  std::string code =
+      fmt::format("enum {{ @_rows = {}, @_columns = {}, @_inputs = {}, @_classes = {} }};\n\n",
+                  model.info.shape.rows, model.info.shape.columns, architecture.inputs, architecture.classes);
+  code += arrays + functions;
+  for (const bool bytes : {false, true}) {
+    std::string body = layers;
+    replace_all(body, "#", bytes ? "_of_bytes" : "");
+    code += fmt::format(
+        "\n/* Pixels row by row, {}, to logits. */\n"
+        "static inline void @_logits{}(float logits[@_classes], const {} pixels[@_inputs]) {{\n{}{}}}\n",
+        bytes ? "0 to 255" : "0 to 1", bytes ? "_of_bytes" : "", bytes ? "unsigned char" : "float", declared,
+        body);
+  }
+  replace_all(code, "@", prefix);
+
+  std::string text = fmt::format("/* {}, by handgrad. {} bytes of constants, about {} of stack.\n",
+                                 architecture.description(), 4 * floats, 4 * buffers * width);
+  for (const auto& [key, value] : metadata_of(model)) {
+    text += fmt::format("   {}: {}\n", key, in_comment(value));
+  }
+  return text + fmt::format(
+                    "*/\n#ifndef {0}_handgrad_header\n#define {0}_handgrad_header\n\n#include <math.h>\n"
+                    "#include <stddef.h>\n\n{1}\n#endif\n",
+                    prefix, code);
+}
+
+}  // namespace handgrad

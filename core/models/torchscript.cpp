@@ -1,0 +1,221 @@
+// Trained networks as TorchScript modules.
+#include "handgrad/models/torchscript.h"
+
+#include <fmt/format.h>
+#include <torch/script.h>
+
+#include <cmath>
+#include <map>
+#include <sstream>
+
+#include "handgrad/base/errors.h"
+
+namespace handgrad {
+
+namespace {
+
+constexpr const char* metadata_file = "metadata.json";
+
+// Beginning of logits(pixels). dtype 0 is uint8, which the language has no name for here.
+constexpr const char* scale_source =
+    "def logits(self, pixels: Tensor) -> Tensor:\n"
+    "    assert pixels.dtype == 0 or pixels.is_floating_point(), \"pixels must be uint8 or floating point\"\n"
+    "    x = pixels.float()\n"
+    "    if pixels.dtype == 0:\n"
+    "        x = x.div(255)\n"
+    "    x = x.flatten(1)\n";
+
+constexpr const char* forward_source =
+    "def forward(self, pixels: Tensor) -> Tensor:\n"
+    "    return torch.softmax(self.logits(pixels), -1)\n";
+
+// From x, the scaled pixels, to the logits.
+std::string layers_source(const Architecture& architecture) {
+  std::string text;
+  const auto modules_per_layer = architecture.batch_norm ? 3 : 2;
+  for (int64_t l = 0; l < architecture.layers(); ++l) {
+    const int64_t index = l * modules_per_layer;
+    text += fmt::format("    m = getattr(self, \"{}\")\n    x = torch.linear(x, m.weight, m.bias)\n", index);
+    if (l + 1 == architecture.layers()) break;
+    text += "    x = torch.relu(x)\n";
+    if (architecture.batch_norm) {
+      text += fmt::format(
+          "    n = getattr(self, \"{}\")\n"
+          "    x = torch.batch_norm(x, n.weight, n.bias, n.running_mean, n.running_var, False, 0.0, {}, "
+          "False)\n",
+          index + 2, batch_norm_eps);
+    }
+  }
+  return text + "    return x\n";
+}
+
+// The logarithm of the mean of the networks' probabilities, which is large enough wherever one of them is.
+std::string ensemble_source(int64_t networks) {
+  std::string terms;
+  for (int64_t r = 0; r < networks; ++r) {
+    terms += fmt::format("{}torch.log_softmax(getattr(self, \"{}\").logits(x), -1)", r == 0 ? "" : ", ", r);
+  }
+  return fmt::format("    return torch.logsumexp(torch.stack([{}]), 0) - {}\n", terms,
+                     std::log(static_cast<double>(networks)));
+}
+
+void register_layers(torch::jit::Module& module, const Network& network, int64_t replica) {
+  std::map<std::string, torch::jit::Module> children;
+  const auto tensors = named_tensors(network.architecture(), network.parameters, network.running, replica);
+  for (const auto& [name, tensor] : tensors) {
+    const auto dot = name.find('.');
+    const auto [child, is_new] = children.try_emplace(name.substr(0, dot), "layer_" + name.substr(0, dot));
+    const std::string leaf = name.substr(dot + 1);
+    const bool is_buffer = leaf.rfind("running_", 0) == 0;
+    child->second.register_parameter(leaf, tensor.detach().to(at::kCPU, at::kFloat, false, true), is_buffer);
+  }
+  for (const auto& [name, child] : children) module.register_module(name, child);
+}
+
+// LibTorch's messages hold a stack trace: what happened stands in the first line, of a running script in the
+// last.
+std::string first_line(const std::exception& error) {
+  const std::string text = error.what();
+  return text.substr(0, text.find('\n'));
+}
+
+std::string last_line(const std::exception& error) {
+  std::string text = error.what();
+  text.erase(text.find_last_not_of('\n') + 1);
+  return text.substr(text.rfind('\n') + 1);
+}
+
+}  // namespace
+
+struct TorchScriptModel::Module {
+  mutable torch::jit::Module script;  // running a method is not const in LibTorch
+};
+
+TorchScriptModel::TorchScriptModel(const Model& model)
+    : module_(new Module{torch::jit::Module("handgrad")}),
+      name_("the network"),
+      metadata_(metadata_of(model)),
+      shape_(model.info.shape),
+      classes_(model.network->architecture().classes) {
+  const Network& network = *model.network;
+  torch::jit::Module& module = module_->script;
+  const std::string layers = layers_source(network.architecture());
+  if (network.replicas() == 1) {
+    register_layers(module, network, 0);
+  } else {
+    for (int64_t r = 0; r < network.replicas(); ++r) {
+      torch::jit::Module member(fmt::format("network_{}", r));
+      register_layers(member, network, r);
+      member.define("def logits(self, x: Tensor) -> Tensor:\n" + layers);
+      module.register_module(std::to_string(r), member);
+    }
+  }
+  module.register_attribute("rows", c10::IntType::get(), shape_.rows);
+  module.register_attribute("columns", c10::IntType::get(), shape_.columns);
+  module.register_attribute("classes", c10::IntType::get(), classes_);
+  if (!model.info.training_config.empty()) {
+    module.register_attribute("training_config", c10::StringType::get(), model.info.training_config);
+  }
+  if (model.info.test_accuracy) {
+    module.register_attribute("test_accuracy", c10::FloatType::get(), *model.info.test_accuracy);
+  }
+  const std::string body = network.replicas() == 1 ? layers : ensemble_source(network.replicas());
+  module.define(scale_source + body + forward_source);
+  module.eval();
+}
+
+TorchScriptModel::TorchScriptModel(const std::filesystem::path& path)
+    : TorchScriptModel(read_file(path), path.string()) {}
+
+TorchScriptModel::TorchScriptModel(const Bytes& file, const std::string& name)
+    : module_(std::make_unique<Module>()), name_(printable(name)) {
+  torch::jit::ExtraFilesMap extra_files = {{metadata_file, ""}};
+  try {
+    std::istringstream stream(std::string(file.begin(), file.end()));
+    module_->script = torch::jit::load(stream, at::kCPU, extra_files);
+  } catch (const std::exception& error) {
+    throw ModelError(
+        fmt::format("{}: not a TorchScript file that LibTorch can read ({})", name_, first_line(error)));
+  }
+  for (const char* number : {"rows", "columns", "classes"}) {
+    if (!module_->script.hasattr(number) || !module_->script.attr(number).isInt()) {
+      throw ModelError(
+          fmt::format("{}: has no number `{}`, so it was not written by handgrad", name_, number));
+    }
+  }
+  for (const char* method : {"logits", "forward"}) {
+    if (!module_->script.find_method(method)) {
+      throw ModelError(
+          fmt::format("{}: has no method `{}`, so it was not written by handgrad", name_, method));
+    }
+  }
+  shape_ = {module_->script.attr("rows").toInt(), module_->script.attr("columns").toInt()};
+  classes_ = module_->script.attr("classes").toInt();
+  metadata_ = metadata_from_json(extra_files[metadata_file]);
+}
+
+TorchScriptModel::~TorchScriptModel() = default;
+TorchScriptModel::TorchScriptModel(TorchScriptModel&&) noexcept = default;
+
+std::string TorchScriptModel::serialize() const {
+  std::ostringstream file;
+  module_->script.save(file, {{metadata_file, to_json(metadata_)}});
+  return file.str();
+}
+
+std::vector<Tensor> TorchScriptModel::weights() const {
+  std::map<int, Tensor> by_layer;  // the names are "0.weight", "2.weight", …, "10.weight"
+  for (const auto& parameter : module_->script.named_parameters()) {
+    const bool is_weight = parameter.value.dim() == 2;  // batch norm's γ has one axis
+    if (is_weight) by_layer[std::stoi(parameter.name)] = parameter.value.detach();
+  }
+  std::vector<Tensor> weights;
+  for (const auto& [layer, weight] : by_layer) weights.push_back(weight);
+  return weights;
+}
+
+Model TorchScriptModel::model() const {
+  if (const auto networks = metadata_.find("networks"); networks != metadata_.end()) {
+    throw ModelError(fmt::format("{}: is an ensemble of {} networks; name the file of a single one", name_,
+                                 printable_excerpt(networks->second)));
+  }
+  NamedTensors tensors;
+  for (const auto& parameter : module_->script.named_parameters()) {
+    tensors.emplace_back(parameter.name, parameter.value);
+  }
+  for (const auto& buffer : module_->script.named_buffers()) tensors.emplace_back(buffer.name, buffer.value);
+  Model model = model_from_tensors(name_, tensors, FileOrder::arbitrary);
+  Metadata metadata = metadata_;
+  metadata["rows"] = std::to_string(shape_.rows);
+  metadata["columns"] = std::to_string(shape_.columns);
+  model.info = info_from(name_, metadata, model.network->architecture().inputs);
+  return model;
+}
+
+Tensor TorchScriptModel::run(const char* method, const Tensor& pixels) const {
+  const at::NoGradGuard no_grad;
+  std::vector<Tensor> parts;
+  try {
+    for (const Tensor& part : pixels.split(evaluation_batch_size)) {
+      parts.push_back(module_->script.get_method(method)({part.to(device_)}).toTensor().to(at::kCPU));
+    }
+  } catch (const std::exception& error) {
+    throw ModelError(fmt::format("{}: failed on these images ({})", name_, last_line(error)));
+  }
+  return at::cat(parts);
+}
+
+void TorchScriptModel::to(at::Device device) {
+  module_->script.to(device);
+  device_ = device;
+}
+
+Tensor TorchScriptModel::forward(const Tensor& pixels) const {
+  return run("forward", pixels);
+}
+
+Tensor TorchScriptModel::log_probabilities(const Tensor& pixels) const {
+  return at::log_softmax(run("logits", pixels), -1);
+}
+
+}  // namespace handgrad

@@ -1,0 +1,116 @@
+// The operations of the network, forward and backward side by side.
+#include "handgrad/nn/ops.h"
+
+#include <ATen/TensorOperators.h>
+
+#include "handgrad/base/errors.h"
+
+namespace handgrad {
+
+namespace {
+
+Tensor& product_out(Tensor& y, const Tensor& a, const Tensor& b) {
+  return a.dim() == 2 ? at::mm_out(y, a, b) : at::bmm_out(y, a, b);
+}
+
+}  // namespace
+
+void linear_forward(Tensor& y, const Tensor& x, const Matrix& weight) {
+  product_out(y, x, weight.t);
+}
+
+void linear_backward(Tensor* dx, Tensor* dweight, const Matrix& dy, const Tensor& x, const Matrix& weight) {
+  if (dweight != nullptr) product_out(*dweight, dy.t, x);
+  if (dx != nullptr) product_out(*dx, dy.m, weight.m);
+}
+
+void bias_forward(Tensor& y, const Tensor& bias) {
+  y.add_(bias);
+}
+
+void bias_backward(Tensor& dbias, const Tensor& dy) {
+  at::sum_out(dbias, dy, 0);
+}
+
+void relu_forward(Tensor& y, const Tensor& x) {
+  at::clamp_min_out(y, x, 0);
+}
+
+void relu_backward(Tensor& dx, const Tensor& dy, const Tensor& y) {
+  at::threshold_backward_out(dx, dy, y, 0);
+}
+
+void batch_norm_forward(Tensor& y, Tensor& x_hat, Tensor& mean, Tensor& variance, Tensor& inverse_std,
+                        const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) {
+  if (x.size(0) < 2) {
+    throw ArgumentError(
+        "batch norm needs at least 2 images in a training batch, got 1: one image has no spread to normalise "
+        "by; "
+        "choose another batch size");
+  }
+  const Tensor& inverse_n = constant(1.0 / static_cast<double>(x.size(0)), x);
+  at::sum_out(mean, x, 0).mul_(inverse_n);
+  at::sub_out(x_hat, x, mean);
+  at::mul_out(y, x_hat, x_hat);
+  at::sum_out(variance, y, 0).mul_(inverse_n);
+  at::add_out(inverse_std, variance, constant(eps, x)).rsqrt_();
+  x_hat.mul_(inverse_std);
+  at::addcmul_out(y, beta, x_hat, gamma);
+}
+
+void batch_norm_backward(Tensor& dx, Tensor& dgamma, Tensor& dbeta, const Tensor& dy, const Tensor& x_hat,
+                         const Tensor& inverse_std, const Tensor& gamma) {
+  const double inverse_n = 1.0 / static_cast<double>(dy.size(0));
+  at::sum_out(dbeta, dy, 0);
+  at::mul_out(dx, dy, x_hat);
+  at::sum_out(dgamma, dx, 0);
+  at::addcmul_out(dx, dy, x_hat, dgamma, -inverse_n);
+  dx.sub_(dbeta, inverse_n).mul_(inverse_std).mul_(gamma);
+}
+
+void batch_norm_update_running(Tensor& running_mean, Tensor& running_var, const Tensor& mean,
+                               const Tensor& variance, int64_t batch_size, double momentum) {
+  const auto n = static_cast<double>(batch_size);
+  const Tensor& kept = constant(1 - momentum, running_mean);
+  running_mean.mul_(kept).add_(mean, momentum);
+  running_var.mul_(kept).add_(variance, momentum * n / (n - 1));
+}
+
+void batch_norm_evaluate(Tensor& y, const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
+                         const Tensor& gamma, const Tensor& beta, double eps) {
+  const Tensor scale = gamma * (running_var + eps).rsqrt();
+  at::sub_out(y, x, running_mean).mul_(scale).add_(beta);
+}
+
+void softmax_cross_entropy_forward(Tensor* loss, Tensor& probabilities, const Tensor& logits,
+                                   const Tensor& targets) {
+  Tensor& log_probabilities = probabilities;  // until they are exponentiated, at the end
+  at::_log_softmax_out(log_probabilities, logits, -1, false);
+  if (loss != nullptr) {
+    // A one-hot sum picks one term; where() keeps 0 · (−∞) out of it.
+    const Tensor picked = at::where(targets > 0, targets * log_probabilities, 0.0);
+    at::sum_out(*loss, picked, at::IntArrayRef{0, 2}).mul_(-1.0 / static_cast<double>(logits.size(0)));
+  }
+  log_probabilities.exp_();
+}
+
+void softmax_cross_entropy_backward(Tensor& dlogits, const Tensor& probabilities, const Tensor& targets) {
+  const double inverse_n = 1.0 / static_cast<double>(dlogits.size(0));
+  at::sub_out(dlogits, probabilities, targets).mul_(constant(inverse_n, dlogits));
+}
+
+void l2_penalty_forward(Tensor& penalty, at::TensorList weights, const Tensor& l2, int64_t batch_size) {
+  penalty.zero_();
+  for (const Tensor& weight : weights) penalty.add_(weight.square().sum({1, 2}));
+  penalty.mul_(l2).mul_(0.5 / static_cast<double>(batch_size));
+}
+
+void l2_penalty_backward(Tensor& dweight, const Tensor& weight, double l2, int64_t batch_size) {
+  dweight.add_(weight, l2 / static_cast<double>(batch_size));
+}
+
+void l2_penalty_backward(Tensor& dweight, const Tensor& weight, const Tensor& l2, int64_t batch_size) {
+  dweight.addcmul_(weight, l2, 1.0 / static_cast<double>(batch_size));
+}
+
+}  // namespace handgrad

@@ -1,0 +1,72 @@
+// Evaluation, in batches.
+#include "handgrad/train/evaluator.h"
+
+#include <algorithm>
+
+#include "handgrad/data/batches.h"
+#include "handgrad/data/pixels.h"
+
+namespace handgrad {
+
+Evaluator::Evaluator(Network& network, const Examples& examples)
+    : network_(network),
+      examples_(examples),
+      batch_size_(network.compat().bn_batch_stats ? examples.count()
+                                                  : std::min(evaluation_batch_size, examples.count())) {
+  const std::int64_t last_size = batch_size_ == 0 ? 0 : examples.count() % batch_size_;
+  const std::int64_t lanes = examples.lanes();
+  workspace_.emplace(network, batch_size_, Workspace::Use::evaluation, lanes);
+  if (last_size > 0) last_workspace_.emplace(network, last_size, Workspace::Use::evaluation, lanes);
+  const std::int64_t inputs = examples.pixels.size(1);
+  if (lanes == 1) {
+    images_ = at::empty({batch_size_, inputs}, network.options());
+  } else {
+    images_ = at::empty({batch_size_, lanes, inputs}, network.options());
+    pixels_ = at::empty(images_.sizes(), examples.pixels.options());
+    targets_ =
+        at::empty({batch_size_, network.replicas(), examples.targets.size(1)}, examples.targets.options());
+  }
+}
+
+std::vector<LossAndAccuracy> Evaluator::evaluate(const EvaluationProgress& progress) {
+  const at::AutoDispatchBelowADInplaceOrView no_autograd;
+  const std::int64_t count = examples_.count();
+  const auto sums = at::TensorOptions(network_.options()).dtype(at::kDouble);
+  const Tensor both_sums = at::zeros({2, network_.replicas()}, sums);
+  Tensor loss_sum = both_sums.select(0, 0);
+  Tensor right_sum = both_sums.select(0, 1);
+  Tensor loss = at::empty({network_.replicas()}, network_.options());
+  for (std::int64_t begin = 0; begin < count; begin += batch_size_) {
+    const std::int64_t size = std::min(batch_size_, count - begin);
+    Workspace& workspace = size == batch_size_ ? *workspace_ : *last_workspace_;
+    const Examples part = examples_.part(begin, size);
+    Tensor pixels = part.pixels;
+    Tensor targets = part.targets.unsqueeze(1);
+    if (pixels_.defined()) {
+      pixels = pixels_.narrow(0, 0, size);
+      targets = targets_.narrow(0, 0, size);
+      gather(pixels, targets, part, part.rows.t().contiguous());
+    }
+    Tensor images = images_.narrow(0, 0, size);
+    if (!images_are_whole_set_) scale_pixels(images, pixels);
+    images_are_whole_set_ = size == count;
+    network_.forward(workspace, images, Workspace::Use::evaluation);
+    network_.loss(workspace, targets, loss);
+    loss_sum.add_(loss, static_cast<double>(size));
+    right_sum.add_(workspace.logits().argmax(-1).eq(targets.argmax(-1)).sum(0));
+    if (progress) progress(size);
+  }
+  // All at once: each copy from a GPU waits for it.
+  const Tensor means = both_sums.div(static_cast<double>(count)).to(at::kCPU);
+  const auto mean = means.accessor<double, 2>();
+  std::vector<LossAndAccuracy> results;
+  for (std::int64_t r = 0; r < network_.replicas(); ++r) results.push_back({mean[0][r], mean[1][r]});
+  return results;
+}
+
+std::vector<LossAndAccuracy> evaluate(Network& network, const Examples& examples,
+                                      const EvaluationProgress& progress) {
+  return Evaluator(network, examples).evaluate(progress);
+}
+
+}  // namespace handgrad

@@ -1,0 +1,185 @@
+// Gradient descent and its relatives.
+#include "handgrad/train/optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "handgrad/platform/threads.h"
+
+namespace handgrad {
+
+using Kind = OptimizerOptions::Kind;
+
+const std::vector<std::string>& optimizer_names() {
+  static const std::vector<std::string> names = {"sgd", "momentum", "nesterov", "adam", "adamw"};
+  return names;
+}
+
+OptimizerState OptimizerState::clone() const {
+  OptimizerState copy;
+  for (const Tensor& buffer : buffers) copy.buffers.push_back(buffer.clone());
+  copy.steps = steps;
+  return copy;
+}
+
+void OptimizerState::copy_from(const OptimizerState& other) {
+  for (std::size_t i = 0; i < buffers.size(); ++i) buffers[i].copy_(other.buffers[i]);
+  steps = other.steps;
+}
+
+namespace {
+
+std::size_t buffer_count(Kind kind) {
+  switch (kind) {
+    case Kind::sgd:
+      return 0;
+    case Kind::momentum:
+    case Kind::nesterov:
+      return 1;
+    case Kind::adam:
+    case Kind::adamw:
+      return 2;
+  }
+  return 0;
+}
+
+}  // namespace
+
+// The update of a part of the flat buffers, which one thread takes.
+class Optimizer::Slice {
+ public:
+  // learning_rates: undefined where all networks share one rate.
+  Slice(const OptimizerOptions& options, Tensor parameters, Tensor gradients, std::vector<Tensor> buffers,
+        double learning_rate, Tensor learning_rates, Counter counter)
+      : options_(options),
+        parameters_(std::move(parameters)),
+        gradients_(std::move(gradients)),
+        buffers_(std::move(buffers)),
+        learning_rate_(learning_rate),
+        learning_rates_(std::move(learning_rates)) {
+    if (options.kind != Kind::adam && options.kind != Kind::adamw) return;
+    denominator_ = at::empty_like(parameters_);
+    eps_ = at::empty({}, parameters_.options());
+    if (counter == Counter::device) steps_ = at::zeros({}, parameters_.options().dtype(at::kDouble));
+  }
+
+  // The update number `t`, from 1.
+  void step(std::int64_t t) {
+    if (options_.weight_decay != 0) decay();
+    switch (options_.kind) {
+      case Kind::sgd:
+        return descend(gradients_);
+      case Kind::momentum: {  // b ← μ b + g,  θ ← θ − η b
+        Tensor& buffer = buffers_[0];
+        return descend(at::add_out(buffer, gradients_, buffer, options_.momentum));
+      }
+      case Kind::nesterov: {  // b ← μ b + g,  θ ← θ − η (g + μ b)
+        Tensor& buffer = buffers_[0];
+        at::add_out(buffer, gradients_, buffer, options_.momentum);
+        return descend(gradients_.add_(buffer, options_.momentum));
+      }
+      case Kind::adam:
+      case Kind::adamw:
+        return steps_.defined() ? adam_counted_on_device() : adam(static_cast<double>(t));
+    }
+  }
+
+  void set_steps(std::int64_t steps) {
+    if (steps_.defined()) steps_.fill_(steps);
+  }
+
+ private:
+  void decay() {
+    if (options_.kind != Kind::adamw) {
+      gradients_.add_(parameters_, options_.weight_decay);
+    } else if (learning_rates_.defined()) {
+      parameters_.addcmul_(parameters_, learning_rates_, -options_.weight_decay);
+    } else {
+      parameters_.add_(parameters_, -learning_rate_ * options_.weight_decay);
+    }
+  }
+
+  // θ ← θ − scale · learning_rate · direction
+  void descend(const Tensor& direction, double scale = 1) {
+    if (learning_rates_.defined()) {
+      parameters_.addcmul_(direction, learning_rates_, -scale);
+    } else {
+      parameters_.add_(direction, -scale * learning_rate_);
+    }
+  }
+
+  // m ← β₁ m + (1 − β₁) g,  v ← β₂ v + (1 − β₂) g², and √v in the denominator.
+  void update_moments() {
+    buffers_[0].lerp_(gradients_, 1 - options_.beta1);
+    at::mul_out(denominator_, gradients_, gradients_);
+    buffers_[1].lerp_(denominator_, 1 - options_.beta2);
+    at::sqrt_out(denominator_, buffers_[1]);
+  }
+
+  // Kingma and Ba, 2015, algorithm 1; Loshchilov and Hutter, 2019, algorithm 2. Both corrections are taken
+  // out of the fraction: θ ← θ − η m̂ / (√v̂ + ε).
+  void adam(double t) {
+    update_moments();
+    const double correction1 = 1 - std::pow(options_.beta1, t);
+    const double correction2 = std::sqrt(1 - std::pow(options_.beta2, t));
+    denominator_.add_(eps_.fill_(options_.eps * correction2));
+    descend(at::div_out(gradients_, buffers_[0], denominator_), correction2 / correction1);
+  }
+
+  // The same with t and all that follows from it in tensors.
+  void adam_counted_on_device() {
+    update_moments();
+    steps_.add_(1);
+    const Tensor correction1 = 1 - at::pow(options_.beta1, steps_);
+    const Tensor correction2 = (1 - at::pow(options_.beta2, steps_)).sqrt_();
+    denominator_.add_(eps_.copy_(correction2 * options_.eps));
+    at::div_out(gradients_, buffers_[0], denominator_);
+    descend(gradients_.mul_(eps_.copy_(correction2.div(correction1))));
+  }
+
+  const OptimizerOptions options_;
+  Tensor parameters_, gradients_;
+  std::vector<Tensor> buffers_;
+  double learning_rate_;
+  Tensor learning_rates_;
+  Tensor denominator_, eps_;  // adam, adamw
+  Tensor steps_;              // the count on the device; undefined where the host's is used
+};
+
+Optimizer::Optimizer(const OptimizerOptions& options, const Parameters& parameters,
+                     const Parameters& gradients, const std::vector<double>& learning_rate, Counter counter) {
+  const double first_rate = learning_rate.front();
+  const auto differs = [&](double rate) { return rate != first_rate; };
+  const bool one_rate = std::none_of(learning_rate.begin(), learning_rate.end(), differs);
+  const Tensor rates = one_rate ? Tensor() : spread(learning_rate, parameters.views());
+  for (std::size_t i = 0; i < buffer_count(options.kind); ++i) {
+    state_.buffers.push_back(at::zeros_like(parameters.flat));
+  }
+  const std::int64_t count = parameters.flat.numel();
+  const std::int64_t slices = parameters.flat.is_cuda() ? 1 : threads_for_numbers(count);
+  for (std::int64_t i = 0; i < slices; ++i) {
+    const std::int64_t begin = count * i / slices;
+    const std::int64_t size = count * (i + 1) / slices - begin;
+    const auto part = [&](const Tensor& flat) { return flat.defined() ? flat.narrow(0, begin, size) : flat; };
+    std::vector<Tensor> buffers;
+    for (const Tensor& buffer : state_.buffers) buffers.push_back(part(buffer));
+    slices_.push_back(std::make_unique<Slice>(options, part(parameters.flat), part(gradients.flat),
+                                              std::move(buffers), first_rate, part(rates), counter));
+  }
+}
+
+Optimizer::~Optimizer() = default;
+
+void Optimizer::step() {
+  ++state_.steps;
+  share_out(static_cast<std::int64_t>(slices_.size()),
+            [&](std::int64_t i) { slices_[static_cast<std::size_t>(i)]->step(state_.steps); });
+}
+
+void Optimizer::set_state(const OptimizerState& state) {
+  state_.copy_from(state);
+  for (const std::unique_ptr<Slice>& slice : slices_) slice->set_steps(state_.steps);
+}
+
+}  // namespace handgrad

@@ -1,0 +1,68 @@
+// Plain gradient descent and its relatives, over flat buffers, with PyTorch's definitions (torch.optim).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "handgrad/nn/parameters.h"
+
+namespace handgrad {
+
+struct OptimizerOptions {
+  enum class Kind { sgd, momentum, nesterov, adam, adamw };
+
+  Kind kind = Kind::sgd;
+  double momentum = 0.9;      // of momentum and nesterov
+  double beta1 = 0.9;         // of adam and adamw
+  double beta2 = 0.999;       // of adam and adamw
+  double eps = 1e-8;          // of adam and adamw
+  double weight_decay = 0.0;  // on every parameter; decoupled for adamw, else added to the gradient
+};
+
+// "sgd", "momentum", …: the names of the kinds, in their order.
+const std::vector<std::string>& optimizer_names();
+
+// What an optimizer remembers from step to step.
+struct OptimizerState {
+  std::vector<Tensor> buffers;
+  std::int64_t steps = 0;
+
+  OptimizerState clone() const;
+  void copy_from(const OptimizerState& other);
+};
+
+class Optimizer {
+ public:
+  // Where the number of steps is that Adam's corrections depend on. On the device of the parameters an update
+  // is the same launches every time, and can be recorded; on the host it takes fewer operations.
+  enum class Counter { host, device };
+
+  // learning_rate: one value per network, [R]. The buffers must outlive the optimizer. Threads share a large
+  // update among themselves, which changes no bit of it.
+  Optimizer(const OptimizerOptions& options, const Parameters& parameters, const Parameters& gradients,
+            const std::vector<double>& learning_rate)
+      : Optimizer(options, parameters, gradients, learning_rate,
+                  parameters.flat.is_cuda() ? Counter::device : Counter::host) {}
+  Optimizer(const OptimizerOptions& options, const Parameters& parameters, const Parameters& gradients,
+            const std::vector<double>& learning_rate, Counter counter);
+  ~Optimizer();
+
+  // One update of all parameters from the gradients of this step. May change the gradient buffer.
+  void step();
+
+  // Counts a step that was taken by launches recorded from step().
+  void count_step() { ++state_.steps; }
+
+  const OptimizerState& state() const { return state_; }
+  void set_state(const OptimizerState& state);
+
+ private:
+  class Slice;
+
+  OptimizerState state_;  // buffers: momentum and nesterov 1, adam and adamw the first and the second moment
+  std::vector<std::unique_ptr<Slice>> slices_;
+};
+
+}  // namespace handgrad

@@ -1,0 +1,58 @@
+// Steps of training.
+#include "handgrad/train/stepper.h"
+
+namespace handgrad {
+
+namespace {
+
+std::vector<double> one_each(std::vector<double> values, std::int64_t replicas) {
+  values.resize(static_cast<std::size_t>(replicas), values.front());
+  return values;
+}
+
+}  // namespace
+
+Stepper::Stepper(Network& network, const Examples& examples, const TrainingOptions& options)
+    : network_(network),
+      learning_rate_(one_each(options.learning_rate, network.replicas())),
+      l2_(one_each(options.l2, network.replicas()), network.parameters),
+      optimizer_(options.optimizer, network.parameters, network.gradients, learning_rate_),
+      batches_(examples, network.replicas(), options.batch_size, options.data_seeds,
+               !network.compat().no_shuffle, options.prefetch),
+      workspace_(network, options.batch_size, Workspace::Use::training, examples.lanes()),
+      records_(options.cuda_graph && examples.pixels.is_cuda()) {
+  if (batches_.last_size() != options.batch_size) {
+    last_workspace_.emplace(network, batches_.last_size(), Workspace::Use::training, examples.lanes());
+  }
+}
+
+const Workspace& Stepper::differentiate(std::int64_t step, Tensor* loss) {
+  const Batch& batch = batches_.at(step);
+  const bool ragged = batch.images.size(0) != workspace_.batch_size();
+  Workspace& workspace = ragged ? *last_workspace_ : workspace_;
+  network_.forward_backward(workspace, batch.images, batch.targets, l2_, loss);
+  return workspace;
+}
+
+void Stepper::advance(std::int64_t step) {
+  const auto work = [&] {
+    differentiate(step);
+    update();
+  };
+  if (!records_) return work();
+  Place& place = places_[&batches_.at(step)];
+  if (!place.has_run) {
+    work();
+    place.has_run = true;
+    return;
+  }
+  if (place.graph) {
+    optimizer_.count_step();
+  } else {
+    place.graph.emplace(work, first_graph_);  // counts the step, and takes it only when it is launched
+    if (first_graph_ == nullptr) first_graph_ = &*place.graph;
+  }
+  place.graph->launch();
+}
+
+}  // namespace handgrad

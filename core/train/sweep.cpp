@@ -1,0 +1,178 @@
+// Ensembles of configurations.
+#include "handgrad/train/sweep.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <tuple>
+#include <utility>
+
+#include "handgrad/base/statistics.h"
+
+namespace handgrad {
+
+namespace {
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+// All that the members of an ensemble must share.
+auto shared(const Configuration& c) {
+  const TrainingOptions& t = c.training;
+  const OptimizerOptions& o = t.optimizer;
+  std::vector<bool> switches;
+  for (const CompatSwitch& fault : compat_switches) switches.push_back(c.compat.*fault.member);
+  return std::make_tuple(c.architecture.inputs, c.architecture.hidden, c.architecture.classes,
+                         c.architecture.batch_norm, switches, c.split.kind, c.split.validation_fraction,
+                         t.batch_size, o.kind, o.momentum, o.beta1, o.beta2, o.eps, o.weight_decay,
+                         t.evaluate_every.count, t.evaluate_every.unit, t.patience, t.min_delta);
+}
+
+void extend(std::vector<double>& values, const std::vector<double>& more) {
+  values.insert(values.end(), more.begin(), more.end());
+}
+
+// Whether a training that goes on can report what it would have been if it had ended after so many epochs.
+bool can_be_read_off(const Configuration& c) {
+  const Interval& interval = c.training.evaluate_every;
+  if (c.training.epochs == 0) return false;
+  return c.compat.delta_stop ||
+         (interval.unit == Interval::Unit::epochs && c.training.epochs % interval.count == 0);
+}
+
+bool belongs(const Configuration& c, const Configuration& to) {
+  return shared(c) == shared(to) &&
+         (c.training.epochs == to.training.epochs || (can_be_read_off(c) && can_be_read_off(to)));
+}
+
+// Keeps what the reports need of each network, and passes on the rest.
+class Curves : public TrainingObserver {
+ public:
+  explicit Curves(TrainingObserver& next) : next_(next) {}
+
+  void on_step(std::int64_t step, std::int64_t total_steps) override { next_.on_step(step, total_steps); }
+  void on_train(const TrainRecord& record) override {
+    if (record.step % steps_per_record == 0) train_.push_back(record.loss);
+    next_.on_train(record);
+  }
+  void on_evaluation(const EvaluationRecord& record) override {
+    evaluations_.push_back(record);
+    next_.on_evaluation(record);
+  }
+  bool stop_requested() override { return next_.stop_requested(); }
+  void on_measuring(std::int64_t images, std::int64_t total) override { next_.on_measuring(images, total); }
+
+  // Of a network that stopped after so many steps.
+  void copy(Run& run, std::size_t replica) const {
+    for (std::size_t i = 0; i < train_.size(); ++i) {
+      if (static_cast<std::int64_t>(i + 1) * steps_per_record > run.result.steps) break;
+      run.train_loss.push_back(train_[i][replica]);
+    }
+    for (const EvaluationRecord& record : evaluations_) {
+      if (record.step > run.result.steps) break;
+      run.evaluations.push_back({record.step, record.validation[replica].loss});
+    }
+  }
+
+ private:
+  TrainingObserver& next_;
+  std::vector<std::vector<double>> train_;  // [record][network]
+  std::vector<EvaluationRecord> evaluations_;
+};
+
+}  // namespace
+
+std::vector<Ensemble> group(const std::vector<Configuration>& configurations) {
+  std::vector<Ensemble> ensembles;
+  for (std::size_t c = 0; c < configurations.size(); ++c) {
+    const Configuration& configuration = configurations[c];
+    const double l2 = configuration.training.l2.front();
+    const double rate = configuration.training.learning_rate.front();
+    auto ensemble = std::find_if(ensembles.begin(), ensembles.end(),
+                                 [&](const Ensemble& e) { return belongs(configuration, e.settings); });
+    if (ensemble == ensembles.end()) {
+      ensembles.push_back({configuration, {}});
+      ensemble = ensembles.end() - 1;
+    }
+    TrainingOptions& training = ensemble->settings.training;
+    training.epochs = std::max(training.epochs, configuration.training.epochs);
+    std::size_t replica = 0;
+    while (replica < training.l2.size() &&
+           (training.l2[replica] != l2 || training.learning_rate[replica] != rate)) {
+      ++replica;
+    }
+    if (replica == training.l2.size()) {
+      training.l2.push_back(l2);
+      training.learning_rate.push_back(rate);
+    }
+    ensemble->members.push_back({c, replica, configuration.training.epochs});
+  }
+  for (Ensemble& ensemble : ensembles) {
+    TrainingOptions& training = ensemble.settings.training;
+    for (const Ensemble::Member& member : ensemble.members) {
+      if (member.epochs < training.epochs) training.report_epochs.push_back(member.epochs);
+    }
+  }
+  return ensembles;
+}
+
+EnsembleRun train_ensemble(const Ensemble& ensemble, const Dataset& dataset,
+                           const std::vector<std::uint64_t>& seeds, at::Device device,
+                           TrainingObserver& observer) {
+  const Configuration& settings = ensemble.settings;
+  const auto per_seed = static_cast<std::size_t>(ensemble.replicas());
+  const Splits splits = split(dataset, settings.split, seeds, at::TensorOptions(device).dtype(at::kFloat));
+  TrainingOptions training = settings.training;
+  training.seeds.clear();
+  training.l2.clear();
+  training.learning_rate.clear();
+  training.data_seeds = seeds;
+  for (const std::uint64_t seed : seeds) {
+    training.seeds.insert(training.seeds.end(), per_seed, seed);
+    extend(training.l2, settings.training.l2);
+    extend(training.learning_rate, settings.training.learning_rate);
+  }
+
+  EnsembleRun run;
+  run.network =
+      std::make_unique<Network>(settings.architecture, static_cast<std::int64_t>(training.seeds.size()),
+                                splits.train.targets.options(), settings.compat);
+  Curves curves(observer);
+  const TrainingResult result = train(*run.network, splits, training, curves);
+  run.steps_per_epoch = (splits.train.count() + training.batch_size - 1) / training.batch_size;
+  run.microseconds_per_step = result.microseconds_per_step;
+  for (std::size_t s = 0; s < seeds.size(); ++s) {
+    for (const Ensemble::Member& member : ensemble.members) {
+      const std::size_t replica = s * per_seed + member.replica;
+      // Training that ended before the epoch to report ended for this member too.
+      const auto early = result.at_epoch.find(member.epochs);
+      const bool is_early = member.epochs < training.epochs && early != result.at_epoch.end();
+      Run of_member;
+      of_member.configuration = member.configuration;
+      of_member.seed = seeds[s];
+      of_member.result = (is_early ? early->second : result.replicas)[replica];
+      curves.copy(of_member, replica);
+      run.runs.push_back(std::move(of_member));
+    }
+  }
+  return run;
+}
+
+double steps_to_loss(const std::vector<Run::Evaluation>& evaluations, double loss) {
+  for (std::size_t i = 0; i < evaluations.size(); ++i) {
+    const Run::Evaluation& here = evaluations[i];
+    if (!(here.loss <= loss)) continue;
+    if (i == 0) return static_cast<double>(here.step);
+    const Run::Evaluation& before = evaluations[i - 1];
+    const double share = (before.loss - loss) / (before.loss - here.loss);
+    return static_cast<double>(before.step) + share * static_cast<double>(here.step - before.step);
+  }
+  return nan;
+}
+
+double roughness(const std::vector<double>& losses) {
+  std::vector<double> differences;
+  for (std::size_t i = 1; i < losses.size(); ++i) differences.push_back(losses[i] - losses[i - 1]);
+  return estimate(differences).standard_deviation;
+}
+
+}  // namespace handgrad

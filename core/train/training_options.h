@@ -1,0 +1,53 @@
+// How to train: every setting of a training run, and what each may be.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "handgrad/train/optimizer.h"
+
+namespace handgrad {
+
+// A number of steps or of epochs.
+struct Interval {
+  enum class Unit { steps, epochs };
+
+  std::int64_t count = 1;
+  Unit unit = Unit::epochs;
+};
+
+struct TrainingOptions {
+  std::int64_t batch_size = 32;
+  std::int64_t epochs = 100;
+  OptimizerOptions optimizer;
+  std::vector<double> learning_rate = {0.009};  // one for all networks, or one each
+  std::vector<double> l2 = {0.01};         // λ of (λ / 2m) Σ‖W‖²; one for all networks, or one each
+  std::vector<std::uint64_t> seeds = {1};  // of the initial weights, one per network
+  bool initialise = true;  // false: training goes on from the parameters that the networks have
+  std::vector<std::uint64_t> data_seeds = {1};  // of the batch order, one per lane of the examples
+  bool prefetch = false;   // a second thread gathers the batches; the results are the same
+  bool cuda_graph = true;  // on a GPU: steps are recorded once and replayed; the results are the same
+  Interval evaluate_every;
+  // Training stops after so many evaluations without an improvement, a validation loss that is lower than at
+  // the last one by more than min_delta; none: it does not.
+  std::optional<std::int64_t> patience = 10;
+  double min_delta = 1e-5;
+  // Epochs after which the results are reported too, as if training had ended there. An evaluation must be
+  // due after each, except with delta_stop.
+  std::vector<std::int64_t> report_epochs;
+};
+
+// The largest counts, and the largest learning rates, penalties and decays: what float32 and int64 arithmetic
+// hold.
+constexpr std::int64_t largest_count = 1000000000;
+constexpr double largest_factor = 1e38;
+
+// Throws ArgumentError for options out of range, whatever the data.
+void validate(const TrainingOptions& options, const Architecture& architecture, std::int64_t replica_count);
+
+// The same, and throws DataError when batches of that size do not fit so many images.
+void validate(const TrainingOptions& options, const Architecture& architecture, std::int64_t replica_count,
+              std::int64_t train_images);
+
+}  // namespace handgrad

@@ -1,0 +1,30 @@
+#!/usr/bin/env python3
+"""Checks that the rooms of core/ and app/ include downwards only, and that autograd enters core/check alone.
+
+The rooms stand in the CMakeLists.txt of core/ and app/, from the bottom to the top.
+"""
+import pathlib
+import re
+import sys
+
+root = pathlib.Path(__file__).resolve().parent.parent
+faults = []
+
+
+def rooms_of(top):
+    return re.findall(r"^add_subdirectory\((\w+)\)", (root / top / "CMakeLists.txt").read_text(), re.MULTILINE)
+
+
+for top, prefix in (("core", "handgrad/"), ("app", "")):
+    rooms = rooms_of(top)
+    for path in sorted(path for room in rooms for path in (root / top / room).glob("*") if path.suffix in (".h", ".cpp")):
+        room = path.parent.name
+        for included in re.findall(r"^#include [\"<]([^\">]+)[\">]", path.read_text(encoding="utf-8"), re.MULTILINE):
+            other = included.removeprefix(prefix).split("/")[0] if included.startswith(prefix) else ""
+            if other in rooms and rooms.index(other) > rooms.index(room):
+                faults.append(f"{path.relative_to(root)}: includes {included}, of a room above {room}")
+            if included == "torch/torch.h" and (top, room) != ("core", "check"):
+                faults.append(f"{path.relative_to(root)}: includes {included}, which brings autograd; only core/check may")
+for fault in faults:
+    print(fault, file=sys.stderr)
+sys.exit(bool(faults))
