@@ -13,7 +13,7 @@
 namespace handgrad::app {
 
 void add_flags(Options& options, const std::vector<Setting::Group>& groups);
-void add_flag(Options& options, const std::string& setting);
+void add_flag(Options& options, const std::string& name);
 // --device and what else is for a GPU; with --threads.
 void add_device_flags(Options& options, const std::string& default_device = "auto");
 void add_machine_flags(Options& options);
