@@ -41,9 +41,7 @@ using namespace handgrad;
 const app::Options& sweep_options() {
   static const app::Options options = [] {
     app::Options flags("sweep", "", "FILE.toml");
-    app::add_data_flags(flags);
-    app::add_network_flags(flags);
-    app::add_training_flags(flags);
+    app::add_flags(flags, {Setting::Group::data, Setting::Group::network, Setting::Group::training});
     app::add_machine_flags(flags);
     return flags;
   }();

@@ -5,23 +5,14 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <cxxopts.hpp>
 #include <utility>
+
+#include "handgrad/base/numbers.h"
 
 namespace handgrad::app {
 
 namespace {
-
-template <typename Number>
-Number parse_strictly(const std::string& text) {
-  Number value{};
-  const char* end = text.data() + text.size();
-  const auto [stopped, error] = std::from_chars(text.data(), end, value);
-  if (error != std::errc() || stopped != end) throw std::invalid_argument(text);
-  return value;
-}
 
 // cxxopts puts what it complains of into quotes, typographic ones in its older versions; flags without
 // their dashes.
@@ -53,16 +44,6 @@ std::size_t edit_distance(const std::string& a, const std::string& b) {
 
 }  // namespace
 
-std::int64_t parse_integer(const std::string& text) {
-  return parse_strictly<std::int64_t>(text);
-}
-
-double parse_number(const std::string& text) {
-  const auto value = parse_strictly<double>(text);
-  if (!std::isfinite(value)) throw std::invalid_argument(text);
-  return value;
-}
-
 std::string did_you_mean(const std::string& word, const std::vector<std::string>& known,
                          const std::string& dashes) {
   constexpr std::size_t least_beginning = 3;
@@ -84,6 +65,10 @@ std::string did_you_mean(const std::string& word, const std::vector<std::string>
 std::string flag_of(std::string setting) {
   std::replace(setting.begin(), setting.end(), '_', '-');
   return setting;
+}
+
+std::string value_text(const nlohmann::json& value) {
+  return value.is_string() ? value.get<std::string>() : value.dump();
 }
 
 std::string message_of(const Error& error) {
@@ -178,7 +163,7 @@ void Options::apply_config(const nlohmann::json& config, const std::string& file
                               suggestion.empty() ? "; remove it" : suggestion));
     }
     const std::string name = flag_of(key);
-    if (!given(name)) values_[name] = entry.is_string() ? entry.get<std::string>() : entry.dump();
+    if (!given(name)) values_[name] = value_text(entry);
   }
 }
 
@@ -233,50 +218,15 @@ std::optional<std::int64_t> Options::integer_or(const std::string& word, const s
 
 std::int64_t Options::integer_of(const std::string& name, std::int64_t least, std::int64_t most,
                                  const std::string& allowed) const {
-  try {
-    const std::int64_t value = parse_integer(text(name));
-    if (value >= least && value <= most) return value;
-  } catch (const std::invalid_argument&) {
-  }
-  throw wrong(name, allowed);
-}
-
-double Options::number(const std::string& name, double least, double most) const {
-  const bool open = most == std::numeric_limits<double>::max();
-  const std::string allowed = open ? fmt::format("a number of at least {}", least)
-                                   : fmt::format("a number from {} to {}", least, most);
-  try {
-    const double value = parse_number(text(name));
-    if (value >= least && value <= most) return value;
-  } catch (const std::invalid_argument&) {
-  }
-  throw wrong(name, allowed);
+  const auto value = parse_integer(text(name));
+  if (!value || *value < least || *value > most) throw wrong(name, allowed);
+  return *value;
 }
 
 std::size_t Options::choice(const std::string& name, const std::vector<std::string>& choices) const {
   const auto found = std::find(choices.begin(), choices.end(), text(name));
   if (found == choices.end()) throw wrong(name, fmt::format("one of {}", fmt::join(choices, ", ")));
   return static_cast<std::size_t>(found - choices.begin());
-}
-
-std::vector<std::int64_t> Options::integers_or_none(const std::string& name, std::int64_t least,
-                                                    std::int64_t most) const {
-  std::vector<std::int64_t> numbers;
-  const std::string& list = text(name);
-  if (list == "none") return numbers;
-  const std::string allowed =
-      fmt::format("whole numbers from {} to {} with commas between, such as 20,7,5, or none", least, most);
-  for (std::size_t begin = 0; begin <= list.size();) {
-    const std::size_t comma = std::min(list.find(',', begin), list.size());
-    try {
-      numbers.push_back(parse_integer(list.substr(begin, comma - begin)));
-    } catch (const std::invalid_argument&) {
-      throw wrong(name, allowed);
-    }
-    if (numbers.back() < least || numbers.back() > most) throw wrong(name, allowed);
-    begin = comma + 1;
-  }
-  return numbers;
 }
 
 }  // namespace handgrad::app

@@ -53,21 +53,15 @@ class Options {
   const std::string& text(const std::string& name) const;
   const std::vector<std::string>& positional() const { return positional_arguments_; }
 
-  // Throws UsageError for anything but a whole number, or a finite number, in the range.
+  // Throws UsageError for anything but a whole number in the range.
   std::int64_t integer(const std::string& name, std::int64_t least,
                        std::int64_t most = std::numeric_limits<std::int64_t>::max()) const;
   // None for `word`, such as "auto".
   std::optional<std::int64_t> integer_or(const std::string& word, const std::string& name, std::int64_t least,
                                          std::int64_t most) const;
-  double number(const std::string& name, double least,
-                double most = std::numeric_limits<double>::max()) const;
 
   // The position of the value among `choices`.
   std::size_t choice(const std::string& name, const std::vector<std::string>& choices) const;
-
-  // "20,7,5" → {20, 7, 5}; "none" → {}.
-  std::vector<std::int64_t> integers_or_none(const std::string& name, std::int64_t least,
-                                             std::int64_t most) const;
 
   // "--name: got VALUE; must be ALLOWED".
   UsageError wrong(const std::string& name, const std::string& allowed) const;
@@ -97,11 +91,10 @@ std::string did_you_mean(const std::string& word, const std::vector<std::string>
 // The flag of a setting of config.json, without the dashes: "batch-size" of "batch_size".
 std::string flag_of(std::string setting);
 
+// A setting's value in config.json, as its flag would have it.
+std::string value_text(const nlohmann::json& value);
+
 // What the library says, with the flag in place of the setting that is at fault.
 std::string message_of(const Error& error);
-
-// Strict numbers: the whole text, finite, no blanks. Throw std::invalid_argument.
-std::int64_t parse_integer(const std::string& text);
-double parse_number(const std::string& text);
 
 }  // namespace handgrad::app

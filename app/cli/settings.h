@@ -1,42 +1,22 @@
-// The flags that describe data, network and training: shared by all commands that need them, read once into
-// the library's options, written to config.json.
+// The flags that describe data, network and training: made from the library's table of settings, read once
+// into Settings, written to config.json.
 #pragma once
 
-#include <optional>
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "cli/json.h"
 #include "cli/options.h"
-#include "handgrad/data/dataset.h"
-#include "handgrad/nn/network.h"
-#include "handgrad/train/trainer.h"
+#include "handgrad/train/settings.h"
 
 namespace handgrad::app {
 
-struct DataSettings {
-  std::string source;        // a directory or "synthetic"
-  std::int64_t classes = 0;  // 0: as many as the labels name
-  SplitOptions split;
-};
-
-struct Settings {
-  DataSettings data;
-  std::vector<std::int64_t> hidden;
-  bool batch_norm = false;
-  Compat compat;
-  std::int64_t replicas = 1;
-  TrainingOptions training;
-
-  Architecture architecture(const Dataset& dataset) const;
-};
-
-void add_data_flags(Options& options);
-void add_classes_flag(Options& options);  // one of the data flags
-void add_network_flags(Options& options);
-void add_training_flags(Options& options);
-void add_machine_flags(Options& options);  // those of the device, and --threads
+void add_flags(Options& options, const std::vector<Setting::Group>& groups);
+void add_flag(Options& options, const std::string& name);
+// --device and what else is for a GPU; with --threads.
 void add_device_flags(Options& options, const std::string& default_device = "auto");
+void add_machine_flags(Options& options);
 
 // --data, else MNIST_DIR, else data/mnist where that exists. Throws UsageError where there is none of them.
 std::string data_source(const Options& options);
@@ -44,24 +24,31 @@ std::string data_source(const Options& options);
 // The same, and `synthetic` where there is none of them.
 std::string data_source_or_synthetic(const Options& options);
 
-// Throw UsageError, naming the flag; read_settings also ArgumentError, for settings that do not go together.
-// needs_data: whether no data at all is an error.
-std::int64_t read_classes(const Options& options);
-DataSettings read_data_settings(const Options& options, bool needs_data);
+// The settings that the command has flags for; the others stay at their defaults. needs_data: whether no data
+// at all is an error. Throws UsageError, naming the flag, and ArgumentError for settings that do not go
+// together.
 Settings read_settings(const Options& options, bool needs_data = true);
+
+// Of one flag alone.
+std::int64_t read_classes(const Options& options);
+std::optional<int> read_threads(const Options& options);  // none for "auto"
 
 // The device that the flags choose, set up as they say. Throws what choose_device throws, and DeviceError for
 // a flag of GPUs where none is chosen.
 at::Device read_device(const Options& options);
 
-// The number that --threads gives; none for "auto".
-std::optional<int> read_threads(const Options& options);
-
 // Of the contents of the file that --init names; in config.json beside the settings.
 constexpr const char* init_sha256 = "init_sha256";
 
-// What config.json holds: every setting under the name of its flag, with _ for -.
-Json config_json(const Options& options, const Settings& settings);
+// What config.json holds: the version, and every setting under its name.
+Json config_json(const Settings& settings);
+
+// A value as JSON writes it.
+Json json_of(const Setting& setting, const Settings& settings);
+
+// A run's settings, from its config.json or its checkpoint. What an older version did not write has its
+// default. Throws ModelError where `config` is no run's; `file` is what messages call it.
+Settings settings_of_run(const Json& config, const std::string& file);
 
 // What a model file says of how its network was trained: the settings of `config` that decide about it, as
 // the solo run that gives the same network, and the SHA-256 of the data. JSON text.
@@ -74,10 +61,7 @@ std::string with_replicas(const std::string& training, std::int64_t replicas);
 // The data source as config.json has it: found from any directory.
 std::string config_data(const Options& options);
 
-// The keys of config_json that a config file may set.
+// The keys that a config.json may have.
 const std::vector<std::string>& config_keys();
-
-// What `network` and `data` of a run were, from its config.json. Throws ModelError where `config` is none.
-DataSettings data_settings_of_run(const nlohmann::json& config, const std::string& file);
 
 }  // namespace handgrad::app

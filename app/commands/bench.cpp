@@ -110,7 +110,7 @@ int bench_command(const Arguments& arguments) {
       "bench", "times a training step beside what bounds it and its peers; one core computes, or a GPU", "");
   options.value("data", "", "DIR",
                 "the four IDX files or `synthetic` [MNIST_DIR, else data/mnist, else synthetic]");
-  add_classes_flag(options);
+  add_flag(options, "classes");
   options.value("rounds", "15", "N", "how often each contender runs, all in turn; the tables show medians")
       .toggle("brief", "batch 32 only")
       .toggle("scaling", "the cost over batch sizes and layer widths instead, on the CPU")

@@ -81,7 +81,7 @@ int doctor_command(const Arguments& arguments) {
                   "shows what this program runs on, and what to mend. Exit code 1 where something is wrong",
                   "");
   options.value("data", "", "DIR", "data set to look at [MNIST_DIR, else data/mnist]");
-  add_classes_flag(options);
+  add_flag(options, "classes");
   if (!options.parse(arguments)) {
     fmt::print("{}", options.help());
     return 0;

@@ -26,8 +26,8 @@ const std::map<Verdict, std::string> verdict_names = {
 
 // The first batch of the first epoch, as training would take it.
 void take_first_batch(GradcheckOptions& options, const Settings& settings) {
-  const Dataset dataset = load_dataset(settings.data.source, settings.data.classes);
-  const Splits splits = split(dataset, settings.data.split, at::kDouble);
+  const Dataset dataset = load_dataset(settings.data, settings.classes);
+  const Splits splits = split(dataset, settings.split, at::kDouble);
   options.architecture = settings.architecture(dataset);
   validate(settings.training, options.architecture, settings.replicas, splits.train.count());
   Batches batches(splits.train, 1, options.batch_size, settings.training.data_seeds, true, false);
@@ -100,9 +100,7 @@ int gradcheck_command(const Arguments& arguments) {
       "decided; where a gradient is too small beside its rounding, the table says \"not decidable\",\n"
       "which is no failure",
       "");
-  add_data_flags(options);
-  add_network_flags(options);
-  add_training_flags(options);
+  add_flags(options, {Setting::Group::data, Setting::Group::network, Setting::Group::training});
   add_machine_flags(options);
   options.hide("no-cuda-graph").hide("tf32");  // it takes no steps, and TF32 is no gradient's precision
   options.value("dtype", dtype_names.front(), "NAME", "float64 or float32, of the gradients that are checked")
@@ -130,14 +128,14 @@ int gradcheck_command(const Arguments& arguments) {
   } else {
     checked.architecture.hidden = settings.hidden;
     checked.architecture.batch_norm = settings.batch_norm;
-    if (settings.data.classes > 0) checked.architecture.classes = settings.data.classes;
+    if (settings.classes > 0) checked.architecture.classes = settings.classes;
   }
 
   require_memory(checked, free_memory(at::kCPU));
   const GradientReport report = gradcheck(checked);
   fmt::print("{}, {}, {} ({}), {}\n\n", checked.architecture.description(),
              counted(checked.replicas, "network"), counted(checked.batch_size, "image"),
-             real_data ? settings.data.source : "random", options.text("dtype"));
+             real_data ? settings.data : "random", options.text("dtype"));
   print(report);
   if (!options.text("json").empty())
     write_file(options.text("json"), to_text(to_json(report, options, checked.device), 2) + "\n");

@@ -155,9 +155,9 @@ void add_model_sections(Json& sections, const std::vector<TrainedRun>& runs) {
       load_report_data(text_of(first.config, "data"), first.config.at("classes").get<std::int64_t>(),
                        text_of(first.summary, "data_sha256"));
   add_section(sections, weights_section(models, {}));
-  add_section(sections, mistakes_section(
-                            models.front(), {}, data,
-                            data_settings_of_run(first.config, (first.path / "config.json").string()).split));
+  add_section(sections,
+              mistakes_section(models.front(), {}, data,
+                               settings_of_run(first.config, (first.path / "config.json").string()).split));
 }
 
 Json run_document(std::vector<TrainedRun> runs) {

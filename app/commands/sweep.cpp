@@ -133,11 +133,10 @@ class SweepRunner {
   SweepRunner(const SweepFile& file, const Dataset& dataset, at::Device device, std::size_t seeds,
               std::optional<std::int64_t> seeds_together)
       : file_(file), dataset_(dataset), device_(device) {
-    std::vector<Configuration> configurations;
+    std::vector<Settings> configurations;
     for (const SweepConfiguration& c : file.configurations) {
-      configurations.push_back(
-          {c.settings.architecture(dataset), c.settings.compat, c.settings.data.split, c.settings.training});
-      widest_ = std::max(widest_, configurations.back().architecture.widest_hidden());
+      configurations.push_back(c.settings);
+      widest_ = std::max(widest_, c.settings.architecture(dataset).widest_hidden());
     }
     ensembles_ = group(configurations);
     for (const Ensemble& ensemble : ensembles_) {
@@ -212,13 +211,13 @@ class SweepRunner {
  private:
   // Of a training with one seed. Throws what validate throws.
   TrainingShape check(const Ensemble& ensemble) const {
-    const Configuration& settings = ensemble.settings;
+    const Settings& settings = ensemble.settings;
+    const Architecture architecture = settings.architecture(dataset_);
     TrainingOptions training = settings.training;
     training.seeds.assign(static_cast<std::size_t>(ensemble.replicas()), 1);
     SplitIndices images = split_indices(dataset_.train_count(), dataset_.test_count(), settings.split);
-    validate(training, settings.architecture, ensemble.replicas(),
-             static_cast<std::int64_t>(images.train.size()));
-    return {settings.architecture, settings.compat, training, std::move(images), ensemble.replicas()};
+    validate(training, architecture, ensemble.replicas(), static_cast<std::int64_t>(images.train.size()));
+    return {architecture, settings.compat, training, std::move(images), ensemble.replicas()};
   }
 
   // Each processor core has a training of its own: more networks in one gain nothing there.
@@ -318,7 +317,8 @@ std::string size_of(const SweepFile& file, std::size_t seeds) {
 }
 
 // Runs, time and memory, by training each ensemble for a moment.
-void print_dry_run(const SweepRunner& runner, const SweepFile& file, std::size_t seeds, int workers) {
+void print_dry_run(const SweepRunner& runner, const SweepFile& file, const Dataset& dataset,
+                   std::size_t seeds, int workers) {
   set_threads(1);
   const double before = peak_megabytes();
   double seconds = 0;
@@ -332,7 +332,7 @@ void print_dry_run(const SweepRunner& runner, const SweepFile& file, std::size_t
     seconds += whole * static_cast<double>(groups);
     fmt::print("  {}{} × {}, batch {}, {}: {}, {} of {:.0f} µs, {}\n    {}\n",
                together > 1 ? fmt::format("{} seeds × ", together) : "", ensemble.replicas(),
-               ensemble.settings.architecture.description(), ensemble.settings.training.batch_size,
+               ensemble.settings.architecture(dataset).description(), ensemble.settings.training.batch_size,
                counted(ensemble.settings.training.epochs, "epoch"),
                counted(ensemble.members.size(), "configuration"), counted(runner.steps(e), "step"), step,
                duration(whole), names_of(file, ensemble));
@@ -418,9 +418,7 @@ Options sweep_options() {
              "seeds that train side by side, which shows in the last bits; auto: on the CPU 1, "
              "on a GPU as many as fit")
       .toggle("dry-run", "only say how many runs, how much time and memory");
-  add_data_flags(options);
-  add_network_flags(options);
-  add_training_flags(options);
+  add_flags(options, {Setting::Group::data, Setting::Group::network, Setting::Group::training});
   add_device_flags(options);
   options.value("threads", "auto", "N",
                 "trainings at a time, each on one core; auto: as many as there are cores. On a GPU: one");
@@ -447,14 +445,13 @@ int sweep_command(const Arguments& arguments) {
   std::vector<std::uint64_t> seeds(static_cast<std::size_t>(seed_count));
   std::iota(seeds.begin(), seeds.end(), 1);
   const at::Device device = read_device(options);
-  const DataSettings data = read_data_settings(options, true);
-  const Dataset dataset = load_dataset(data.source, data.classes);
+  const Dataset dataset = load_dataset(data_source(options), read_classes(options));
   const SweepRunner runner(file, dataset, device, seeds.size(),
                            options.integer_or("auto", "seeds-together", 1, most_seeds));
   const int workers = workers_of(runner, device, read_threads(options));
   choose_blas_kernels(runner.widest());
   if (options.on("dry-run")) {
-    print_dry_run(runner, file, seeds.size(), workers);
+    print_dry_run(runner, file, dataset, seeds.size(), workers);
     return 0;
   }
 

@@ -110,9 +110,7 @@ void print_result(const TrainingResult& result, const Settings& settings, const 
 
 Options train_options() {
   Options options("train", "trains networks and saves the best parameters", "");
-  add_data_flags(options);
-  add_network_flags(options);
-  add_training_flags(options);
+  add_flags(options, {Setting::Group::data, Setting::Group::network, Setting::Group::training});
   add_machine_flags(options);
   options.value("out", "", "DIR", "where the run goes [the next free runs/NNN]")
       .toggle("overwrite", "replace a run that is in --out")
@@ -225,7 +223,7 @@ int train_command(const Arguments& arguments) {
   const Json earlier = resumed               ? resumed->config()
                        : config_file.empty() ? Json::object()
                                              : read_json(config_file);
-  if (resumed) require_settings(earlier, (resumed->path() / "config.json").string());
+  if (resumed) settings_of_run(earlier, (resumed->path() / "config.json").string());
   options.apply_config(earlier, config_file.empty() ? "config.json" : config_file, config_keys());
   std::optional<Beginning> beginning;
   if (!state) beginning = read_beginning(options, earlier);
@@ -236,15 +234,15 @@ int train_command(const Arguments& arguments) {
   const std::optional<int> threads_asked = read_threads(options);
   const at::Device device = read_device(options);
 
-  const Dataset dataset = load_dataset(settings.data.source, settings.data.classes);
+  const Dataset dataset = load_dataset(settings.data, settings.classes);
   const Architecture architecture = settings.architecture(dataset);
-  SplitIndices images = split_indices(dataset.train_count(), dataset.test_count(), settings.data.split);
+  SplitIndices images = split_indices(dataset.train_count(), dataset.test_count(), settings.split);
   validate(settings.training, architecture, settings.replicas,
            static_cast<std::int64_t>(images.train.size()));
   require_memory({architecture, settings.compat, settings.training, std::move(images), settings.replicas, 1,
                   device.is_cpu()},
                  device, free_memory(device));
-  const Splits splits = split(dataset, settings.data.split, at::TensorOptions(device).dtype(at::kFloat));
+  const Splits splits = split(dataset, settings.split, at::TensorOptions(device).dtype(at::kFloat));
   const double largest_layer =
       largest_layer_flops(architecture, settings.replicas, settings.training.batch_size);
   const int threads = threads_asked.value_or(useful_threads(largest_layer));
@@ -253,7 +251,7 @@ int train_command(const Arguments& arguments) {
   settings.training.prefetch = threads_asked != 1 && threads < available_cores();
   Network network(architecture, settings.replicas, splits.train.targets.options(), settings.compat);
 
-  Json config = config_json(options, settings);
+  Json config = config_json(settings);
   if (beginning) {
     begin_with(network, *beginning, {dataset.rows(), dataset.columns()});
     settings.training.initialise = false;

@@ -61,20 +61,21 @@ LabelledImages load_images(const Options& options, const ModelPlace& place, Imag
         fmt::format("--set: {} needs a run directory, which says how the images were split", set));
   }
   LabelledImages images;
-  DataSettings data = place.trained_on.value_or(DataSettings());
-  if (options.given("data") || !place.trained_on) data.source = data_source(options);
-  images.source = data.source;
-  images.dataset = load_for(place, classes, data.source);
+  Settings trained_on = place.trained_on.value_or(Settings());
+  images.source = options.given("data") || !place.trained_on ? data_source(options) : trained_on.data;
+  images.dataset = load_for(place, classes, images.source);
   const Dataset& dataset = images.dataset;
   if (!options.given("data")) check_unchanged(place, dataset);
   if (!shape.takes({dataset.rows(), dataset.columns()})) {
     throw ModelError(fmt::format(
         "{}: takes {} × {} images but those in {} are {} × {}; use the data set that it was "
         "trained on",
-        place.file.string(), shape.rows, shape.columns, data.source, dataset.rows(), dataset.columns()));
+        place.file.string(), shape.rows, shape.columns, images.source, dataset.rows(), dataset.columns()));
   }
-  if (!place.trained_on) data.split.validation_fraction = 0;
-  SplitIndices indices = split_indices(dataset.train_count(), dataset.test_count(), data.split);
+  SplitOptions& of_run = trained_on.split;
+  of_run.twice = false;  // what a run calls its training accuracy is of both parts
+  if (!place.trained_on) of_run.validation_fraction = 0;
+  SplitIndices indices = split_indices(dataset.train_count(), dataset.test_count(), of_run);
   images.indices = set == "test"         ? std::move(indices.test)
                    : set == "validation" ? std::move(indices.validation)
                                          : std::move(indices.train);

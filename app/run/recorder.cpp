@@ -3,11 +3,11 @@
 
 #include <fmt/format.h>
 
-#include <stdexcept>
 #include <utility>
 
 #include "cli/interruption.h"
 #include "handgrad/base/errors.h"
+#include "handgrad/base/numbers.h"
 
 namespace handgrad::app {
 
@@ -21,11 +21,7 @@ Schedule::Schedule(const Options& options) {
   };
   unit_ = ends_in("ep") ? Unit::epochs : ends_in("s") ? Unit::seconds : Unit::steps;
   const std::size_t letters = unit_ == Unit::epochs ? 2 : unit_ == Unit::seconds ? 1 : 0;
-  try {
-    count_ = parse_integer(text.substr(0, text.size() - letters));
-  } catch (const std::invalid_argument&) {
-    count_ = 0;
-  }
+  count_ = parse_integer(text.substr(0, text.size() - letters)).value_or(0);
   if (count_ < 1 || count_ > largest_count) {
     throw options.wrong("checkpoint-every",
                         "auto, or a number of steps such as 500, of seconds such as 30s or of "

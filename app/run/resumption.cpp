@@ -21,7 +21,6 @@ constexpr const char* folded_text = "inherited_batch_norm_folded";
 Circumstances circumstances_of(const TrainingState& state) {
   Circumstances circumstances;
   circumstances.config = Json::parse(state.string(config_text), nullptr, false);
-  require_settings(circumstances.config, "the checkpoint");
   circumstances.data_sha256 = state.string(data_text);
   circumstances.platform = state.string(platform_text);
   circumstances.inherited.training_config = state.string(inherited_text);
@@ -29,22 +28,33 @@ Circumstances circumstances_of(const TrainingState& state) {
   return circumstances;
 }
 
-// The settings that may differ: they decide nothing about the result, or only how far it goes.
-bool may_change(const std::string& key) {
-  return key == "version" || key == "data" || key == "epochs" || key == "threads" || key == "device";
+// Whether the earlier training's value of a setting may become another one now.
+bool may_become(const Setting& setting, const Settings& earlier, const Settings& now) {
+  switch (setting.role) {
+    case Setting::Role::machine:
+      return true;
+    case Setting::Role::length:
+      return json_of(setting, now) >= json_of(setting, earlier);
+    case Setting::Role::decides:
+    case Setting::Role::per_network:
+    case Setting::Role::of_run:
+    case Setting::Role::rounding:
+      break;
+  }
+  return setting.text(now) == setting.text(earlier);
 }
 
-void check_settings(Json earlier, const Json& now) {
-  if (!earlier.contains("tf32")) earlier["tf32"] = false;
-  for (const auto& [key, value] : earlier.items()) {
-    if (may_change(key) || (now.contains(key) && now.at(key) == value)) continue;
-    throw ModelError(fmt::format("--resume: the run has {} {}, not {}; leave --{} out, or begin another run",
-                                 key, to_text(value, -1),
-                                 now.contains(key) ? to_text(now.at(key), -1) : "none", flag_of(key)));
-  }
-  if (now.at("epochs") < earlier.at("epochs")) {
-    throw ModelError(fmt::format("--resume: the run has epochs {}, not {}; give more, or leave --epochs out",
-                                 to_text(earlier.at("epochs"), -1), to_text(now.at("epochs"), -1)));
+void check_settings(const Json& earlier_config, const Json& now_config) {
+  const Settings earlier = settings_of_run(earlier_config, "the checkpoint");
+  const Settings now = settings_of_run(now_config, "the settings");
+  for (const Setting& setting : settings_table()) {
+    if (may_become(setting, earlier, now)) continue;
+    throw ModelError(
+        fmt::format("--resume: the run has {} {}, not {}; {}", setting.name,
+                    to_text(json_of(setting, earlier), -1), to_text(json_of(setting, now), -1),
+                    setting.role == Setting::Role::length
+                        ? fmt::format("give more, or leave --{} out", flag_of(setting.name))
+                        : fmt::format("leave --{} out, or begin another run", flag_of(setting.name))));
   }
 }
 
@@ -56,14 +66,6 @@ std::map<std::string, std::string> checkpoint_text(const Circumstances& circumst
           {platform_text, circumstances.platform},
           {inherited_text, circumstances.inherited.training_config},
           {folded_text, circumstances.inherited.batch_norm_folded ? "true" : "false"}};
-}
-
-void require_settings(const Json& config, const std::string& file) {
-  for (const std::string& key : config_keys()) {
-    // Not every run has the first, nor did the first version know the second.
-    if (key == "init" || key == "tf32" || (config.is_object() && config.contains(key))) continue;
-    throw ModelError(fmt::format("{}: is not the configuration of a run: it has no {}", file, key));
-  }
 }
 
 void go_on_as(Circumstances& now, const Json& config, const std::optional<TrainingState>& state,

@@ -22,10 +22,6 @@ struct Circumstances {  // NOLINT(bugprone-exception-escape): of the JSON librar
 // What a checkpoint says of them, beside the state.
 std::map<std::string, std::string> checkpoint_text(const Circumstances& circumstances);
 
-// Throws ModelError where `config` is not all that a run's config.json holds; `file` is what messages call
-// it.
-void require_settings(const Json& config, const std::string& file);
-
 // Completes `now` by what only the earlier training knows, and warns on stderr where the last bits of the
 // result may differ. `config`: the run's config.json; `state`: its checkpoint, where there is one; `data`:
 // what messages call the data set. Throws ModelError or DataError where the result would not be that of the

@@ -200,7 +200,7 @@ bool is_run(const fs::path& directory) {
   std::error_code unreadable;
   if (!fs::is_regular_file(config, unreadable)) return false;
   try {
-    data_settings_of_run(read_json(config), config.string());
+    settings_of_run(read_json(config), config.string());
     return true;
   } catch (const Error&) {
     return false;

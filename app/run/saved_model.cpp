@@ -28,7 +28,7 @@ ModelPlace find_model(const std::string& name, std::int64_t replica) {
   }
   std::int64_t networks = 1;
   while (fs::exists(fs::path(name) / model_file_name(networks), unreadable)) ++networks;
-  return {file, data_settings_of_run(read_json(config), config.string()), networks};
+  return {file, settings_of_run(read_json(config), config.string()), networks};
 }
 
 SavedModel open_model(const std::string& name, std::int64_t replica) {

@@ -14,8 +14,8 @@ namespace handgrad::app {
 
 struct ModelPlace {
   std::filesystem::path file;
-  std::optional<DataSettings> trained_on;  // where a run directory was named
-  std::int64_t networks = 1;               // of that run
+  std::optional<Settings> trained_on;  // where a run directory was named
+  std::int64_t networks = 1;           // of that run
 };
 
 // `name`: a run directory or a model file. `replica`: which network of the run. Throws UsageError,

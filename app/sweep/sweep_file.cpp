@@ -8,7 +8,6 @@
 #include <filesystem>
 #include <functional>
 #include <map>
-#include <set>
 
 #include "cli/toml.h"
 #include "handgrad/base/errors.h"
@@ -23,8 +22,8 @@ namespace {
 namespace fs = std::filesystem;
 
 // A setting and its value, as a flag would have it.
-using Setting = std::pair<std::string, std::string>;
-using SettingList = std::vector<Setting>;
+using Assignment = std::pair<std::string, std::string>;
+using Assignments = std::vector<Assignment>;
 
 [[noreturn]] void fail(const std::string& file, const std::string& what) {
   throw Error(fmt::format("{}: {}", file, what));
@@ -129,7 +128,7 @@ class Reader {
     if (!convergence.empty()) sweep.loss = required<double>(file_, "[convergence]", convergence, "loss");
     fixed_ = settings("[fixed]", subtable(file_, table, "fixed"));
 
-    for (const SettingList& point : combinations("[grid]", subtable(file_, table, "grid"))) {
+    for (const Assignments& point : combinations("[grid]", subtable(file_, table, "grid"))) {
       if (point.empty()) continue;
       std::vector<std::string> labels;
       for (const auto& [key, value] : point) labels.push_back(setting_label(key, value));
@@ -140,7 +139,7 @@ class Reader {
       configuration.experiment = name;
       add(sweep, configuration, point);
     }
-    const std::vector<SettingList> variants = combinations("[variants]", subtable(file_, table, "variants"));
+    const std::vector<Assignments> variants = combinations("[variants]", subtable(file_, table, "variants"));
     for (const toml::table* experiment : tables(file_, table, "experiment")) {
       add_experiment(sweep, *experiment, variants);
     }
@@ -159,8 +158,8 @@ class Reader {
   }
 
  private:
-  SettingList settings(const std::string& place, const toml::table& table) const {
-    SettingList list;
+  Assignments settings(const std::string& place, const toml::table& table) const {
+    Assignments list;
     for (auto&& [key, value] : table) {
       list.emplace_back(std::string(key.str()),
                         text_of(file_, fmt::format("{}: {}", place, key.str()), value));
@@ -170,11 +169,11 @@ class Reader {
 
   // Every combination of the axes' values; in the order in which the file names the axes, the last fastest. A
   // flag on the command line takes the place of an axis.
-  std::vector<SettingList> combinations(const std::string& place, const toml::table& table) {
+  std::vector<Assignments> combinations(const std::string& place, const toml::table& table) {
     std::vector<std::pair<toml::source_position, std::string>> axes;
     for (auto&& [key, value] : table) axes.emplace_back(key.source().begin, key.str());
     std::sort(axes.begin(), axes.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-    std::vector<SettingList> points = {{}};
+    std::vector<Assignments> points = {{}};
     for (const auto& [position, key] : axes) {
       const std::string of_axis = fmt::format("{}: {}", place, key);
       const toml::array* values = table[key].as_array();
@@ -191,8 +190,8 @@ class Reader {
         fail(file_,
              fmt::format("{}: has more than {} combinations; leave values out", place, most_configurations));
       }
-      std::vector<SettingList> longer;
-      for (const SettingList& point : points) {
+      std::vector<Assignments> longer;
+      for (const Assignments& point : points) {
         for (const std::string& text : texts) {
           longer.push_back(point);
           longer.back().emplace_back(key, text);
@@ -203,13 +202,13 @@ class Reader {
     return points;
   }
 
-  void add_experiment(SweepFile& sweep, const toml::table& table, const std::vector<SettingList>& variants) {
+  void add_experiment(SweepFile& sweep, const toml::table& table, const std::vector<Assignments>& variants) {
     const auto name = required<std::string>(file_, "[[experiment]]", table, "name");
     toml::table flags = table;
     flags.erase("name");
-    const SettingList of_experiment = settings(name, flags);
-    for (const SettingList& variant : variants) {
-      SettingList all = of_experiment;
+    const Assignments of_experiment = settings(name, flags);
+    for (const Assignments& variant : variants) {
+      Assignments all = of_experiment;
       std::string full_name = name;
       for (const auto& [key, value] : variant) {
         all.emplace_back(key, value);
@@ -306,7 +305,7 @@ class Reader {
     return there;
   }
 
-  void add(SweepFile& sweep, SweepConfiguration configuration, const SettingList& own) {
+  void add(SweepFile& sweep, SweepConfiguration configuration, const Assignments& own) {
     if (sweep.configurations.size() == most_configurations) {
       fail(file_, fmt::format("has more than {} configurations; leave some out", most_configurations));
     }
@@ -318,7 +317,7 @@ class Reader {
                        other->second, configuration.name));
     }
     Options options = options_;
-    for (const SettingList& list : {fixed_, own}) {
+    for (const Assignments& list : {fixed_, own}) {
       Json json;
       for (const auto& [key, value] : list) json[key] = value;
       if (!json.empty()) options.apply_config(json, file_, sweep_keys());
@@ -334,10 +333,11 @@ class Reader {
     } catch (const ArgumentError& error) {
       refuse(message_of(error));
     }
-    configuration.config = config_json(options, configuration.settings);
-    for (const char* key :
-         {"version", "data", "classes", "seed", "data_seed", "replicas", "device", "threads"}) {
-      configuration.config.erase(key);
+    configuration.config = config_json(configuration.settings);
+    configuration.config.erase("version");
+    for (const Setting& setting : settings_table()) {
+      const bool of_sweep = setting.role == Setting::Role::of_run || setting.role == Setting::Role::machine;
+      if (of_sweep) configuration.config.erase(setting.name);
     }
     sweep.configurations.push_back(configuration);
   }
@@ -382,10 +382,11 @@ class Reader {
   static const std::vector<std::string>& sweep_keys() {
     static const std::vector<std::string> keys = [] {
       std::vector<std::string> list;
-      const std::set<std::string> of_sweep = {"data",   "classes", "seed",    "data_seed", "replicas",
-                                              "device", "tf32",    "threads", "init"};
-      for (const std::string& key : config_keys()) {
-        if (of_sweep.count(key) == 0) list.push_back(key);
+      for (const Setting& setting : settings_table()) {
+        const bool of_sweep = setting.role == Setting::Role::of_run ||
+                              setting.role == Setting::Role::machine ||
+                              setting.role == Setting::Role::rounding;
+        if (!of_sweep) list.push_back(setting.name);
       }
       return list;
     }();
@@ -398,7 +399,7 @@ class Reader {
 
   const std::string& file_;
   const Options& options_;
-  SettingList fixed_;
+  Assignments fixed_;
   std::map<std::string, std::string> names_by_file_;  // of the configurations, by the file that each gets
   bool overridden_ = false;  // a flag took the place of an axis: configurations that claims name may be gone
 };

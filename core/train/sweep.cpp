@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <tuple>
 #include <utility>
 
 #include "handgrad/base/statistics.h"
@@ -15,33 +14,35 @@ namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
-// All that the members of an ensemble must share.
-auto shared(const Configuration& c) {
-  const TrainingOptions& t = c.training;
-  const OptimizerOptions& o = t.optimizer;
-  std::vector<bool> switches;
-  for (const CompatSwitch& fault : compat_switches) switches.push_back(c.compat.*fault.member);
-  return std::make_tuple(c.architecture.inputs, c.architecture.hidden, c.architecture.classes,
-                         c.architecture.batch_norm, switches, c.split.kind, c.split.validation_fraction,
-                         t.batch_size, o.kind, o.momentum, o.beta1, o.beta2, o.eps, o.weight_decay,
-                         t.evaluate_every.count, t.evaluate_every.unit, t.patience, t.min_delta);
-}
-
 void extend(std::vector<double>& values, const std::vector<double>& more) {
   values.insert(values.end(), more.begin(), more.end());
 }
 
 // Whether a training that goes on can report what it would have been if it had ended after so many epochs.
-bool can_be_read_off(const Configuration& c) {
+bool can_be_read_off(const Settings& c) {
   const Interval& interval = c.training.evaluate_every;
   if (c.training.epochs == 0) return false;
   return c.compat.delta_stop ||
          (interval.unit == Interval::Unit::epochs && c.training.epochs % interval.count == 0);
 }
 
-bool belongs(const Configuration& c, const Configuration& to) {
-  return shared(c) == shared(to) &&
-         (c.training.epochs == to.training.epochs || (can_be_read_off(c) && can_be_read_off(to)));
+bool belongs(const Settings& c, const Settings& to) {
+  const std::vector<Setting>& table = settings_table();
+  return std::all_of(table.begin(), table.end(), [&](const Setting& setting) {
+    const bool equal = setting.text(c) == setting.text(to);
+    switch (setting.role) {
+      case Setting::Role::decides:
+      case Setting::Role::rounding:
+        return equal;
+      case Setting::Role::length:
+        return equal || (can_be_read_off(c) && can_be_read_off(to));
+      case Setting::Role::per_network:
+      case Setting::Role::of_run:
+      case Setting::Role::machine:
+        break;
+    }
+    return true;
+  });
 }
 
 // Keeps what the reports need of each network, and passes on the rest.
@@ -81,10 +82,10 @@ class Curves : public TrainingObserver {
 
 }  // namespace
 
-std::vector<Ensemble> group(const std::vector<Configuration>& configurations) {
+std::vector<Ensemble> group(const std::vector<Settings>& configurations) {
   std::vector<Ensemble> ensembles;
   for (std::size_t c = 0; c < configurations.size(); ++c) {
-    const Configuration& configuration = configurations[c];
+    const Settings& configuration = configurations[c];
     const double l2 = configuration.training.l2.front();
     const double rate = configuration.training.learning_rate.front();
     auto ensemble = std::find_if(ensembles.begin(), ensembles.end(),
@@ -118,7 +119,7 @@ std::vector<Ensemble> group(const std::vector<Configuration>& configurations) {
 EnsembleRun train_ensemble(const Ensemble& ensemble, const Dataset& dataset,
                            const std::vector<std::uint64_t>& seeds, at::Device device,
                            TrainingObserver& observer) {
-  const Configuration& settings = ensemble.settings;
+  const Settings& settings = ensemble.settings;
   const auto per_seed = static_cast<std::size_t>(ensemble.replicas());
   const Splits splits = split(dataset, settings.split, seeds, at::TensorOptions(device).dtype(at::kFloat));
   TrainingOptions training = settings.training;
@@ -133,9 +134,9 @@ EnsembleRun train_ensemble(const Ensemble& ensemble, const Dataset& dataset,
   }
 
   EnsembleRun run;
-  run.network =
-      std::make_unique<Network>(settings.architecture, static_cast<std::int64_t>(training.seeds.size()),
-                                splits.train.targets.options(), settings.compat);
+  run.network = std::make_unique<Network>(settings.architecture(dataset),
+                                          static_cast<std::int64_t>(training.seeds.size()),
+                                          splits.train.targets.options(), settings.compat);
   Curves curves(observer);
   const TrainingResult result = train(*run.network, splits, training, curves);
   run.steps_per_epoch = (splits.train.count() + training.batch_size - 1) / training.batch_size;

@@ -7,22 +7,14 @@
 #include <memory>
 #include <vector>
 
-#include "handgrad/data/dataset.h"
-#include "handgrad/nn/network.h"
+#include "handgrad/train/settings.h"
 #include "handgrad/train/trainer.h"
 
 namespace handgrad {
 
-// What is trained, but for the seed, which sets initial weights, split and batch order.
-struct Configuration {
-  Architecture architecture;
-  Compat compat;
-  SplitOptions split;
-  TrainingOptions training;
-};
-
-// Configurations that differ in nothing but λ, learning rate and number of epochs. One that ends earlier is
-// read off a longer one with the same λ and rate.
+// Configurations that differ in nothing but what each network has of its own, λ and learning rate, and in the
+// number of epochs. One that ends earlier is read off a longer one with the same λ and rate. What a sweep
+// says once for all of its configurations, as the seed, is not looked at.
 struct Ensemble {
   struct Member {
     std::size_t configuration = 0;  // in the list that was grouped
@@ -30,7 +22,7 @@ struct Ensemble {
     std::int64_t epochs = 0;
   };
 
-  Configuration settings;  // λ and learning rate: one per network; epochs: the most
+  Settings settings;  // λ and learning rate: one per network; epochs: the most
   std::vector<Member> members;
 
   std::int64_t replicas() const { return static_cast<std::int64_t>(settings.training.l2.size()); }
@@ -38,7 +30,7 @@ struct Ensemble {
 
 // Each configuration is a member of one ensemble; λ and learning rate of each are a single value. Order: of
 // the first member of each.
-std::vector<Ensemble> group(const std::vector<Configuration>& configurations);
+std::vector<Ensemble> group(const std::vector<Settings>& configurations);
 
 // A configuration trained with a seed.
 struct Run {

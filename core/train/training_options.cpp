@@ -3,11 +3,9 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-#include <limits>
-
 #include "handgrad/base/counted.h"
 #include "handgrad/base/errors.h"
+#include "handgrad/train/settings.h"
 
 namespace handgrad {
 
@@ -38,28 +36,13 @@ void validate(const TrainingOptions& options, const Architecture& architecture, 
           fmt::format("{} cannot share {} equally; give a data seed for each network, "
                       "or one for all",
                       counted(replicas, "network"), counted(options.data_seeds.size(), "batch order")));
-  const auto require_range = [](const char* name, double value, double least, double most) {
-    if (value >= least && value <= most) return;
-    throw ArgumentError(name, fmt::format("got {}; must be from {} to {}", value, least, most));
-  };
-  for (const double rate : options.learning_rate) {
-    require_range("learning_rate", rate, std::numeric_limits<float>::min(), largest_factor);
+  Settings settings;
+  settings.training = options;
+  for (const Setting& setting : settings_table()) {
+    if (setting.is_allowed(settings)) continue;
+    throw ArgumentError(setting.name.c_str(),
+                        fmt::format("got {}; must be {}", setting.text(settings), setting.allowed));
   }
-  for (const double l2 : options.l2) require_range("l2", l2, 0, largest_factor);
-  require_range("weight_decay", options.optimizer.weight_decay, 0, largest_factor);
-  require_range("momentum", options.optimizer.momentum, 0, 1);
-  require_range("beta1", options.optimizer.beta1, 0, std::nextafter(1.0, 0.0));
-  require_range("beta2", options.optimizer.beta2, 0, std::nextafter(1.0, 0.0));
-  require_range("adam_eps", options.optimizer.eps, std::numeric_limits<float>::min(), 1);
-  require_range("min_delta", options.min_delta, 0, largest_factor);
-  const auto require_count = [](const char* name, std::int64_t value, std::int64_t least) {
-    if (value >= least && value <= largest_count) return;
-    throw ArgumentError(name, fmt::format("got {}; must be from {} to {}", value, least, largest_count));
-  };
-  require_count("batch_size", options.batch_size, 1);
-  require_count("epochs", options.epochs, 0);
-  if (options.patience) require_count("patience", *options.patience, 1);
-  require_count("evaluate_every", options.evaluate_every.count, 1);
   if (normalises(options, architecture) && options.batch_size == 1) {
     throw ArgumentError("batch_size", "got 1; must be at least 2 with batch norm");
   }

@@ -2,17 +2,19 @@
 #include "handgrad/train/sweep.h"
 
 #include <cmath>
+#include <map>
 
 #include "data/small_data.h"
+#include "handgrad/base/errors.h"
 #include "test.h"
 
 namespace handgrad {
 
 namespace {
 
-Configuration configuration(double l2, std::int64_t epochs, std::int64_t batch_size = 8) {
-  Configuration c;
-  c.architecture = {30, {8, 6}, 3, false};
+Settings configuration(double l2, std::int64_t epochs, std::int64_t batch_size = 8) {
+  Settings c;
+  c.hidden = {8, 6};
   c.training.batch_size = batch_size;
   c.training.epochs = epochs;
   c.training.learning_rate = {0.05};
@@ -41,12 +43,12 @@ void require_same(const Run& a, const Run& b) {
 }  // namespace
 
 TEST_CASE("what differs in λ, rate and epochs alone trains side by side", "[sweep]") {
-  std::vector<Configuration> list = {configuration(0, 10), configuration(0.1, 20), configuration(0, 20, 16),
-                                     configuration(0.1, 10), configuration(0, 10)};
+  std::vector<Settings> list = {configuration(0, 10), configuration(0.1, 20), configuration(0, 20, 16),
+                                configuration(0.1, 10), configuration(0, 10)};
   list.push_back(configuration(0, 10));
   list.back().compat.no_shuffle = true;
   list.push_back(configuration(0, 10));
-  list.back().architecture.batch_norm = true;
+  list.back().batch_norm = true;
   list.push_back(configuration(0, 10));
   list.back().training.learning_rate = {0.01};
   const std::vector<Ensemble> ensembles = group(list);
@@ -65,19 +67,128 @@ TEST_CASE("what differs in λ, rate and epochs alone trains side by side", "[swe
   CHECK(replicas == std::vector<std::size_t>{0, 1, 1, 0, 2});
   CHECK(ensembles[1].members.front().configuration == 2);
   CHECK(ensembles[2].settings.compat.no_shuffle);
-  CHECK(ensembles[3].settings.architecture.batch_norm);
+  CHECK(ensembles[3].settings.batch_norm);
+}
+
+TEST_CASE("every setting splits an ensemble or has a value for each network of it", "[sweep]") {
+  // Another value of each; a setting that is missing here fails the test.
+  const std::map<std::string, std::string> other = {{"data", "elsewhere"},
+                                                    {"classes", "7"},
+                                                    {"split", "pooled"},
+                                                    {"validation_fraction", "0.3"},
+                                                    {"hidden", "8,7"},
+                                                    {"batch_norm", "true"},
+                                                    {"l2", "0.5"},
+                                                    {"replicas", "2"},
+                                                    {"seed", "9"},
+                                                    {"compat", "no-shuffle"},
+                                                    {"batch_size", "9"},
+                                                    {"epochs", "7"},
+                                                    {"learning_rate", "0.5"},
+                                                    {"optimizer", "adamw"},
+                                                    {"momentum", "0.8"},
+                                                    {"beta1", "0.8"},
+                                                    {"beta2", "0.9"},
+                                                    {"adam_eps", "1e-06"},
+                                                    {"weight_decay", "0.1"},
+                                                    {"data_seed", "9"},
+                                                    {"evaluate_every", "2ep"},
+                                                    {"patience", "none"},
+                                                    {"min_delta", "0.1"},
+                                                    {"device", "cpu"},
+                                                    {"tf32", "true"},
+                                                    {"threads", "3"}};
+  CHECK(settings_table().size() == other.size());
+  for (const Setting& setting : settings_table()) {
+    CAPTURE(setting.name);
+    const Settings before = configuration(0, 6);
+    Settings after = before;
+    REQUIRE(setting.read(after, other.at(setting.name)));
+    REQUIRE(setting.text(after) == other.at(setting.name));
+    REQUIRE(setting.text(before) != setting.text(after));
+    const std::vector<Ensemble> ensembles = group({before, after});
+    switch (setting.role) {
+      case Setting::Role::decides:
+      case Setting::Role::rounding:
+        CHECK(ensembles.size() == 2);
+        break;
+      case Setting::Role::per_network:
+        REQUIRE(ensembles.size() == 1);
+        CHECK(ensembles[0].replicas() == 2);
+        CHECK(ensembles[0].members[1].replica == 1);
+        break;
+      case Setting::Role::length:
+        REQUIRE(ensembles.size() == 1);
+        CHECK(ensembles[0].members[0].epochs != ensembles[0].members[1].epochs);
+        break;
+      case Setting::Role::of_run:
+      case Setting::Role::machine:
+        CHECK(ensembles.size() == 1);
+        break;
+    }
+  }
+}
+
+TEST_CASE("a setting decides about what is learned unless it is one of these", "[sweep]") {
+  using Role = Setting::Role;
+  const std::map<std::string, Role> others = {
+      {"l2", Role::per_network},   {"learning_rate", Role::per_network},
+      {"epochs", Role::length},    {"classes", Role::of_run},
+      {"replicas", Role::of_run},  {"seed", Role::of_run},
+      {"data_seed", Role::of_run}, {"tf32", Role::rounding},
+      {"data", Role::machine},     {"device", Role::machine},
+      {"threads", Role::machine}};
+  for (const Setting& setting : settings_table()) {
+    CAPTURE(setting.name);
+    const auto found = others.find(setting.name);
+    CHECK((setting.role == (found == others.end() ? Role::decides : found->second)));
+  }
+}
+
+TEST_CASE("what the table allows, the library allows, and nothing else", "[sweep]") {
+  const Settings defaults;
+  for (const Setting& setting : settings_table()) {
+    CAPTURE(setting.name, setting.text(defaults));
+    CHECK(setting.is_allowed(defaults));
+    Settings copy;
+    CHECK(setting.read(copy, setting.text(defaults)));
+    CHECK(setting.text(copy) == setting.text(defaults));
+    if (setting.allowed != "text") CHECK_FALSE(setting.read(copy, "nonsense"));
+    CHECK(setting.text(copy) == setting.text(defaults));
+  }
+  const auto refusal = [](const TrainingOptions& options) -> std::string {
+    try {
+      validate(options, {30, {8}, 3, false}, 1);
+      return "";
+    } catch (const ArgumentError& error) {
+      return error.what();
+    }
+  };
+  TrainingOptions options;
+  CHECK(refusal(options).empty());
+  options.optimizer.momentum = 1;
+  CHECK(refusal(options) == "momentum: got 1; must be a number of at least 0 and below 1");
+  options = {};
+  options.optimizer.eps = 5;
+  CHECK(refusal(options) == "adam_eps: got 5; must be a number above 0 and at most 1");
+  options = {};
+  options.min_delta = std::nan("");
+  CHECK(refusal(options) == "min_delta: got nan; must be a number from 0 to 1e+38");
+  options = {};
+  options.patience = 0;
+  CHECK_THAT(refusal(options), Catch::Contains("patience: got 0; must be none, or a whole number from 1 to"));
 }
 
 TEST_CASE("runs of different length are apart where no evaluation is due at the shorter one's end",
           "[sweep]") {
-  std::vector<Configuration> list = {configuration(0, 10), configuration(0, 15)};
-  for (Configuration& c : list) c.training.evaluate_every = {10, Interval::Unit::epochs};
+  std::vector<Settings> list = {configuration(0, 10), configuration(0, 15)};
+  for (Settings& c : list) c.training.evaluate_every = {10, Interval::Unit::epochs};
   CHECK(group(list).size() == 2);
-  for (Configuration& c : list) c.training.evaluate_every = {5, Interval::Unit::epochs};
+  for (Settings& c : list) c.training.evaluate_every = {5, Interval::Unit::epochs};
   CHECK(group(list).size() == 1);
-  for (Configuration& c : list) c.training.evaluate_every = {30, Interval::Unit::steps};
+  for (Settings& c : list) c.training.evaluate_every = {30, Interval::Unit::steps};
   CHECK(group(list).size() == 2);
-  for (Configuration& c : list) c.compat.delta_stop = true;
+  for (Settings& c : list) c.compat.delta_stop = true;
   CHECK(group(list).size() == 1);
 }
 
@@ -86,15 +197,15 @@ TEST_CASE("a run read off a longer one is the run by itself, bit for bit", "[swe
   Compat compat;
   compat.delta_stop = GENERATE(false, true);
   const bool stops_before = GENERATE(false, true);
-  std::vector<Configuration> both = {configuration(0, 17), configuration(0.1, 17), configuration(0, 40),
-                                     configuration(0.1, 40)};
-  for (Configuration& c : both) {
+  std::vector<Settings> both = {configuration(0, 17), configuration(0.1, 17), configuration(0, 40),
+                                configuration(0.1, 40)};
+  for (Settings& c : both) {
     c.compat = compat;
     c.training.learning_rate = {0.6};  // rough: the best parameters are seldom the last
     c.training.patience = stops_before ? 6 : 1000;
     if (stops_before) c.training.min_delta = compat.delta_stop ? 1e30 : 0.3;
   }
-  const std::vector<Configuration> only_short = {both[0], both[1]};
+  const std::vector<Settings> only_short = {both[0], both[1]};
   const std::vector<Ensemble> ensembles = group(both);
   REQUIRE(ensembles.size() == 1);
   TrainingObserver nobody;
@@ -115,7 +226,7 @@ TEST_CASE("a run read off a longer one is the run by itself, bit for bit", "[swe
 
 TEST_CASE("a network that leaves the finite numbers is marked, and the others are as without it", "[sweep]") {
   const Dataset dataset = small_dataset(200, 40);
-  std::vector<Configuration> list = {configuration(0, 5), configuration(0, 5)};
+  std::vector<Settings> list = {configuration(0, 5), configuration(0, 5)};
   list[1].training.learning_rate = {1e30};
   TrainingObserver nobody;
   const EnsembleRun with = train_ensemble(group(list)[0], dataset, {3}, at::kCPU, nobody);
@@ -128,7 +239,7 @@ TEST_CASE("a network that leaves the finite numbers is marked, and the others ar
 
 TEST_CASE("seeds that train side by side come to what each comes to alone", "[sweep]") {
   const Dataset dataset = small_dataset(200, 40);
-  std::vector<Configuration> list = {configuration(0, 3), configuration(0.5, 5), configuration(0.5, 5)};
+  std::vector<Settings> list = {configuration(0, 3), configuration(0.5, 5), configuration(0.5, 5)};
   list[2].training.learning_rate = {0.02};
   const Ensemble ensemble = group(list)[0];
   REQUIRE(ensemble.replicas() == 2 + 1);

@@ -359,7 +359,7 @@ TEST_CASE("options out of range and batches that do not fit are refused", "[trai
   CHECK_THAT(refusal(bad), Contains("l2: got -1"));
   bad = good;
   bad.batch_size = 0;
-  CHECK_THAT(refusal(bad), Contains("batch_size: got 0; must be from 1"));
+  CHECK_THAT(refusal(bad), Contains("batch_size: got 0; must be a whole number from 1 to"));
   bad.batch_size = 1;
   CHECK_THAT(refusal(bad), Contains("batch_size: got 1; must be at least 2 with batch norm"));
   CHECK_THAT(refusal(good, 7), Contains("only 7 images"));

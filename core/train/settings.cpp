@@ -1,0 +1,359 @@
+// The table of settings.
+#include "handgrad/train/settings.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <utility>
+
+#include "handgrad/base/numbers.h"
+
+namespace handgrad {
+
+namespace {
+
+using Kind = Setting::Kind;
+using Group = Setting::Group;
+using Role = Setting::Role;
+
+constexpr std::int64_t most_replicas = 100000;
+
+// How a value of a type is written and read, and which are allowed: `parse` gives none for the others.
+template <typename T>
+struct Form {
+  Kind kind = Kind::text;
+  std::string allowed;
+  std::function<std::string(const T&)> text;
+  std::function<std::optional<T>(const std::string&)> parse;
+};
+
+Form<bool> toggle() {
+  return {Kind::toggle, "true or false", [](bool value) { return value ? "true" : "false"; },
+          [](const std::string& text) -> std::optional<bool> {
+            if (text != "true" && text != "false") return std::nullopt;
+            return text == "true";
+          }};
+}
+
+template <typename Integer = std::int64_t>
+Form<Integer> whole(std::int64_t least, std::int64_t most) {
+  return {Kind::whole, fmt::format("a whole number from {} to {}", least, most),
+          [](Integer value) { return std::to_string(value); },
+          [=](const std::string& text) -> std::optional<Integer> {
+            const auto value = parse_integer(text);
+            if (!value || *value < least || *value > most) return std::nullopt;
+            return static_cast<Integer>(*value);
+          }};
+}
+
+// The number, or `word` for none.
+template <typename Integer>
+Form<std::optional<Integer>> or_none(const std::string& word, const Form<Integer>& form) {
+  return {form.kind, word.empty() ? form.allowed : fmt::format("{}, or {}", word, form.allowed),
+          [=](const std::optional<Integer>& value) { return value ? form.text(*value) : word; },
+          [=](const std::string& text) -> std::optional<std::optional<Integer>> {
+            if (text == word) return std::optional<Integer>();
+            const std::optional<Integer> value = form.parse(text);
+            if (!value) return std::nullopt;
+            return std::optional<std::optional<Integer>>(value);
+          }};
+}
+
+// Written as text even where it is a number.
+template <typename T>
+Form<T> as_text(Form<T> form) {
+  form.kind = Kind::text;
+  return form;
+}
+
+Form<double> real(std::string allowed, std::function<bool(double)> is_allowed) {
+  return {Kind::real, std::move(allowed), [](double value) { return fmt::format("{}", value); },
+          [is_allowed = std::move(is_allowed)](const std::string& text) {
+            const auto value = parse_number(text);
+            return value && is_allowed(*value) ? value : std::nullopt;
+          }};
+}
+
+Form<double> not_negative() {
+  return real(fmt::format("a number from 0 to {}", largest_factor),
+              [](double value) { return value >= 0 && value <= largest_factor; });
+}
+
+// What is below float32's smallest normal number would be 0 in the training.
+Form<double> above_zero(double most) {
+  return real(fmt::format("a number above 0 and at most {}", most),
+              [=](double value) { return value >= std::numeric_limits<float>::min() && value <= most; });
+}
+
+Form<double> below_one() {
+  return real("a number of at least 0 and below 1", [](double value) { return value >= 0 && value < 1; });
+}
+
+// One value for all networks; their own ones, which a command line cannot say, have commas between.
+Form<std::vector<double>> of_each_network(const Form<double>& form) {
+  return {form.kind, form.allowed,
+          [=](const std::vector<double>& values) { return fmt::format("{}", fmt::join(values, ",")); },
+          [=](const std::string& text) -> std::optional<std::vector<double>> {
+            const auto value = form.parse(text);
+            return value ? std::optional(std::vector<double>{*value}) : std::nullopt;
+          }};
+}
+
+template <typename Enum>
+Form<Enum> one_of(const std::vector<std::string>& names) {
+  return {Kind::text, fmt::format("one of {}", fmt::join(names, ", ")),
+          [=](Enum value) { return names.at(static_cast<std::size_t>(value)); },
+          [=](const std::string& text) -> std::optional<Enum> {
+            const auto found = std::find(names.begin(), names.end(), text);
+            if (found == names.end()) return std::nullopt;
+            return static_cast<Enum>(found - names.begin());
+          }};
+}
+
+Form<std::string> anything() {
+  return {Kind::text, "text", [](const std::string& value) { return value; },
+          [](const std::string& text) { return std::optional(text); }};
+}
+
+// "a,b" → {"a", "b"}; "a," → {"a", ""}.
+std::vector<std::string> parts_of(const std::string& list) {
+  std::vector<std::string> parts;
+  for (std::size_t begin = 0; begin <= list.size();) {
+    const std::size_t comma = std::min(list.find(',', begin), list.size());
+    parts.push_back(list.substr(begin, comma - begin));
+    begin = comma + 1;
+  }
+  return parts;
+}
+
+Form<std::vector<std::int64_t>> widths() {
+  const auto width = whole(1, widest_layer);
+  return {
+      Kind::text,
+      fmt::format("whole numbers from 1 to {} with commas between, such as 20,7,5, or none", widest_layer),
+      [](const std::vector<std::int64_t>& values) {
+        return values.empty() ? "none" : fmt::format("{}", fmt::join(values, ","));
+      },
+      [=](const std::string& text) -> std::optional<std::vector<std::int64_t>> {
+        std::vector<std::int64_t> values;
+        if (text == "none") return values;
+        for (const std::string& part : parts_of(text)) {
+          const auto value = width.parse(part);
+          if (!value) return std::nullopt;
+          values.push_back(*value);
+        }
+        return values;
+      }};
+}
+
+// "100" steps or "1ep" epochs.
+Form<Interval> interval() {
+  const auto count = whole(1, largest_count);
+  return {Kind::text, "a number of steps such as 100, or of epochs such as 1ep",
+          [](const Interval& value) {
+            return fmt::format("{}{}", value.count, value.unit == Interval::Unit::epochs ? "ep" : "");
+          },
+          [=](const std::string& text) -> std::optional<Interval> {
+            const bool epochs = text.size() > 2 && text.compare(text.size() - 2, 2, "ep") == 0;
+            const auto value = count.parse(epochs ? text.substr(0, text.size() - 2) : text);
+            if (!value) return std::nullopt;
+            return Interval{*value, epochs ? Interval::Unit::epochs : Interval::Unit::steps};
+          }};
+}
+
+std::string compat_names() {
+  std::vector<std::string> names;
+  for (const CompatSwitch& fault : compat_switches) names.emplace_back(fault.name);
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+Form<Compat> faults() {
+  return {Kind::text, fmt::format("none, notebook, or a list of {}", compat_names()),
+          [](const Compat& compat) -> std::string {
+            std::vector<std::string> names;
+            for (const CompatSwitch& fault : compat_switches) {
+              if (compat.*fault.member) names.emplace_back(fault.name);
+            }
+            if (names.empty()) return "none";
+            return names.size() == compat_switches.size() ? "notebook"
+                                                          : fmt::format("{}", fmt::join(names, ","));
+          },
+          [](const std::string& text) -> std::optional<Compat> {
+            Compat compat;
+            if (text == "none") return compat;
+            const std::vector<std::string> names = parts_of(text);
+            std::size_t known = 0;
+            for (const CompatSwitch& fault : compat_switches) {
+              const auto times = std::count(names.begin(), names.end(), fault.name);
+              known += static_cast<std::size_t>(times);
+              if (times > 0 || text == "notebook") compat.*fault.member = true;
+            }
+            return known == names.size() || text == "notebook" ? std::optional(compat) : std::nullopt;
+          }};
+}
+
+// `get` gives a setting's place in Settings, constant or not.
+template <typename T, typename Get>
+Setting row(const char* name, Group group, Role role, Form<T> form, const char* placeholder, std::string help,
+            Get get) {
+  Setting setting{name, group, role, form.kind, placeholder, std::move(help), form.allowed, {}, {}, {}};
+  setting.text = [=](const Settings& settings) { return form.text(get(settings)); };
+  setting.read = [=](Settings& settings, const std::string& text) {
+    const std::optional<T> value = form.parse(text);
+    if (value) get(settings) = *value;
+    return value.has_value();
+  };
+  setting.is_allowed = [=](const Settings& settings) {
+    const auto one = [&](const T& value) { return form.parse(form.text(value)).has_value(); };
+    if constexpr (std::is_same_v<T, std::vector<double>>) {
+      const T& values = get(settings);
+      return std::all_of(values.begin(), values.end(), [&](double value) { return one({value}); });
+    } else {
+      return one(get(settings));
+    }
+  };
+  return setting;
+}
+
+std::vector<Setting> make_table() {
+  constexpr std::int64_t most_seed = std::numeric_limits<std::int64_t>::max() - most_replicas;
+  auto classes = or_none("0", whole(2, most_classes));
+  const Form<std::int64_t> class_count = {Kind::whole, classes.allowed,
+                                          [](std::int64_t value) { return std::to_string(value); },
+                                          [=](const std::string& text) -> std::optional<std::int64_t> {
+                                            const auto value = classes.parse(text);
+                                            return value ? std::optional(value->value_or(0)) : std::nullopt;
+                                          }};
+  return {
+      row(
+          "data", Group::data, Role::machine, anything(), "DIR",
+          "the four IDX files, plain or .gz, or `synthetic` [MNIST_DIR, else data/mnist]",
+          [](auto& s) -> auto& { return s.data; }),
+      row(
+          "classes", Group::data, Role::of_run, class_count, "N",
+          fmt::format("number of classes, at most {}; 0: as many as the labels name, if that is at most {}",
+                      most_classes, most_classes_unasked),
+          [](auto& s) -> auto& { return s.classes; }),
+      row(
+          "split", Group::data, Role::decides, one_of<SplitOptions::Kind>({"official", "pooled"}), "KIND",
+          "official: the test files are the test set; pooled: 20 % of all images are",
+          [](auto& s) -> auto& { return s.split.kind; }),
+      row(
+          "validation_fraction", Group::data, Role::decides, below_one(), "X",
+          "share of the rest to validate on; 0: none, and no early stopping",
+          [](auto& s) -> auto& { return s.split.validation_fraction; }),
+
+      row(
+          "hidden", Group::network, Role::decides, widths(), "LIST", "widths of the hidden layers, or none",
+          [](auto& s) -> auto& { return s.hidden; }),
+      row(
+          "batch_norm", Group::network, Role::decides, toggle(), "",
+          "batch norm after each hidden layer's ReLU", [](auto& s) -> auto& { return s.batch_norm; }),
+      row(
+          "l2", Group::network, Role::per_network, of_each_network(not_negative()), "X",
+          "λ: adds (λ/2m) Σ‖W‖² to the loss, m the batch size",
+          [](auto& s) -> auto& { return s.training.l2; }),
+      row(
+          "replicas", Group::network, Role::of_run, whole(1, most_replicas), "R",
+          "networks to train side by side, with seeds SEED, SEED+1, …",
+          [](auto& s) -> auto& { return s.replicas; }),
+      row(
+          "seed", Group::network, Role::of_run, whole<std::uint64_t>(0, most_seed), "N",
+          "of the initial weights", [](auto& s) -> auto& { return s.seed; }),
+      row(
+          "compat", Group::network, Role::decides, faults(), "LIST",
+          fmt::format("faults of the described notebook to switch on: notebook for all, or {}",
+                      compat_names()),
+          [](auto& s) -> auto& { return s.compat; }),
+
+      row(
+          "batch_size", Group::training, Role::decides, whole(1, largest_count), "N", "images per step",
+          [](auto& s) -> auto& { return s.training.batch_size; }),
+      row(
+          "epochs", Group::training, Role::length, whole(0, largest_count), "N",
+          "passes over the training set; 0: initialise only",
+          [](auto& s) -> auto& { return s.training.epochs; }),
+      row(
+          "learning_rate", Group::training, Role::per_network, of_each_network(above_zero(largest_factor)),
+          "X", "step size of the optimizer", [](auto& s) -> auto& { return s.training.learning_rate; }),
+      row(
+          "optimizer", Group::training, Role::decides, one_of<OptimizerOptions::Kind>(optimizer_names()),
+          "NAME", fmt::format("{}", fmt::join(optimizer_names(), ", ")),
+          [](auto& s) -> auto& { return s.training.optimizer.kind; }),
+      row(
+          "momentum", Group::training, Role::decides, below_one(), "X", "of momentum and nesterov",
+          [](auto& s) -> auto& { return s.training.optimizer.momentum; }),
+      row(
+          "beta1", Group::training, Role::decides, below_one(), "X", "of adam and adamw",
+          [](auto& s) -> auto& { return s.training.optimizer.beta1; }),
+      row(
+          "beta2", Group::training, Role::decides, below_one(), "X", "of adam and adamw",
+          [](auto& s) -> auto& { return s.training.optimizer.beta2; }),
+      row(
+          "adam_eps", Group::training, Role::decides, above_zero(1), "X", "of adam and adamw",
+          [](auto& s) -> auto& { return s.training.optimizer.eps; }),
+      row(
+          "weight_decay", Group::training, Role::decides, not_negative(), "X",
+          "PyTorch's weight decay on all parameters; takes the place of --l2",
+          [](auto& s) -> auto& { return s.training.optimizer.weight_decay; }),
+      row(
+          "data_seed", Group::training, Role::of_run, or_none("", whole<std::uint64_t>(0, most_seed)), "N",
+          "of the split and the batch order [the seed]", [](auto& s) -> auto& { return s.data_seed; }),
+      row(
+          "evaluate_every", Group::training, Role::decides, interval(), "N|Nep",
+          "steps or epochs between validations", [](auto& s) -> auto& { return s.training.evaluate_every; }),
+      row(
+          "patience", Group::training, Role::decides, or_none("none", whole(1, largest_count)), "N",
+          "stop after so many validations without improvement; none: never",
+          [](auto& s) -> auto& { return s.training.patience; }),
+      row(
+          "min_delta", Group::training, Role::decides, not_negative(), "X",
+          "an improvement is a validation loss lower than at the last one by more than this",
+          [](auto& s) -> auto& { return s.training.min_delta; }),
+
+      row(
+          "device", Group::machine, Role::machine, anything(), "NAME", "auto, cpu, cuda or cuda:INDEX",
+          [](auto& s) -> auto& { return s.device; }),
+      row(
+          "tf32", Group::machine, Role::rounding, toggle(), "",
+          "on a GPU: let products round float32 to TF32; faster for wide layers, less exact",
+          [](auto& s) -> auto& { return s.tf32; }),
+      row(
+          "threads", Group::machine, Role::machine, as_text(or_none("auto", whole(1, 1024))), "N",
+          "CPU threads; auto: as many as the widest layer can use, and one to gather batches",
+          [](auto& s) -> auto& { return s.threads; }),
+  };
+}
+
+}  // namespace
+
+const std::vector<Setting>& settings_table() {
+  static const std::vector<Setting> table = make_table();
+  return table;
+}
+
+const Setting& setting(const std::string& name) {
+  for (const Setting& row : settings_table()) {
+    if (row.name == name) return row;
+  }
+  throw std::out_of_range(name);
+}
+
+void Settings::pass_on() {
+  if (!data_seed) data_seed = seed;
+  training.seeds.clear();
+  for (std::int64_t r = 0; r < replicas; ++r) training.seeds.push_back(seed + static_cast<std::uint64_t>(r));
+  training.data_seeds = {*data_seed};
+  split.seed = *data_seed;
+  split.twice = compat.split_twice;
+}
+
+Architecture Settings::architecture(const Dataset& dataset) const {
+  return {dataset.rows() * dataset.columns(), hidden, dataset.classes, batch_norm};
+}
+
+}  // namespace handgrad

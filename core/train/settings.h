@@ -1,0 +1,75 @@
+// Every setting of a training run, and the one table that says of each, once, its name, range, role and help.
+// Flags and --help, config.json, the keys of a sweep's file, the checks of ranges, what --resume may change,
+// what the networks of an ensemble share and what a model file says of its training are made from it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "handgrad/data/dataset.h"
+#include "handgrad/nn/network.h"
+#include "handgrad/train/training_options.h"
+
+namespace handgrad {
+
+struct Settings {
+  std::string data;          // a directory, or synthetic_name
+  std::int64_t classes = 0;  // 0: as many as the labels name
+  SplitOptions split;
+  std::vector<std::int64_t> hidden = Architecture().hidden;
+  bool batch_norm = false;
+  Compat compat;
+  std::int64_t replicas = 1;
+  std::uint64_t seed = 1;                  // of the first network
+  std::optional<std::uint64_t> data_seed;  // none: the seed
+  TrainingOptions training;
+  std::string device = "auto";
+  bool tf32 = false;
+  std::optional<std::int64_t> threads;  // none: as many as gain time
+
+  // Writes into `training` and `split` what they have from the other settings: seeds, and whether to split
+  // twice.
+  void pass_on();
+
+  Architecture architecture(const Dataset& dataset) const;
+};
+
+struct Setting {
+  // Which commands have the flag.
+  enum class Group { data, network, training, machine };
+
+  enum class Role {
+    decides,  // about what is learned: the networks of an ensemble share it, and a run that goes on keeps it
+    per_network,  // the same, but each network of an ensemble has its own
+    length,  // how long it is learned: an ensemble trains for its longest, a run that goes on for as long or
+             // longer
+    of_run,  // which data and networks: a sweep says it once, for all of its configurations
+    rounding,  // how numbers are rounded, everywhere in the program
+    machine,   // what computes, and where the data are; not what is learned
+  };
+
+  enum class Kind { toggle, whole, real, text };  // how JSON and TOML write it
+
+  std::string name;  // in JSON and TOML; its flag has - for _
+  Group group = Group::training;
+  Role role = Role::decides;
+  Kind kind = Kind::text;
+  std::string placeholder, help;
+  std::string allowed;  // "a whole number from 1 to 9"; what a value must be
+
+  std::function<std::string(const Settings&)> text;  // the value, as a flag would have it
+  std::function<bool(Settings&, const std::string&)>
+      read;  // false, without a change, where the value is not allowed
+  std::function<bool(const Settings&)> is_allowed;
+};
+
+// In the order of config.json and --help.
+const std::vector<Setting>& settings_table();
+
+// Throws std::out_of_range for a name that is none.
+const Setting& setting(const std::string& name);
+
+}  // namespace handgrad
