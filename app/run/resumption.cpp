@@ -56,6 +56,12 @@ void check_settings(const Json& earlier_config, const Json& now_config) {
                         ? fmt::format("give more, or leave --{} out", flag_of(setting.name))
                         : fmt::format("leave --{} out, or begin another run", flag_of(setting.name))));
   }
+  for (const char* key : {"init", init_sha256}) {
+    if (!earlier_config.contains(key) || earlier_config.at(key) == now_config.value(key, Json())) continue;
+    throw ModelError(fmt::format("--resume: the run has {} {}, not {}; begin another run", key,
+                                 to_text(earlier_config.at(key), -1),
+                                 to_text(now_config.value(key, Json()), -1)));
+  }
 }
 
 }  // namespace
