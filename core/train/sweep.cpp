@@ -26,23 +26,28 @@ bool can_be_read_off(const Settings& c) {
          (interval.unit == Interval::Unit::epochs && c.training.epochs % interval.count == 0);
 }
 
-bool belongs(const Settings& c, const Settings& to) {
-  const std::vector<Setting>& table = settings_table();
-  return std::all_of(table.begin(), table.end(), [&](const Setting& setting) {
-    const bool equal = setting.text(c) == setting.text(to);
+// All that the members of an ensemble must share, in words.
+std::string shared(const Settings& settings) {
+  std::string text;
+  for (const Setting& setting : settings_table()) {
     switch (setting.role) {
       case Setting::Role::decides:
       case Setting::Role::rounding:
-        return equal;
-      case Setting::Role::length:
-        return equal || (can_be_read_off(c) && can_be_read_off(to));
+        text += setting.text(settings) + '\n';
+        break;
       case Setting::Role::per_network:
+      case Setting::Role::length:
       case Setting::Role::of_run:
       case Setting::Role::machine:
         break;
     }
-    return true;
-  });
+  }
+  return text;
+}
+
+// Whether configurations that share all that they must can train as long as each other.
+bool go_together(const Settings& a, const Settings& b) {
+  return a.training.epochs == b.training.epochs || (can_be_read_off(a) && can_be_read_off(b));
 }
 
 // Keeps what the reports need of each network, and passes on the rest.
@@ -84,17 +89,23 @@ class Curves : public TrainingObserver {
 
 std::vector<Ensemble> group(const std::vector<Settings>& configurations) {
   std::vector<Ensemble> ensembles;
+  std::vector<std::string> shared_by;  // the members of each
   for (std::size_t c = 0; c < configurations.size(); ++c) {
     const Settings& configuration = configurations[c];
+    const std::string words = shared(configuration);
     const double l2 = configuration.training.l2.front();
     const double rate = configuration.training.learning_rate.front();
-    auto ensemble = std::find_if(ensembles.begin(), ensembles.end(),
-                                 [&](const Ensemble& e) { return belongs(configuration, e.settings); });
-    if (ensemble == ensembles.end()) {
-      ensembles.push_back({configuration, {}});
-      ensemble = ensembles.end() - 1;
+    std::size_t e = 0;
+    while (e < ensembles.size() &&
+           (shared_by[e] != words || !go_together(configuration, ensembles[e].settings))) {
+      ++e;
     }
-    TrainingOptions& training = ensemble->settings.training;
+    if (e == ensembles.size()) {
+      ensembles.push_back({configuration, {}});
+      shared_by.push_back(words);
+    }
+    Ensemble& ensemble = ensembles[e];
+    TrainingOptions& training = ensemble.settings.training;
     training.epochs = std::max(training.epochs, configuration.training.epochs);
     std::size_t replica = 0;
     while (replica < training.l2.size() &&
@@ -105,7 +116,7 @@ std::vector<Ensemble> group(const std::vector<Settings>& configurations) {
       training.l2.push_back(l2);
       training.learning_rate.push_back(rate);
     }
-    ensemble->members.push_back({c, replica, configuration.training.epochs});
+    ensemble.members.push_back({c, replica, configuration.training.epochs});
   }
   for (Ensemble& ensemble : ensembles) {
     TrainingOptions& training = ensemble.settings.training;
