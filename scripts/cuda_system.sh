@@ -59,7 +59,7 @@ refuses_cuda() {
   local message status=0
   message=$(here 'build/handgrad train --data synthetic --device cuda' 2>&1) || status=$?
   printf '%s\n' "$message"
-  [[ $status == 1 && $message == "handgrad: device: cuda is not there: LibTorch "*" found no CUDA GPU"* ]]
+  [[ $status == 1 && $message == "handgrad: --device: cuda is not there: LibTorch "*" found no CUDA GPU"* ]]
 }
 
 stage "bare system" make_system trixie "$root" root
