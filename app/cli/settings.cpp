@@ -15,7 +15,6 @@ namespace handgrad::app {
 
 namespace {
 
-constexpr const char* default_data_directory = "data/mnist";
 constexpr const char* no_cuda_graph = "no-cuda-graph";
 
 // A data set as it can be found from any directory.
@@ -169,23 +168,26 @@ Json config_json(const Settings& settings) {
   return config;
 }
 
-Settings settings_of_run(const Json& config, const std::string& file) {
-  const auto refuse = [&](const std::string& why) {
-    throw ModelError(fmt::format("{}: is not the configuration of a run: {}", file, why));
-  };
-  // What every version wrote, and other files of that name hardly have together.
-  for (const char* key : {"data", "version", "hidden", "seed", "epochs", "learning_rate"}) {
-    if (!config.is_object() || !config.contains(key)) refuse(fmt::format("it has no {}", key));
-  }
+Settings settings_of(const Json& config, const std::string& file) {
   Settings settings;
   for (const Setting& setting : settings_table()) {
     if (!config.contains(setting.name)) continue;
     const std::string text = value_text(config.at(setting.name));
     if (setting.read(settings, text)) continue;
-    refuse(fmt::format("{} is {}; must be {}", setting.name, text, setting.allowed));
+    throw ModelError(fmt::format("{}: is not the configuration of a run: {} is {}; must be {}", file,
+                                 setting.name, text, setting.allowed));
   }
   settings.pass_on();
   return settings;
+}
+
+Settings settings_of_run(const Json& config, const std::string& file) {
+  // What every version wrote, and other files of that name hardly have together.
+  for (const char* key : {"data", "version", "hidden", "seed", "epochs", "learning_rate"}) {
+    if (config.is_object() && config.contains(key)) continue;
+    throw ModelError(fmt::format("{}: is not the configuration of a run: it has no {}", file, key));
+  }
+  return settings_of(config, file);
 }
 
 std::string training_text(Json config, std::uint64_t seed, std::uint64_t data_seed,

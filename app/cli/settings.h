@@ -24,9 +24,8 @@ std::string data_source(const Options& options);
 // The same, and `synthetic` where there is none of them.
 std::string data_source_or_synthetic(const Options& options);
 
-// The settings that the command has flags for; the others stay at their defaults. needs_data: whether no data
-// at all is an error. Throws UsageError, naming the flag, and ArgumentError for settings that do not go
-// together.
+// The settings of a command that has all of their flags. needs_data: whether no data at all is an error.
+// Throws UsageError, naming the flag, and ArgumentError for settings that do not go together.
 Settings read_settings(const Options& options, bool needs_data = true);
 
 // Of one flag alone.
@@ -46,8 +45,11 @@ Json config_json(const Settings& settings);
 // A value as JSON writes it.
 Json json_of(const Setting& setting, const Settings& settings);
 
-// A run's settings, from its config.json or its checkpoint. What an older version did not write has its
-// default. Throws ModelError where `config` is no run's; `file` is what messages call it.
+// The settings that `config` has; the others, which an older version did not know, at their defaults. Throws
+// ModelError for values that are not allowed; `file` is what messages call it.
+Settings settings_of(const Json& config, const std::string& file);
+
+// The same of a run's config.json or checkpoint; throws ModelError for anything else.
 Settings settings_of_run(const Json& config, const std::string& file);
 
 // What a model file says of how its network was trained: the settings of `config` that decide about it, as

@@ -101,14 +101,6 @@ Json compared_weights_section(const Sweep& sweep, const std::string& whose) {
       weight_difference_blocks(both[0], both[1], models.front().model.shape()));
 }
 
-SplitOptions split_of(const Json& config, std::uint64_t seed) {
-  SplitOptions options;
-  options.kind = config.at("split") == "pooled" ? SplitOptions::Kind::pooled : SplitOptions::Kind::official;
-  options.validation_fraction = config.at("validation_fraction").get<double>();
-  options.seed = seed;
-  return options;
-}
-
 // Of the networks of the first seed.
 void add_model_sections(Json& sections, const Sweep& sweep) {
   const std::vector<ModelToShow> models = models_of(sweep);
@@ -116,13 +108,17 @@ void add_model_sections(Json& sections, const Sweep& sweep) {
   const Json& plan = sweep.plan;
   const auto seed = plan.at("seeds").at(0).get<std::uint64_t>();
   const ModelToShow& best = models.front();
+  Settings trained =
+      settings_of(configuration(sweep, best.name).at("config"), (sweep.path / "sweep.json").string());
+  trained.seed = seed;
+  trained.data_seed = seed;
+  trained.pass_on();
   const ReportData data = load_report_data(text_of(plan, "data"), plan.at("classes").get<std::int64_t>(),
                                            text_of(plan, "data_sha256"));
   const std::string whose = fmt::format("Seed {}, {}.", seed, rules(sweep));
   add_section(sections, weights_section(models, {whose}));
   add_section(sections, compared_weights_section(sweep, whose));
-  add_section(sections, mistakes_section(best, {whose}, data,
-                                         split_of(configuration(sweep, best.name).at("config"), seed)));
+  add_section(sections, mistakes_section(best, {whose}, data, trained.split));
 }
 
 Json sweep_document(std::vector<Sweep> sweeps) {

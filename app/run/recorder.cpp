@@ -14,19 +14,18 @@ namespace handgrad::app {
 Schedule::Schedule(const Options& options) {
   const std::string& text = options.text("checkpoint-every");
   if (text == "auto") return;
-  const auto ends_in = [&](const char* unit) {
-    const std::string ending = unit;
-    return text.size() > ending.size() &&
-           text.compare(text.size() - ending.size(), ending.size(), ending) == 0;
-  };
-  unit_ = ends_in("ep") ? Unit::epochs : ends_in("s") ? Unit::seconds : Unit::steps;
-  const std::size_t letters = unit_ == Unit::epochs ? 2 : unit_ == Unit::seconds ? 1 : 0;
-  count_ = parse_integer(text.substr(0, text.size() - letters)).value_or(0);
-  if (count_ < 1 || count_ > largest_count) {
-    throw options.wrong("checkpoint-every",
-                        "auto, or a number of steps such as 500, of seconds such as 30s or of "
-                        "epochs such as 1ep");
+  if (text.back() == 's') {
+    unit_ = Unit::seconds;
+    count_ = parse_integer(text.substr(0, text.size() - 1)).value_or(0);
+    if (count_ >= 1 && count_ <= largest_count) return;
+  } else if (const auto interval = parse_interval(text)) {
+    unit_ = interval->unit == Interval::Unit::epochs ? Unit::epochs : Unit::steps;
+    count_ = interval->count;
+    return;
   }
+  throw options.wrong(
+      "checkpoint-every",
+      "auto, or a number of steps such as 500, of seconds such as 30s or of epochs such as 1ep");
 }
 
 bool Schedule::due(std::int64_t step, bool epoch_ended) {

@@ -25,6 +25,11 @@ namespace fs = std::filesystem;
 using Assignment = std::pair<std::string, std::string>;
 using Assignments = std::vector<Assignment>;
 
+// Whether a sweep says it once, for all of its configurations.
+bool is_of_sweep(const Setting& setting) {
+  return setting.role == Setting::Role::of_run || setting.role == Setting::Role::machine;
+}
+
 [[noreturn]] void fail(const std::string& file, const std::string& what) {
   throw Error(fmt::format("{}: {}", file, what));
 }
@@ -336,8 +341,7 @@ class Reader {
     configuration.config = config_json(configuration.settings);
     configuration.config.erase("version");
     for (const Setting& setting : settings_table()) {
-      const bool of_sweep = setting.role == Setting::Role::of_run || setting.role == Setting::Role::machine;
-      if (of_sweep) configuration.config.erase(setting.name);
+      if (is_of_sweep(setting)) configuration.config.erase(setting.name);
     }
     sweep.configurations.push_back(configuration);
   }
@@ -383,10 +387,8 @@ class Reader {
     static const std::vector<std::string> keys = [] {
       std::vector<std::string> list;
       for (const Setting& setting : settings_table()) {
-        const bool of_sweep = setting.role == Setting::Role::of_run ||
-                              setting.role == Setting::Role::machine ||
-                              setting.role == Setting::Role::rounding;
-        if (!of_sweep) list.push_back(setting.name);
+        const bool of_program = setting.role == Setting::Role::rounding;
+        if (!is_of_sweep(setting) && !of_program) list.push_back(setting.name);
       }
       return list;
     }();

@@ -63,9 +63,9 @@ Form<std::optional<Integer>> or_none(const std::string& word, const Form<Integer
           }};
 }
 
-// Written as text even where it is a number.
-template <typename T>
-Form<T> as_text(Form<T> form) {
+// The number, or "auto"; config.json has both as text.
+Form<std::optional<std::int64_t>> number_or_auto(std::int64_t most) {
+  Form<std::optional<std::int64_t>> form = or_none("auto", whole(1, most));
   form.kind = Kind::text;
   return form;
 }
@@ -150,19 +150,23 @@ Form<std::vector<std::int64_t>> widths() {
       }};
 }
 
-// "100" steps or "1ep" epochs.
 Form<Interval> interval() {
-  const auto count = whole(1, largest_count);
   return {Kind::text, "a number of steps such as 100, or of epochs such as 1ep",
           [](const Interval& value) {
             return fmt::format("{}{}", value.count, value.unit == Interval::Unit::epochs ? "ep" : "");
           },
-          [=](const std::string& text) -> std::optional<Interval> {
-            const bool epochs = text.size() > 2 && text.compare(text.size() - 2, 2, "ep") == 0;
-            const auto value = count.parse(epochs ? text.substr(0, text.size() - 2) : text);
-            if (!value) return std::nullopt;
-            return Interval{*value, epochs ? Interval::Unit::epochs : Interval::Unit::steps};
-          }};
+          parse_interval};
+}
+
+// 0: as many as the labels name. One class alone is none to tell apart.
+Form<std::int64_t> class_count() {
+  Form<std::int64_t> form = whole(0, most_classes);
+  form.allowed = fmt::format("0, or a whole number from 2 to {}", most_classes);
+  form.parse = [any = form.parse](const std::string& text) {
+    const auto value = any(text);
+    return value == 1 ? std::nullopt : value;
+  };
+  return form;
 }
 
 std::string compat_names() {
@@ -221,20 +225,14 @@ Setting row(const char* name, Group group, Role role, Form<T> form, const char* 
 
 std::vector<Setting> make_table() {
   constexpr std::int64_t most_seed = std::numeric_limits<std::int64_t>::max() - most_replicas;
-  auto classes = or_none("0", whole(2, most_classes));
-  const Form<std::int64_t> class_count = {Kind::whole, classes.allowed,
-                                          [](std::int64_t value) { return std::to_string(value); },
-                                          [=](const std::string& text) -> std::optional<std::int64_t> {
-                                            const auto value = classes.parse(text);
-                                            return value ? std::optional(value->value_or(0)) : std::nullopt;
-                                          }};
   return {
       row(
           "data", Group::data, Role::machine, anything(), "DIR",
-          "the four IDX files, plain or .gz, or `synthetic` [MNIST_DIR, else data/mnist]",
+          fmt::format("the four IDX files, plain or .gz, or `synthetic` [MNIST_DIR, else {}]",
+                      default_data_directory),
           [](auto& s) -> auto& { return s.data; }),
       row(
-          "classes", Group::data, Role::of_run, class_count, "N",
+          "classes", Group::data, Role::of_run, class_count(), "N",
           fmt::format("number of classes, at most {}; 0: as many as the labels name, if that is at most {}",
                       most_classes, most_classes_unasked),
           [](auto& s) -> auto& { return s.classes; }),
@@ -323,7 +321,7 @@ std::vector<Setting> make_table() {
           "on a GPU: let products round float32 to TF32; faster for wide layers, less exact",
           [](auto& s) -> auto& { return s.tf32; }),
       row(
-          "threads", Group::machine, Role::machine, as_text(or_none("auto", whole(1, 1024))), "N",
+          "threads", Group::machine, Role::machine, number_or_auto(1024), "N",
           "CPU threads; auto: as many as the widest layer can use, and one to gather batches",
           [](auto& s) -> auto& { return s.threads; }),
   };

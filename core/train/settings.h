@@ -15,6 +15,9 @@
 
 namespace handgrad {
 
+// Where data are looked for that nobody names.
+constexpr const char* default_data_directory = "data/mnist";
+
 struct Settings {
   std::string data;          // a directory, or synthetic_name
   std::int64_t classes = 0;  // 0: as many as the labels name

@@ -5,6 +5,7 @@
 
 #include "handgrad/base/counted.h"
 #include "handgrad/base/errors.h"
+#include "handgrad/base/numbers.h"
 #include "handgrad/train/settings.h"
 
 namespace handgrad {
@@ -20,6 +21,13 @@ bool normalises(const TrainingOptions& options, const Architecture& architecture
 }
 
 }  // namespace
+
+std::optional<Interval> parse_interval(const std::string& text) {
+  const bool epochs = text.size() > 2 && text.compare(text.size() - 2, 2, "ep") == 0;
+  const auto count = parse_integer(epochs ? text.substr(0, text.size() - 2) : text);
+  if (!count || *count < 1 || *count > largest_count) return std::nullopt;
+  return Interval{*count, epochs ? Interval::Unit::epochs : Interval::Unit::steps};
+}
 
 void validate(const TrainingOptions& options, const Architecture& architecture, std::int64_t replica_count) {
   validate(architecture, replica_count);

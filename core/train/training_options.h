@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "handgrad/train/optimizer.h"
@@ -16,6 +17,9 @@ struct Interval {
   std::int64_t count = 1;
   Unit unit = Unit::epochs;
 };
+
+// "100" steps or "1ep" epochs; none for anything else.
+std::optional<Interval> parse_interval(const std::string& text);
 
 struct TrainingOptions {
   std::int64_t batch_size = 32;
