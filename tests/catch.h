@@ -1,7 +1,7 @@
 // Catch2, version 2 or 3, by the names of version 2.
 #pragma once
 
-#if __has_include(<catch2/catch_all.hpp>)
+#if HANDGRAD_CATCH2 >= 3
 #include <catch2/catch_all.hpp>
 #include <string>
 

@@ -2,6 +2,7 @@
 #include "handgrad/data/idx.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <array>
 #include <cstddef>
