@@ -86,23 +86,30 @@ check_training() {
 }
 # The check of that name, with the GPU's memory sampled five times a second.
 watch_memory() {
-  nvidia-smi "--id=$(cut -s -d : -f 2 <<<"$device:0")" --query-gpu=memory.used --format=csv,noheader,nounits \
+  nvidia-smi "--id=$(cut -s -d : -f 2 <<<"$device:0")" --query-gpu=timestamp,memory.used --format=csv,noheader,nounits \
     --loop-ms=200 >"$runs/memory.txt" &
   local sampler=$!
   "$@"
   kill "$sampler"
 }
-# In its first quarter a training allocates, warms up and captures its steps; from then on, nothing may grow.
+# In its first quarter a training allocates, warms up and captures its steps; from then on, nothing may grow. When it has ended, the
+# networks are measured on all images, which takes memory of its own.
 flat_memory() {
-  "$python" - "$runs/memory.txt" "$runs/memory.json" <<'END_OF_PYTHON'
-import json, pathlib, sys
+  "$python" - "$runs/memory.txt" "$runs/ensemble/metrics.jsonl" "$runs/memory.json" <<'END_OF_PYTHON'
+import datetime, json, pathlib, sys
 
-mebibytes = [int(line) for line in pathlib.Path(sys.argv[1]).read_text().split()]
-if len(mebibytes) < 20:
-    sys.exit(f"only {len(mebibytes)} samples: the training was too short")
-quarter = len(mebibytes) // 4
-early, late = max(mebibytes[quarter : 2 * quarter]), max(mebibytes[2 * quarter :])
-pathlib.Path(sys.argv[2]).write_text(json.dumps({"second_quarter_mib": early, "second_half_mib": late}))
+samples, metrics, figures = map(pathlib.Path, sys.argv[1:])
+end = metrics.stat().st_mtime  # of the last evaluation
+training, after = [], []
+for line in samples.read_text().splitlines():
+    time, mebibytes = line.split(", ")
+    taken = datetime.datetime.strptime(time, "%Y/%m/%d %H:%M:%S.%f").timestamp()
+    (training if taken <= end else after).append(int(mebibytes))
+if len(training) < 20:
+    sys.exit(f"only {len(training)} samples: the training was too short")
+quarter = len(training) // 4
+early, late = max(training[quarter : 2 * quarter]), max(training[2 * quarter :])
+figures.write_text(json.dumps({"second_quarter_mib": early, "second_half_mib": late, "measuring_mib": max(after, default=None)}))
 sys.exit(f"grew from {early} to {late} MiB" if late > early else None)
 END_OF_PYTHON
 }

@@ -107,7 +107,11 @@ TEST_CASE("training on a GPU ends where training on the CPU does", "[cuda]") {
   if (is_skipped()) return;
   for (const Setting& setting : settings) {
     CAPTURE(setting.name);
-    const TrainingOptions options = options_of(setting);
+    TrainingOptions options = options_of(setting);
+    // Some gradients are 0 but for rounding (of a bias before batch norm). Divided by their own size they
+    // would be steps like any other: with Adam's usual ε, rounding alone moves the end by up to 5 %, with
+    // this one by 1e-13.
+    options.optimizer.eps = 1e-2;
     const Tensor there = trained(setting, options, at::TensorOptions(gpu).dtype(at::kDouble));
     const Tensor here = trained(setting, options, at::TensorOptions(at::kCPU).dtype(at::kDouble));
     CHECK(((there - here).norm() / here.norm()).item<double>() <= 1e-9);
