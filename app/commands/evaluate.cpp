@@ -37,7 +37,7 @@ Json to_json(const Metrics& metrics, const LabelledImages& images) {
           {"worst_mistakes", mistakes}};
 }
 
-std::string percent(double share) {
+std::string percent_text(double share) {
   return std::isnan(share) ? "-" : fmt::format("{:.2f}", 100 * share);
 }
 
@@ -49,8 +49,8 @@ void print(const Metrics& metrics, const LabelledImages& images) {
   fmt::print("\n");
   for (std::size_t c = 0; c < metrics.classes.size(); ++c) {
     const ClassMetrics& of_class = metrics.classes[c];
-    fmt::print("  {:>5}  {:>11}  {:>8}  {:>6}   |       ", c, percent(of_class.precision),
-               percent(of_class.recall), percent(of_class.f1));
+    fmt::print("  {:>5}  {:>11}  {:>8}  {:>6}   |       ", c, percent_text(of_class.precision),
+               percent_text(of_class.recall), percent_text(of_class.f1));
     for (const std::int64_t count : metrics.confusion[c]) fmt::print("{:>6}", count);
     fmt::print("\n");
   }

@@ -17,7 +17,7 @@ namespace handgrad::app {
 
 namespace {
 
-std::string text_of(const std::filesystem::path& file) {
+std::string contents_of(const std::filesystem::path& file) {
   const Bytes bytes = read_file(file);
   return {bytes.begin(), bytes.end()};
 }
@@ -62,7 +62,8 @@ ProgramResult run_program(const std::vector<std::string>& arguments, const std::
   int status = 0;
   while (waitpid(process, &status, 0) < 0 && errno == EINTR) {
   }
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), text_of(out), text_of(error)};
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), contents_of(out),
+          contents_of(error)};
 }
 
 }  // namespace handgrad::app

@@ -56,7 +56,7 @@ void add_curve(Json& rows, const TrainedRun& run, std::size_t replica, const cha
   for (std::size_t i = 0; i < x.size(); ++i) rows.push_back({{"x", x[i]}, {"y", y[i]}, {"series", series}});
 }
 
-std::string percent(const Json& metrics) {
+std::string accuracy_percent(const Json& metrics) {
   return metrics.is_null() ? "–" : shown(100 * metrics.at("accuracy").get<double>(), 2);
 }
 
@@ -187,8 +187,8 @@ Json run_sections(const std::vector<TrainedRun>& runs) {
       const Json& replica = replicas[r];
       const std::string name = network_name(run, r);
       results.push_back({name, std::to_string(replica.at("seed").get<std::uint64_t>()),
-                         percent(replica.at("train")), percent(replica.at("validation")),
-                         percent(replica.at("test")), loss(replica.at("train")),
+                         accuracy_percent(replica.at("train")), accuracy_percent(replica.at("validation")),
+                         accuracy_percent(replica.at("test")), loss(replica.at("train")),
                          loss(replica.at("validation")), loss(replica.at("test")),
                          std::to_string(replica.at("best_step").get<std::int64_t>()),
                          replica.at("stopped").get<std::string>()});

@@ -72,7 +72,7 @@ void require_known(const std::string& file, const std::string& place, const toml
   }
 }
 
-std::string text_of(const std::string& file, const std::string& place, const toml::node& node) {
+std::string text_in(const std::string& file, const std::string& place, const toml::node& node) {
   if (const auto text = node.value<std::string>()) return *text;
   if (node.is_boolean()) return *node.value<bool>() ? "true" : "false";
   if (node.is_integer()) return fmt::format("{}", *node.value<std::int64_t>());
@@ -167,7 +167,7 @@ class Reader {
     Assignments list;
     for (auto&& [key, value] : table) {
       list.emplace_back(std::string(key.str()),
-                        text_of(file_, fmt::format("{}: {}", place, key.str()), value));
+                        text_in(file_, fmt::format("{}: {}", place, key.str()), value));
     }
     return list;
   }
@@ -185,7 +185,7 @@ class Reader {
       if (values == nullptr || values->empty())
         fail(file_, of_axis + ": must be a list of values, [a, b, …]");
       std::vector<std::string> texts;
-      for (const toml::node& value : *values) texts.push_back(text_of(file_, of_axis, value));
+      for (const toml::node& value : *values) texts.push_back(text_in(file_, of_axis, value));
       const std::string flag = flag_of(key);
       if (is_setting(key) && options_.given(flag)) {
         texts = {options_.text(flag)};

@@ -20,7 +20,6 @@ constexpr std::size_t dimension_size = 4;
 constexpr std::uint8_t unsigned_bytes = 0x08;
 constexpr std::size_t most_dimensions = 3;
 constexpr std::int64_t most_entries = 0xffffffff;
-constexpr std::int64_t most_rows_or_columns = 4096;
 constexpr std::uint64_t most_values = std::uint64_t{1} << 32;
 
 // What people hand in instead of an IDX file, by the first bytes.

@@ -11,6 +11,8 @@
 
 namespace handgrad {
 
+constexpr std::int64_t most_rows_or_columns = 4096;  // of an image
+
 struct IdxArray {
   std::vector<std::int64_t> shape;  // [count] for labels, [count, rows, columns] for images
   Bytes values;                     // row-major, product of `shape` entries

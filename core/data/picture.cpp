@@ -15,8 +15,6 @@ namespace handgrad {
 
 namespace {
 
-constexpr png_uint_32 most_rows_or_columns = 4096;
-
 [[noreturn]] void refuse(const png_image& image, const std::string& name) {
   throw DataError(fmt::format(
       "{}: the PNG picture cannot be read ({}); the file is damaged or cut short: fetch or export it again",
@@ -61,7 +59,7 @@ IdxArray parse_png(const Bytes& bytes, const std::string& name) {
   image.version = PNG_IMAGE_VERSION;
   const std::unique_ptr<png_image, decltype(&png_image_free)> freeing(&image, &png_image_free);
   if (png_image_begin_read_from_memory(&image, bytes.data(), bytes.size()) == 0) refuse(image, name);
-  if (image.width > most_rows_or_columns || image.height > most_rows_or_columns) {
+  if (std::max(image.width, image.height) > most_rows_or_columns) {
     throw DataError(fmt::format("{}: is {} x {} pixels; at most {} x {} are allowed: make it smaller",
                                 printable(name), image.width, image.height, most_rows_or_columns,
                                 most_rows_or_columns));

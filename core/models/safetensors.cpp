@@ -22,7 +22,7 @@ using Json = nlohmann::json;
 constexpr std::size_t length_size = 8;
 constexpr std::size_t largest_header = std::size_t{1} << 22;
 constexpr std::size_t deepest_header = 4;
-constexpr std::size_t most_axes = 8;
+constexpr std::size_t most_axes_of_a_tensor = 8;
 constexpr const char* metadata_key = "__metadata__";
 
 // Bytes of an item; 0 for what no tensor here can be made of.
@@ -134,8 +134,8 @@ class Parser {
       refuse(fmt::format("{} is not described by dtype, shape and two data_offsets", printable_excerpt(key)));
     }
     tensor.dtype = entry["dtype"].get<std::string>();
-    if (entry["shape"].size() > most_axes) {
-      refuse(fmt::format("{} has more than {} axes", printable_excerpt(key), most_axes));
+    if (entry["shape"].size() > most_axes_of_a_tensor) {
+      refuse(fmt::format("{} has more than {} axes", printable_excerpt(key), most_axes_of_a_tensor));
     }
     for (const Json& size : entry["shape"]) tensor.shape.push_back(number(size, key));
     const std::int64_t begin = number(entry["data_offsets"][0], key);

@@ -24,7 +24,7 @@ bool is_skipped() {
   return true;
 }
 
-struct Setting {
+struct TrainingSetting {
   const char* name;
   std::vector<std::int64_t> hidden;
   bool batch_norm;
@@ -37,7 +37,7 @@ struct Setting {
 };
 
 // 200 steps and a few more, with ragged last batches.
-const std::vector<Setting> settings = {
+const std::vector<TrainingSetting> settings = {
     {"plain", {6, 4}, false, 1, Kind::sgd, {0.01}, {0.1}},
     {"batch norm, Adam", {6, 4}, true, 3, Kind::adam, {0.01}, {0.01}},
     {"AdamW, each its own rate", {6}, true, 2, Kind::adamw, {0.0, 0.5}, {0.01, 0.003}},
@@ -46,7 +46,7 @@ const std::vector<Setting> settings = {
     {"four networks in two lanes", {6, 4}, false, 4, Kind::sgd, {0.01}, {0.1}, 2},
     {"three lanes, batch norm, Adam", {6, 4}, true, 3, Kind::adam, {0.01}, {0.01}, 3}};
 
-TrainingOptions options_of(const Setting& setting) {
+TrainingOptions options_of(const TrainingSetting& setting) {
   TrainingOptions options;
   options.batch_size = 7;  // 35 steps an epoch, the last of two images
   options.epochs = 6;
@@ -61,7 +61,8 @@ TrainingOptions options_of(const Setting& setting) {
 }
 
 // The parameters and running statistics that a training ends with, on the CPU.
-Tensor trained(const Setting& setting, const TrainingOptions& options, const at::TensorOptions& where) {
+Tensor trained(const TrainingSetting& setting, const TrainingOptions& options,
+               const at::TensorOptions& where) {
   const Splits data = split(small_dataset(300, 30), {}, options.data_seeds, where);
   Network network(setting.architecture(), setting.replicas, where);
   TrainingObserver observer;
@@ -105,7 +106,7 @@ TEST_CASE("gradients on a GPU are those of autograd there, and those of the CPU"
 
 TEST_CASE("training on a GPU ends where training on the CPU does", "[cuda]") {
   if (is_skipped()) return;
-  for (const Setting& setting : settings) {
+  for (const TrainingSetting& setting : settings) {
     CAPTURE(setting.name);
     TrainingOptions options = options_of(setting);
     // Some gradients are 0 but for rounding (of a bias before batch norm). Divided by their own size they
@@ -121,7 +122,7 @@ TEST_CASE("training on a GPU ends where training on the CPU does", "[cuda]") {
 TEST_CASE("on a GPU the same seed gives the same bits, with a graph and without", "[cuda]") {
   if (is_skipped()) return;
   const auto where = at::TensorOptions(gpu).dtype(at::kFloat);
-  for (const Setting& setting : settings) {
+  for (const TrainingSetting& setting : settings) {
     CAPTURE(setting.name);
     TrainingOptions options = options_of(setting);
     const Tensor first = trained(setting, options, where);
@@ -136,7 +137,7 @@ TEST_CASE("on a GPU the same seed gives the same bits, with a graph and without"
 TEST_CASE("training on a GPU goes on to the same bits", "[cuda]") {
   if (is_skipped()) return;
   const auto where = at::TensorOptions(gpu).dtype(at::kFloat);
-  for (const Setting& setting : settings) {
+  for (const TrainingSetting& setting : settings) {
     CAPTURE(setting.name);
     const TrainingOptions options = options_of(setting);
     const Splits data = split(small_dataset(300, 30), {}, options.data_seeds, where);
