@@ -14,7 +14,7 @@ namespace {
 
 enum class Images { random, zero, all_alike, one_differs };
 
-struct Setting {
+struct NetworkSetting {
   const char* name;
   std::vector<std::int64_t> hidden;
   bool batch_norm = false;
@@ -26,10 +26,10 @@ struct Setting {
   std::int64_t inputs = 12;
 };
 
-std::vector<Setting> settings() {
+std::vector<NetworkSetting> settings() {
   Compat notebook_eps;
   notebook_eps.bn_batch_stats = true;
-  std::vector<Setting> all = {
+  std::vector<NetworkSetting> all = {
       {"large batch", {5}, false, 2000},
       {"large batch, batch norm", {5, 4}, true, 2000},
       {"large batch, no hidden layer", {}, false, 4096},
@@ -62,7 +62,7 @@ std::vector<Setting> settings() {
   return all;
 }
 
-GradcheckOptions options_of(const Setting& setting) {
+GradcheckOptions options_of(const NetworkSetting& setting) {
   GradcheckOptions options;
   options.architecture = {setting.inputs, setting.hidden, 10, setting.batch_norm};
   options.batch_size = setting.batch_size;
@@ -166,7 +166,7 @@ Tensor pull(const Tensor& parameter, std::int64_t batch_size, const L2& l2) {
 
 // Runs the check with a fault: rows that the fault touches fail, and so does, by either reference alone, each
 // of them that the check claims to decide.
-void check_caught(const Setting& setting, const char* fault, const GradcheckSubject& subject,
+void check_caught(const NetworkSetting& setting, const char* fault, const GradcheckSubject& subject,
                   const std::function<bool(const GradientCheck&)>& touched) {
   CAPTURE(fault);
   GradcheckOptions options = options_of(setting);
@@ -192,7 +192,7 @@ void check_caught(const Setting& setting, const char* fault, const GradcheckSubj
 }  // namespace
 
 TEST_CASE("gradcheck calls no right gradient wrong, whatever the setting", "[gradcheck]") {
-  for (const Setting& setting : settings()) {
+  for (const NetworkSetting& setting : settings()) {
     CAPTURE(setting.name, setting.batch_norm, static_cast<int>(setting.images));
     const GradientReport report = gradcheck(options_of(setting));
     CHECK(report.passed());
@@ -207,7 +207,7 @@ TEST_CASE("gradcheck calls no right gradient wrong, whatever the setting", "[gra
 
 TEST_CASE("gradcheck finds planted faults, whatever the setting", "[gradcheck][planted]") {
   const auto anything = [](const GradientCheck&) { return true; };
-  for (const Setting& setting : settings()) {
+  for (const NetworkSetting& setting : settings()) {
     CAPTURE(setting.name, setting.batch_norm, static_cast<int>(setting.images));
     check_caught(setting, "0.1 % too large", spoilt<TooLarge>(), anything);
     check_caught(setting, "largest element with the wrong sign", spoilt<LargestFlipped>(), anything);
@@ -245,7 +245,7 @@ TEST_CASE("gradcheck finds planted faults, whatever the setting", "[gradcheck][p
 
 // What flows back through batch norm is wrong, however little it is.
 TEST_CASE("gradcheck finds batch norm taken for a constant, whatever the setting", "[gradcheck][planted]") {
-  for (const Setting& setting : settings()) {
+  for (const NetworkSetting& setting : settings()) {
     if (!setting.batch_norm) continue;
     CAPTURE(setting.name, static_cast<int>(setting.images));
     GradcheckSubject constant;
@@ -257,7 +257,7 @@ TEST_CASE("gradcheck finds batch norm taken for a constant, whatever the setting
     check_caught(setting, "mean and variance taken for constants", constant, [](const GradientCheck& check) {
       return check.pair.rfind("batch norm ", 0) == 0 && check.tensor == "dx";
     });
-    Setting notebook = setting;
+    NetworkSetting notebook = setting;
     notebook.compat.bn_no_backward = true;
     const std::string last = "layer " + std::to_string(setting.hidden.size() + 1);
     check_caught(notebook, "batch norm left out", GradcheckSubject(), [&](const GradientCheck& check) {
@@ -267,11 +267,11 @@ TEST_CASE("gradcheck finds batch norm taken for a constant, whatever the setting
 }
 
 TEST_CASE("gradcheck takes the memory that was foretold", "[gradcheck][memory]") {
-  const Setting setting =
-      GENERATE(Setting{"many weights", {300, 300}}, Setting{"with batch norm", {300, 300}, true},
-               Setting{"a large batch", {20, 7}, false, 2000}, Setting{"both", {300, 20}, true, 500},
-               Setting{"no hidden layer", {}, false, 4000}, Setting{"networks", {40, 40}, true, 64, 12},
-               Setting{"float32", {300}, true, 64, 1, 0.01, at::kFloat});
+  const NetworkSetting setting = GENERATE(
+      NetworkSetting{"many weights", {300, 300}}, NetworkSetting{"with batch norm", {300, 300}, true},
+      NetworkSetting{"a large batch", {20, 7}, false, 2000}, NetworkSetting{"both", {300, 20}, true, 500},
+      NetworkSetting{"no hidden layer", {}, false, 4000}, NetworkSetting{"networks", {40, 40}, true, 64, 12},
+      NetworkSetting{"float32", {300}, true, 64, 1, 0.01, at::kFloat});
   GradcheckOptions options = options_of(setting);
   options.architecture.inputs = 200;
   const std::int64_t peak = storages_of([&] { gradcheck(options); }).peak;
@@ -283,7 +283,7 @@ TEST_CASE("gradcheck takes the memory that was foretold", "[gradcheck][memory]")
 
 TEST_CASE("gradcheck says what it cannot decide: gradients that vanish beside their rounding",
           "[gradcheck]") {
-  const auto undecided = [](const Setting& setting) {
+  const auto undecided = [](const NetworkSetting& setting) {
     std::set<std::string> tensors;
     for (const GradientCheck& check : gradcheck(options_of(setting)).checks) {
       if (check.verdict() != Verdict::undecided) continue;
@@ -293,7 +293,7 @@ TEST_CASE("gradcheck says what it cannot decide: gradients that vanish beside th
     return tensors;
   };
   using Tensors = std::set<std::string>;
-  Setting setting = {"", {7, 5}};
+  NetworkSetting setting = {"", {7, 5}};
   CHECK(undecided(setting) == Tensors());
   setting.images = Images::zero;  // pixels that are all black move nothing
   CHECK(undecided(setting) == Tensors{"layer 1 weight"});

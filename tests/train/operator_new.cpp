@@ -5,6 +5,13 @@
 #include <cstdlib>
 #include <new>
 
+// GCC tells of the address sanitizer, which has an operator new of its own, by a macro, Clang by a feature.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+
 namespace {
 
 std::atomic<std::int64_t> calls{0};

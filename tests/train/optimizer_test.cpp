@@ -9,8 +9,6 @@ using namespace handgrad;
 
 namespace {
 
-const auto float64 = torch::TensorOptions().dtype(torch::kDouble);
-
 std::unique_ptr<torch::optim::Optimizer> reference_optimizer(const OptimizerOptions& options, double rate,
                                                              const torch::Tensor& parameters) {
   using Kind = OptimizerOptions::Kind;
@@ -50,8 +48,8 @@ TEST_CASE("each optimizer equals torch::optim", "[optimizer]") {
   CAPTURE(static_cast<int>(options.kind), options.weight_decay, rates, static_cast<int>(counter));
 
   const Architecture architecture{6, {4, 3}, 5, true};
-  Parameters parameters(architecture, 2, float64);
-  Parameters gradients(architecture, 2, float64);
+  Parameters parameters(architecture, 2, torch::kDouble);
+  Parameters gradients(architecture, 2, torch::kDouble);
   parameters.flat.normal_();
   auto optimizer = std::make_unique<Optimizer>(options, parameters, gradients, rates, counter);
 
