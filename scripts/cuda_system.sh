@@ -33,7 +33,7 @@ install_cuda() {
 make_stub() {
   here '[[ $(ldconfig -p) == *libcudnn.so.9* ]]' && return 0
   here 'scratch=$(mktemp -d)
-    readelf --wide --dyn-syms /usr/lib/*/libtorch_cuda.so | sed -nE "s/.* UND (cudnn[A-Za-z0-9_]+)@libcudnn\.so\.9.*/\1/p" | sort -u >"$scratch/names"
+    readelf --wide --dyn-syms /usr/lib/*/libtorch_*.so | sed -nE "s/.* UND (cudnn[A-Za-z0-9_]+)@libcudnn\.so\.9.*/\1/p" | sort -u >"$scratch/names"
     [[ -s $scratch/names ]]
     sed "s/.*/int &(void) { return 1; }/" "$scratch/names" >"$scratch/stub.c"
     echo "libcudnn.so.9 { global: *; };" >"$scratch/versions"

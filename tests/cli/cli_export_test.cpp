@@ -89,7 +89,7 @@ TEST_CASE("what cannot be exported is refused, and nothing is written") {
   refused("model.safetensors --format torchscript --replica ensemble", "is no run directory, from which");
 }
 
-TEST_CASE("export writes where it says, under names of its own", "[sanitize]") {
+TEST_CASE("export writes where it says, under names of its own") {
   const TrainedRun trained;
   const TemporaryDirectory& directory = trained.directory;
   for (const char* arguments :
@@ -231,7 +231,7 @@ TEST_CASE("training begins with the network of a file, and refuses what does not
   refused("--init data/train-labels-idx1-ubyte", 1, "is no model file");
 }
 
-TEST_CASE("damaged model files get one line on every command that reads them", "[sanitize]") {
+TEST_CASE("damaged model files get one line on every command that reads them") {
   const TrainedRun trained;
   const TemporaryDirectory& directory = trained.directory;
   REQUIRE(run(directory, "export run --format safetensors").exit_code == 0);

@@ -81,7 +81,7 @@ TEST_CASE("wrong flags are refused by name, before anything is read or written",
   CHECK(fs::is_empty(directory.path()));
 }
 
-TEST_CASE("data that cannot be used is refused, and no run is begun", "[sanitize]") {
+TEST_CASE("data that cannot be used is refused, and no run is begun") {
   const TemporaryDirectory directory;
   const fs::path data = directory.path() / "data";
   fs::create_directory(data);
@@ -174,7 +174,7 @@ TEST_CASE("a training that no machine has the memory for is refused before it ta
   CHECK_FALSE(fs::exists(directory / "runs"));
 }
 
-TEST_CASE("what is no regular file is refused at once, whatever it is given as", "[sanitize]") {
+TEST_CASE("what is no regular file is refused at once, whatever it is given as") {
   const TemporaryDirectory directory;
   write_small_dataset(directory.path());
   REQUIRE(run(directory, "train --data . --batch-size 4 --epochs 1 --out run").exit_code == 0);
