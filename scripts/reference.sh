@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Writes the man page and Bash's completion of handgrad from what the program says of itself, that is from its tables of flags.
-# Arguments: the program, the folder for handgrad.1 and handgrad.bash.
+# Arguments: the program, the folder for handgrad.1 and handgrad.bash, and optionally a Markdown file such as docs/commands.md, in
+# which the table between `<!-- flags of COMMAND -->` and `<!-- end of flags -->` is renewed.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-(($# == 2)) || fail "give the program and a folder, such as: ${0##*/} build/handgrad build/reference"
+(($# == 2 || $# == 3)) || fail "give the program and a folder, such as: ${0##*/} build/handgrad build/reference"
 help=$("$1" --help-all) || fail "$1 does not answer to --help-all"
 version=$("$1" --version)
 version=${version%% (*}  # without that of LibTorch
@@ -69,3 +70,25 @@ awk -F '\t' '
     print "--help --version\"\n  fi\n  mapfile -t COMPREPLY < <(compgen -W \"$candidates\" -- \"$word\")\n}"
     print "complete -o default -F _handgrad handgrad"
   }' <<<"$records" >"$2/handgrad.bash"
+
+if (($# == 3)); then
+  page=$(awk -F '\t' '
+    function cell(text) { gsub(/\|/, "\\|", text); return text }
+    NR == FNR && $1 == "command" { name = $2 }
+    NR == FNR && $1 == "flag" && $2 != "--help" {
+      value = ""
+      # The default stands in brackets at the end.
+      if (match($4, / \[[^]]*\]$/)) { value = substr($4, RSTART + 2, RLENGTH - 3); $4 = substr($4, 1, RSTART - 1) }
+      rows[name] = rows[name] "| `" $2 ($3 == "" ? "" : " " cell($3)) "` | " cell(value) " | " cell($4) " |\n"
+    }
+    NR == FNR { next }
+    /^<!-- flags of [a-z]+ -->$/ {
+      printf "%s\n| flag | default | meaning |\n|---|---|---|\n%s", $0, rows[$4]
+      found = inside = 1; unknown = unknown || rows[$4] == ""; next
+    }
+    /^<!-- end of flags -->$/ { inside = 0 }
+    !inside
+    END { exit !found || inside || unknown }
+    ' <(printf '%s\n' "$records") FS=' ' "$3") || fail "$3 has no table between the two marks for the flags of a command of handgrad"
+  printf '%s\n' "$page" >"$3"
+fi

@@ -2,7 +2,7 @@
 # Repeats the described experiments: corrected (30 seeds), by the notebook's rules (30) and with one fault each (10), then
 # writes one page about them, DIR/report.html. Goes on where it was stopped. Arguments: [DIR] [flags of `handgrad sweep`];
 # DIR is runs/experiments by default. HANDGRAD_PROGRAM: another program than build/handgrad.
-# With HANDGRAD_PICTURES=FOLDER it also saves the pictures of README.md there, and its tables as DIR/tables.md; that needs npm
+# With HANDGRAD_PICTURES=FOLDER it also saves the pictures of docs/results.md there, and its tables as DIR/tables.md; that needs npm
 # and Chromium.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

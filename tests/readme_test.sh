@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Runs the commands of README.md in a scratch directory, in their order: every line of its ```sh blocks that begins with
-# `handgrad`, `build/handgrad` or, as the training that it ends in, `./scripts/run.sh`. Training is cut to one epoch, a sweep to one seed.
-# Argument: the handgrad program. Data: MNIST_DIR, else the synthetic digits.
+# Runs the commands of README.md, CONTRIBUTING.md and docs/, in their order: every line of their ```sh blocks that begins with
+# `handgrad`, `build/handgrad` or, as the training that it ends in, `./scripts/run.sh`. Each document has a folder of its own, in
+# which the run of README.md's start is there. Training is cut to one epoch, one more where it is resumed, a sweep to one seed; what
+# needs a GPU is left out without one. Argument: the handgrad program. Data: MNIST_DIR, else the synthetic digits.
 set -euo pipefail
 program=$(realpath -- "$1")
-readme=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/README.md
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 if [[ -n ${MNIST_DIR-} ]]; then
   MNIST_DIR=$(realpath -- "$MNIST_DIR")
 else
@@ -16,8 +17,8 @@ trap 'rm -rf "$scratch"' EXIT
 cd -- "$scratch"
 mkdir build
 ln -s "$program" build/handgrad
-ln -s "$(dirname "$readme")/scripts" scripts
 PATH=$scratch/build:$PATH
+doctor=$("$program" doctor) || true  # it may complain of the data
 
 # digit.png: 28 × 28 pixels, grey, a white bar on black.
 python3 - <<'END_OF_PYTHON'
@@ -32,37 +33,58 @@ with open("digit.png", "wb") as file:
     file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(row * 28)) + chunk(b"IEND", b""))
 END_OF_PYTHON
 
-# shellcheck disable=SC2016  # backquotes of Markdown
-mapfile -t lines < <(sed -n '/^```sh$/,/^```$/{/^```/!p}' "$readme")
-count=0
-for line in "${lines[@]}"; do
-  command=${line/#.\/scripts\/run.sh/handgrad train}
+# as_run LINE: sets `command` to what is run for it; returns 1, after saying so, where that is nothing.
+as_run() {
+  command=$(sed -E 's/ +#.*//' <<<"$1")
+  command=${command/#.\/scripts\/run.sh/handgrad train}
   if ! [[ $command =~ ^(build/)?handgrad\  ]]; then
-    echo "not run: $line"
-    continue
+    echo "not run: $1"
+    return 1
   fi
-  if [[ $command =~ handgrad\ train ]]; then
-    [[ $command == *" --epochs"* ]] || command+=" --epochs 1"
+  if [[ $command == *"--device cuda"* ]] && ! grep -q 'CUDA.*GPUs\?,' <<<"$doctor"; then
+    echo "not run, because there is no GPU: $1"
+    return 1
+  fi
+  if [[ $command =~ handgrad\ report ]] && grep -q 'reports *off' <<<"$doctor"; then
+    echo "not run, because reports are off: $1"
+    return 1
+  fi
+  if [[ $command =~ handgrad\ (train|sweep) ]]; then
+    local epochs=1
+    if [[ $command == *" --resume "* ]]; then epochs=2; fi
+    command=$(sed -E 's/ --epochs [0-9]+//' <<<"$command")" --epochs $epochs"
     [[ -n ${MNIST_DIR-} || $command == *" --data"* ]] || command+=" --data synthetic"
   fi
   if [[ $command == *"evaluate --model"* && -z ${MNIST_DIR-} ]]; then
     command+=" --data synthetic"
   fi
-  if [[ $command =~ handgrad\ sweep ]]; then
-    command=${command/--seeds 30/--seeds 1}" --epochs 1"
-    [[ -n ${MNIST_DIR-} ]] || command+=" --data synthetic"
+  if [[ $command =~ handgrad\ sweep ]]; then command=$(sed -E 's/ --seeds [0-9]+/ --seeds 1/' <<<"$command"); fi
+}
+
+documents=("$root"/README.md "$root"/CONTRIBUTING.md "$root"/docs/*.md)
+count=0
+for document in "${documents[@]}"; do
+  name=${document#"$root"/}
+  folder=$scratch/$(basename "$name" .md)
+  mkdir "$folder"
+  cd -- "$folder"
+  ln -s "$root/scripts" "$scratch/build" "$scratch/digit.png" .
+  if [[ $name != README.md ]]; then
+    mkdir runs
+    cp -R -- "$scratch/README/runs/001" runs
   fi
-  if [[ $command =~ handgrad\ report ]] && "$program" doctor | grep -q 'reports *off'; then
-    echo "not run, because reports are off: $line"
-    continue
-  fi
-  echo "run: $command"
-  if ! bash -c "$command" >output 2>&1 </dev/null; then
-    cat output
-    echo "FAILED: README.md: $line"
-    exit 1
-  fi
-  count=$((count + 1))
+  # shellcheck disable=SC2016  # backquotes of Markdown
+  mapfile -t lines < <(sed -n '/^```sh$/,/^```$/{/^```/!p}' "$document")
+  for line in "${lines[@]}"; do
+    as_run "$line" || continue
+    echo "run: $command"
+    if ! bash -c "$command" >output 2>&1 </dev/null; then
+      cat output
+      echo "FAILED: $name: $line"
+      exit 1
+    fi
+    count=$((count + 1))
+  done
 done
-((count > 0)) || { echo "FAILED: README.md has no command to run"; exit 1; }
+((count > 0)) || { echo "FAILED: the documents have no command to run"; exit 1; }
 echo "passed: $count commands"

@@ -1,14 +1,20 @@
 #!/usr/bin/env bash
-# Tests the man page and the completion that scripts/reference.sh makes. Argument: the program.
+# Tests the man page and the completion that scripts/reference.sh makes, and that the flag table of docs/commands.md is what it would
+# write there. Argument: the program.
 set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-"$(dirname "${BASH_SOURCE[0]}")/../scripts/reference.sh" "$1" "$scratch"
+cp -- "$root/docs/commands.md" "$scratch/commands.md"
+"$root/scripts/reference.sh" "$1" "$scratch" "$scratch/commands.md"
 
 failed() {
   echo "FAILED: $*"
   exit 1
 }
+
+diff -u "$root/docs/commands.md" "$scratch/commands.md" ||
+  failed "the flags in docs/commands.md are not those of the program; run: scripts/reference.sh $1 build/reference docs/commands.md"
 
 for command in train evaluate predict export sweep report gradcheck bench doctor; do
   grep -qx ".SS $command" "$scratch/handgrad.1" || failed "the man page has no section $command"
