@@ -15,7 +15,7 @@
 #include "cli/options.h"
 #include "commands/commands.h"
 #include "handgrad/base/errors.h"
-#include "handgrad/files/file.h"
+#include "handgrad/base/printable.h"
 #include "handgrad/platform/blas.h"
 #include "handgrad/platform/system.h"
 

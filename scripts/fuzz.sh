@@ -16,11 +16,11 @@ command -v clang++ >/dev/null || fail "no clang++ here; scripts/setup.sh --tests
 
 work=build/fuzz
 mkdir -p "$work"
-sources=(core/files/{file,json_check,sha256,zip}.cpp core/data/{idx,picture}.cpp core/models/{layer_names,pickle,safetensors}.cpp
+sources=(core/base/printable.cpp core/files/{file,json_check,sha256,zip}.cpp core/data/{idx,picture}.cpp core/models/{layer_names,pickle_machine,pickle_reader,pickle_writer,safetensors}.cpp
   core/train/checkpoint.cpp)
 # Of what reads a sweep's file the parsers; the rest, which shares headers with LibTorch and takes long to compile, is linked as the
 # build made it.
-toml_sources=(app/cli/options.cpp app/sweep/sweep_file.cpp)
+toml_sources=(app/cli/options.cpp app/sweep/{sweep_file,toml_file}.cpp)
 toml_rest=(build/CMakeFiles/handgrad.dir/app/{cli/{json,settings},run/run_directory,sweep/{measures,sweep_directory}}.cpp.o
   build/libhandgrad_core.a -ltorch -ltorch_cpu -lc10 -lgomp)
 flags='-std=c++17 -g -O1 -Ibuild/include -Iapp -fsanitize=address,undefined -fno-sanitize-recover=undefined'

@@ -61,14 +61,14 @@ void Progress::after_training(const std::string& work, std::int64_t done, std::i
   std::fflush(stderr);
 }
 
-void Progress::step(std::int64_t step, std::int64_t total_steps) {
+void Progress::on_step(std::int64_t step, std::int64_t total_steps) {
   if (first_step_ < 0) first_step_ = step - 1;  // of training that goes on
   step_ = step;
   total_ = total_steps;
   if (Clock::now() >= next_update_) draw();
 }
 
-void Progress::evaluation(const EvaluationRecord& record) {
+void Progress::on_evaluation(const EvaluationRecord& record) {
   const LossAndAccuracy& first = record.validation.front();
   note(fmt::format("epoch {}  validation loss {:.4f}  accuracy {:.2f} %{}", record.epoch, first.loss,
                    100 * first.accuracy, record.validation.size() > 1 ? "  (first network)" : ""));

@@ -5,19 +5,17 @@
 #include <cstdint>
 #include <string>
 
-#include "handgrad/train/trainer.h"
+#include "handgrad/train/training_observer.h"
 
 namespace handgrad::app {
 
-class Progress {
+class Progress : public TrainingObserver {
  public:
   Progress();
-  ~Progress();
-  Progress(const Progress&) = delete;
-  Progress& operator=(const Progress&) = delete;
+  ~Progress() override;
 
-  void step(std::int64_t step, std::int64_t total_steps);
-  void evaluation(const EvaluationRecord& record);
+  void on_step(std::int64_t step, std::int64_t total_steps) override;
+  void on_evaluation(const EvaluationRecord& record) override;
   // Work that comes after training, such as "measuring 3000 networks": `done` of `total` parts of it.
   void after_training(const std::string& work, std::int64_t done, std::int64_t total);
   // Lines of their own.

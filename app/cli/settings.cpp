@@ -10,6 +10,7 @@
 #include "handgrad/base/errors.h"
 #include "handgrad/base/numbers.h"
 #include "handgrad/platform/system.h"
+#include "handgrad/train/compat.h"
 
 namespace handgrad::app {
 
@@ -47,13 +48,14 @@ void read(const Options& options, const Setting& setting, Settings& settings) {
 // What is allowed of each setting by itself, but not together.
 void require_sense(const Options& options, const Settings& settings) {
   const bool is_notebook = options.text("compat") == "notebook";
-  for (const CompatSwitch& fault : compat_switches) {
-    if (settings.compat.*fault.member && fault.needs_batch_norm && !settings.batch_norm && !is_notebook) {
+  for (const CompatSwitch& fault : compat_switches()) {
+    if (fault.is_on(settings) && fault.needs_batch_norm && !settings.shape.batch_norm && !is_notebook) {
       throw UsageError(fmt::format(
           "--compat: {} needs --batch-norm, without which it changes nothing; add that flag", fault.name));
     }
   }
-  if (settings.training.optimizer.weight_decay > 0 && settings.compat.bn_no_backward && settings.batch_norm) {
+  if (settings.training.optimizer.weight_decay > 0 && !settings.network.batch_norm.backward &&
+      settings.shape.batch_norm) {
     throw UsageError(
         "--compat: bn-no-backward keeps γ and β as they are, which --weight-decay does not; use --l2");
   }
@@ -133,10 +135,7 @@ Settings read_settings(const Options& options, bool needs_data) {
   if (settings.training.optimizer.weight_decay > 0) settings.training.l2 = {0};
   settings.training.cuda_graph = !options.on(no_cuda_graph);
   settings.pass_on();
-  Architecture architecture;  // the data, which say its inputs and classes, are not read yet
-  architecture.hidden = settings.hidden;
-  architecture.batch_norm = settings.batch_norm;
-  validate(settings.training, architecture, settings.replicas);
+  validate(settings.training, settings.shape, settings.replicas);
   return settings;
 }
 

@@ -7,6 +7,7 @@
 #include "commands/commands.h"
 #include "commands/output_file.h"
 #include "handgrad/base/errors.h"
+#include "handgrad/base/printable.h"
 #include "handgrad/check/benchmark.h"
 #include "handgrad/files/file.h"
 #include "handgrad/platform/blas.h"
@@ -103,9 +104,42 @@ Json measure_workers(const Examples& examples, const Architecture& architecture,
           {"ratio", ratio}};
 }
 
-}  // namespace
+// Of --json, which is written at the end; "" for none.
+std::filesystem::path figures_file(const Options& options) {
+  namespace fs = std::filesystem;
+  fs::path file = options.text("json");
+  if (file.empty()) return file;
+  if (fs::is_directory(file) || !fs::is_directory(fs::absolute(file).parent_path())) {
+    throw options.wrong("json", "a file in a directory that is there");
+  }
+  require_replaceable(file, "json", options);
+  return file;
+}
 
-int bench_command(const Arguments& arguments) {
+// A step beside what bounds it and its peers, for several batch sizes: printed, and added to the figures.
+void measure_steps(Json& json, const Examples& examples, const Architecture& architecture, bool brief,
+                   int rounds) {
+  const bool on_cpu = examples.pixels.is_cpu();
+  const auto measure = [&](const char* key, const Architecture& network, std::int64_t batch_size,
+                           const std::vector<std::int64_t>& replicas) {
+    const StepBenchmark result = benchmark_step(examples, network, batch_size, replicas, true, rounds);
+    print(result);
+    json[key] = to_json(result);
+  };
+  std::vector<std::int64_t> replicas = {4, 16, 64};
+  if (!on_cpu) replicas.insert(replicas.end(), {256, 1024});
+  measure("batch_32", architecture, 32, replicas);
+  if (!brief) {
+    measure("batch_64", architecture, 64, replicas);
+    measure("batch_128", architecture, largest_batch, replicas);
+    Architecture wide = architecture;
+    wide.hidden = {512, 512};
+    measure("wide", wide, largest_batch, {});
+    if (on_cpu) json["two_groups"] = measure_workers(examples, architecture, rounds);
+  }
+}
+
+Options bench_options() {
   Options options(
       "bench", "times a training step beside what bounds it and its peers; one core computes, or a GPU", "");
   options.value("data", "", "DIR",
@@ -118,6 +152,13 @@ int bench_command(const Arguments& arguments) {
   add_force_flag(options);
   add_device_flags(options, "cpu");
   options.hide("no-cuda-graph");  // both are measured
+  return options;
+}
+
+}  // namespace
+
+int bench_command(const Arguments& arguments) {
+  Options options = bench_options();
   if (!options.parse(arguments)) {
     fmt::print("{}", options.help());
     return 0;
@@ -126,12 +167,7 @@ int bench_command(const Arguments& arguments) {
     throw UsageError("--brief: is not there for --scaling; give one of the two");
   }
   const int rounds = static_cast<int>(options.integer("rounds", 1, 1000));
-  const std::filesystem::path file = options.text("json");
-  if (!file.empty() && (std::filesystem::is_directory(file) ||
-                        !std::filesystem::is_directory(std::filesystem::absolute(file).parent_path()))) {
-    throw options.wrong("json", "a file in a directory that is there");
-  }
-  if (!file.empty()) require_replaceable(file, "json", options);
+  const std::filesystem::path file = figures_file(options);
   const at::Device device = read_device(options);
   if (options.on("scaling") && !device.is_cpu()) {
     throw UsageError(fmt::format("--scaling: is for the CPU, got {}; leave --device out", device.str()));
@@ -148,10 +184,9 @@ int bench_command(const Arguments& arguments) {
     throw DataError(fmt::format("{}: has {} training images, but bench needs {}; use `--data synthetic`",
                                 source, examples.count(), largest_batch));
   }
-  const Architecture architecture{dataset.rows() * dataset.columns(), Architecture().hidden, dataset.classes,
-                                  false};
-  Architecture wide = architecture;
-  wide.hidden = {512, 512};
+  Architecture architecture;
+  architecture.inputs = dataset.rows() * dataset.columns();
+  architecture.classes = dataset.classes;
 
   const BlasLibrary blas = blas_library();
   const std::string processor = processor_name(device);
@@ -164,21 +199,7 @@ int bench_command(const Arguments& arguments) {
   if (options.on("scaling")) {
     json["scaling"] = measure_scaling(examples, architecture, rounds);
   } else {
-    const auto measure = [&](const char* key, const Architecture& network, std::int64_t batch_size,
-                             const std::vector<std::int64_t>& replicas) {
-      const StepBenchmark result = benchmark_step(examples, network, batch_size, replicas, true, rounds);
-      print(result);
-      json[key] = to_json(result);
-    };
-    std::vector<std::int64_t> replicas = {4, 16, 64};
-    if (!device.is_cpu()) replicas.insert(replicas.end(), {256, 1024});
-    measure("batch_32", architecture, 32, replicas);
-    if (!options.on("brief")) {
-      measure("batch_64", architecture, 64, replicas);
-      measure("batch_128", architecture, largest_batch, replicas);
-      measure("wide", wide, largest_batch, {});
-      if (device.is_cpu()) json["two_groups"] = measure_workers(examples, architecture, rounds);
-    }
+    measure_steps(json, examples, architecture, options.on("brief"), rounds);
   }
   if (!file.empty()) write_file(file, to_text(json, 2) + "\n");
   return 0;

@@ -11,6 +11,7 @@
 #include "commands/output_file.h"
 #include "export/verification.h"
 #include "handgrad/base/errors.h"
+#include "handgrad/base/printable.h"
 #include "handgrad/files/file.h"
 #include "handgrad/models/c_header.h"
 #include "handgrad/models/onnx_file.h"
@@ -181,9 +182,7 @@ void print(const Verification& found, const LabelledImages& images, double accur
       100 * found.accuracy, 100 * accuracy_here);
 }
 
-}  // namespace
-
-int export_command(const Arguments& arguments) {
+Options export_options() {
   Options options("export",
                   "writes a trained network for other programs: of a run directory, or of a model file",
                   "MODEL");
@@ -196,6 +195,13 @@ int export_command(const Arguments& arguments) {
       .value("data", "", "DIR",
              "whose test images to verify on [those of the run, else MNIST_DIR, else data/mnist]");
   add_force_flag(options);
+  return options;
+}
+
+}  // namespace
+
+int export_command(const Arguments& arguments) {
+  Options options = export_options();
   if (!options.parse(arguments)) {
     fmt::print("{}", options.help());
     return 0;

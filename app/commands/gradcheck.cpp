@@ -90,9 +90,7 @@ std::string failed_pairs(const GradientReport& report) {
   return fmt::format("{}", fmt::join(names, "; "));
 }
 
-}  // namespace
-
-int gradcheck_command(const Arguments& arguments) {
+Options gradcheck_options() {
   Options options(
       "gradcheck",
       "checks every hand-written gradient of a network against autograd over an independent\n"
@@ -106,6 +104,13 @@ int gradcheck_command(const Arguments& arguments) {
   options.value("dtype", dtype_names.front(), "NAME", "float64 or float32, of the gradients that are checked")
       .value("json", "", "FILE", "write the table as JSON too");
   add_force_flag(options);
+  return options;
+}
+
+}  // namespace
+
+int gradcheck_command(const Arguments& arguments) {
+  Options options = gradcheck_options();
   if (!options.parse(arguments)) {
     fmt::print("{}", options.help());
     return 0;
@@ -117,7 +122,7 @@ int gradcheck_command(const Arguments& arguments) {
   checked.replicas = settings.replicas;
   checked.batch_size = settings.training.batch_size;
   checked.l2 = settings.training.l2.front();
-  checked.compat = settings.compat;
+  checked.network = settings.network;
   checked.seed = settings.training.seeds.front();
   checked.dtype = options.choice("dtype", dtype_names) == 0 ? at::kDouble : at::kFloat;
   set_threads(read_threads(options).value_or(1));
@@ -126,8 +131,7 @@ int gradcheck_command(const Arguments& arguments) {
   if (real_data) {
     take_first_batch(checked, settings);
   } else {
-    checked.architecture.hidden = settings.hidden;
-    checked.architecture.batch_norm = settings.batch_norm;
+    checked.architecture = settings.shape;
     if (settings.classes > 0) checked.architecture.classes = settings.classes;
   }
 
@@ -140,9 +144,9 @@ int gradcheck_command(const Arguments& arguments) {
   if (!options.text("json").empty())
     write_file(options.text("json"), to_text(to_json(report, options, checked.device), 2) + "\n");
   if (report.count(Verdict::failed) > 0) {
-    const char* reason = settings.compat.bn_no_backward
-                             ? "; --compat bn-no-backward leaves batch norm out of the backward pass"
-                             : "";
+    const char* reason = settings.network.batch_norm.backward
+                             ? ""
+                             : "; --compat bn-no-backward leaves batch norm out of the backward pass";
     throw Error(fmt::format("gradients are wrong: {}{}", failed_pairs(report), reason));
   }
   if (!report.passed()) throw Error("no gradient could be decided: all are too small beside their rounding");

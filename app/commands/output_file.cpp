@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "handgrad/base/errors.h"
-#include "handgrad/files/file.h"
+#include "handgrad/base/printable.h"
 #include "run/run_directory.h"
 #include "sweep/sweep_directory.h"
 

@@ -5,6 +5,7 @@
 
 #include "commands/commands.h"
 #include "handgrad/base/errors.h"
+#include "handgrad/base/printable.h"
 #include "handgrad/data/picture.h"
 #include "handgrad/files/file.h"
 #include "handgrad/platform/threads.h"

@@ -10,6 +10,7 @@
 #include "commands/output_file.h"
 #include "handgrad/base/counted.h"
 #include "handgrad/base/errors.h"
+#include "handgrad/base/printable.h"
 #include "handgrad/files/file.h"
 #include "handgrad/platform/system.h"
 #include "report/report_model.h"
@@ -71,8 +72,8 @@ fs::path model_of(const Sweep& sweep, const std::string& configuration) {
 }
 
 // The experiments' models of the first seed, the best by validation accuracy first.
-std::vector<ModelToShow> models_of(const Sweep& sweep) {
-  const SweepTable table(sweep);
+std::vector<ModelToShow> models_of(const SweepResults& sweep) {
+  const SweepTable& table = sweep.table;
   std::vector<std::pair<double, std::string>> names;
   for (const Json* c : of_group(sweep, "experiment")) {
     const std::string name = text_of(*c, "name");
@@ -102,7 +103,7 @@ Json compared_weights_section(const Sweep& sweep, const std::string& whose) {
 }
 
 // Of the networks of the first seed.
-void add_model_sections(Json& sections, const Sweep& sweep) {
+void add_model_sections(Json& sections, const SweepResults& sweep) {
   const std::vector<ModelToShow> models = models_of(sweep);
   if (models.empty()) return;
   const Json& plan = sweep.plan;
@@ -121,7 +122,7 @@ void add_model_sections(Json& sections, const Sweep& sweep) {
   add_section(sections, mistakes_section(best, {whose}, data, trained.split));
 }
 
-Json sweep_document(std::vector<Sweep> sweeps) {
+Json sweep_document(std::vector<SweepResults> sweeps) {
   make_rules_distinct(sweeps);
   Json sections = sweep_sections(sweeps);
   add_model_sections(sections, sweeps.front());
@@ -169,12 +170,12 @@ Json run_document(std::vector<TrainedRun> runs) {
 }
 
 Json document(const std::vector<std::string>& directories) {
-  std::vector<Sweep> sweeps;
+  std::vector<SweepResults> sweeps;
   std::vector<TrainedRun> runs;
   for (const std::string& directory : directories) {
     if (!fs::is_directory(directory)) throw FileError(fmt::format("{}: is not a directory", directory));
     if (is_sweep(directory)) {
-      sweeps.push_back(read_sweep(directory));
+      sweeps.emplace_back(read_sweep(directory));
       if (sweeps.back().rows.empty()) throw ModelError(fmt::format("{}: has no finished run yet", directory));
     } else {
       runs.push_back(read_run(directory));

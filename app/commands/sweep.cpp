@@ -5,284 +5,30 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <mutex>
 #include <numeric>
 #include <optional>
 
 #include "cli/interruption.h"
-#include "cli/progress.h"
 #include "cli/settings.h"
 #include "commands/commands.h"
 #include "handgrad/base/counted.h"
 #include "handgrad/base/errors.h"
-#include "handgrad/files/file.h"
-#include "handgrad/models/torchscript.h"
+#include "handgrad/base/printable.h"
 #include "handgrad/platform/blas.h"
 #include "handgrad/platform/cuda.h"
 #include "handgrad/platform/resources.h"
 #include "handgrad/platform/system.h"
 #include "handgrad/platform/threads.h"
 #include "handgrad/platform/workers.h"
-#include "handgrad/train/footprint.h"
-#include "handgrad/train/sweep.h"
 #include "sweep/findings.h"
 #include "sweep/sweep_directory.h"
-#include "sweep/sweep_file.h"
+#include "sweep/sweep_runner.h"
 
 namespace handgrad::app {
 
 namespace {
-
-constexpr std::int64_t calibration_steps = 400;  // of each ensemble, with --dry-run
-
-// With so many networks side by side a GPU's time goes into their arithmetic, and more of them only make what
-// an interruption can cost larger.
-constexpr std::int64_t most_networks_on_gpu = 2048;
-
-// An ensemble with one or several seeds.
-struct Job {
-  std::size_t ensemble = 0;
-  std::vector<std::uint64_t> seeds;
-  std::int64_t steps = 0;  // at most
-};
-
-// What all jobs together have done; each reports from its own thread.
-class TotalProgress {
- public:
-  TotalProgress(std::size_t jobs, std::int64_t steps) : jobs_(jobs), steps_(steps) {}
-
-  void add(std::int64_t steps) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    done_ += steps;
-    progress_.step(done_, steps_);
-  }
-
-  void end_job() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    progress_.note(fmt::format("{} of {} done", ++jobs_done_, counted(jobs_, "training")));
-  }
-
- private:
-  std::mutex mutex_;
-  Progress progress_;
-  std::size_t jobs_, jobs_done_ = 0;
-  std::int64_t steps_, done_ = 0;
-};
-
-class JobObserver : public TrainingObserver {
- public:
-  JobObserver(TotalProgress& progress, std::int64_t steps) : progress_(progress), steps_(steps) {}
-
-  void on_step(std::int64_t step, std::int64_t /*total_steps*/) override {
-    if (step % steps_per_record != 0) return;
-    progress_.add(step - reported_);
-    reported_ = step;
-  }
-  bool stop_requested() override {
-    cut_short_ = interruption() != 0;
-    return cut_short_;
-  }
-  // The result of a training that was cut short is not kept; another one's is, if there is time.
-  void on_measuring(std::int64_t /*images*/, std::int64_t /*total*/) override {
-    if (cut_short_ || interruptions() > 1) throw Interrupted();
-  }
-
-  // Steps that early stopping saved count as done.
-  void end() {
-    progress_.add(steps_ - reported_);
-    progress_.end_job();
-  }
-
- private:
-  TotalProgress& progress_;
-  std::int64_t steps_, reported_ = 0;
-  bool cut_short_ = false;
-};
-
-class Calibration : public TrainingObserver {
- public:
-  void on_step(std::int64_t step, std::int64_t /*total_steps*/) override { step_ = step; }
-  bool stop_requested() override { return step_ >= calibration_steps; }
-
- private:
-  std::int64_t step_ = 0;
-};
-
-// Enough digits for a chart, a third of the bytes.
-double rounded(double value) {
-  return std::isfinite(value) ? std::stod(fmt::format("{:.5g}", value)) : value;
-}
-
-Json weight_statistics(const Network& network, std::int64_t replica) {
-  Json layers = Json::array();
-  for (const Tensor& weight : network.parameters.weight) {
-    const Tensor w = weight.select(0, replica).to(at::kCPU, at::kDouble);
-    layers.push_back({{"mean", w.mean().item<double>()},
-                      {"deviation", w.std(false).item<double>()},
-                      {"least", w.min().item<double>()},
-                      {"greatest", w.max().item<double>()}});
-  }
-  return layers;
-}
-
-class SweepRunner {
- public:
-  // seeds_together: how many seeds train side by side; none: as many as do not take more time.
-  SweepRunner(const SweepFile& file, const Dataset& dataset, at::Device device, std::size_t seeds,
-              std::optional<std::int64_t> seeds_together)
-      : file_(file), dataset_(dataset), device_(device) {
-    std::vector<Settings> configurations;
-    for (const SweepConfiguration& c : file.configurations) {
-      configurations.push_back(c.settings);
-      widest_ = std::max(widest_, c.settings.architecture(dataset).widest_hidden());
-    }
-    ensembles_ = group(configurations);
-    for (const Ensemble& ensemble : ensembles_) {
-      TrainingShape shape = check(ensemble);
-      const auto images = static_cast<std::int64_t>(shape.images.train.size());
-      steps_per_epoch_.push_back((images + shape.options.batch_size - 1) / shape.options.batch_size);
-      const std::int64_t together = seeds_together.value_or(seeds_that_fit(shape));
-      seeds_together_.push_back(std::min(together, static_cast<std::int64_t>(seeds)));
-      shape.lanes = seeds_together_.back();
-      shape.replicas *= shape.lanes;
-      if (!largest_ || training_bytes(shape) > training_bytes(*largest_)) largest_ = shape;
-    }
-    require_memory(*largest_, device, free_memory(device));
-  }
-
-  const std::vector<Ensemble>& ensembles() const { return ensembles_; }
-  std::int64_t widest() const { return widest_; }
-  // The training that takes the most memory.
-  const TrainingShape& largest() const { return *largest_; }
-  // Of each ensemble.
-  const std::vector<std::int64_t>& seeds_together() const { return seeds_together_; }
-
-  std::int64_t steps(std::size_t ensemble) const {
-    return ensembles_[ensemble].settings.training.epochs * steps_per_epoch_[ensemble];
-  }
-
-  // Microseconds of a step of all networks that train side by side for an ensemble, measured.
-  double microseconds_per_step(std::size_t ensemble) const {
-    Ensemble shortened = ensembles_[ensemble];
-    shortened.settings.training.report_epochs.clear();
-    std::vector<std::uint64_t> seeds(static_cast<std::size_t>(seeds_together_[ensemble]));
-    std::iota(seeds.begin(), seeds.end(), 1);
-    Calibration observer;
-    return train_ensemble(shortened, dataset_, seeds, device_, observer).microseconds_per_step;
-  }
-
-  // What write_job stores, for each seed of the job. Networks of `with_models` whose configuration is an
-  // experiment are saved in the directory.
-  std::vector<Json> train(const Job& job, TrainingObserver& observer, const SweepDirectory& directory,
-                          std::uint64_t with_models) const {
-    const Ensemble& ensemble = ensembles_[job.ensemble];
-    const EnsembleRun run = train_ensemble(ensemble, dataset_, job.seeds, device_, observer);
-    std::vector<Json> results;
-    for (std::size_t s = 0; s < job.seeds.size(); ++s) {
-      const std::uint64_t seed = job.seeds[s];
-      Json rows = Json::array();
-      for (std::size_t m = 0; m < ensemble.members.size(); ++m) {
-        const Ensemble::Member& member = ensemble.members[m];
-        const Run& of_member = run.runs[s * ensemble.members.size() + m];
-        const std::int64_t replica =
-            static_cast<std::int64_t>(s) * ensemble.replicas() + static_cast<std::int64_t>(member.replica);
-        const SweepConfiguration& configuration = file_.configurations[member.configuration];
-        Json row = row_of(of_member, run);
-        // The network holds the parameters of the longest runs.
-        if (member.epochs == ensemble.settings.training.epochs) {
-          row["weights"] = weight_statistics(*run.network, replica);
-          if (seed == with_models && configuration.group == "experiment" && of_member.result.fault.empty()) {
-            const ModelInfo info{{dataset_.rows(), dataset_.columns()},
-                                 training_text(configuration.config, seed, seed, dataset_.sha256()),
-                                 of_member.result.test.accuracy};
-            write_file(directory.model_path(configuration.name),
-                       TorchScriptModel(model_of(*run.network, replica, info)).serialize());
-          }
-        }
-        rows.push_back(row);
-      }
-      results.push_back({{"seed", seed}, {"runs", rows}});
-    }
-    return results;
-  }
-
- private:
-  // Of a training with one seed. Throws what validate throws.
-  TrainingShape check(const Ensemble& ensemble) const {
-    const Settings& settings = ensemble.settings;
-    const Architecture architecture = settings.architecture(dataset_);
-    TrainingOptions training = settings.training;
-    training.seeds.assign(static_cast<std::size_t>(ensemble.replicas()), 1);
-    SplitIndices images = split_indices(dataset_.train_count(), dataset_.test_count(), settings.split);
-    validate(training, architecture, ensemble.replicas(), static_cast<std::int64_t>(images.train.size()));
-    return {architecture, settings.compat, training, std::move(images), ensemble.replicas()};
-  }
-
-  // Each processor core has a training of its own: more networks in one gain nothing there.
-  std::int64_t seeds_that_fit(const TrainingShape& of_seed) const {
-    if (device_.is_cpu()) return 1;
-    const std::int64_t fitting =
-        replicas_that_fit(of_seed, usable_bytes(free_memory(device_), device_), true);
-    return std::max<std::int64_t>(1, std::min(fitting, most_networks_on_gpu) / of_seed.replicas);
-  }
-
-  Json row_of(const Run& run, const EnsembleRun& ensemble) const {
-    const auto networks = static_cast<double>(ensemble.network->replicas());
-    const ReplicaResult& result = run.result;
-    const SweepConfiguration& configuration = file_.configurations[run.configuration];
-    const auto steps = static_cast<double>(result.steps);
-    const auto per_epoch = static_cast<double>(ensemble.steps_per_epoch);
-    Json row = {{"configuration", configuration.name},
-                {"group", configuration.group},
-                {"seed", run.seed},
-                {"stopped", to_string(result.stopped)},
-                {"fault", result.fault},
-                {"steps", result.steps},
-                {"steps_per_epoch", ensemble.steps_per_epoch},
-                {"epochs", steps / per_epoch},
-                {"best_step", result.best_step},
-                {"seconds", steps * ensemble.microseconds_per_step / networks / 1e6},
-                {"train_loss", result.train.loss},
-                {"train_accuracy", result.train.accuracy},
-                {"validation_loss", result.validation ? Json(result.validation->loss) : Json()},
-                {"validation_accuracy", result.validation ? Json(result.validation->accuracy) : Json()},
-                {"test_loss", result.test.loss},
-                {"test_accuracy", result.test.accuracy},
-                {"l2_penalty", result.l2_penalty},
-                {"train_cost", result.train_cost},
-                {"validation_cost", result.validation_cost ? Json(*result.validation_cost) : Json()}};
-    row["roughness"] = roughness(run.train_loss);
-    Json train_curve = Json::array();
-    for (const double loss : run.train_loss) train_curve.push_back(rounded(loss));
-    Json evaluations = Json::array();
-    for (const Run::Evaluation& e : run.evaluations) evaluations.push_back({e.step, rounded(e.loss)});
-    row["train_curve"] = train_curve;
-    row["evaluations"] = evaluations;
-    return row;
-  }
-
-  const SweepFile& file_;
-  const Dataset& dataset_;
-  at::Device device_;
-  std::vector<Ensemble> ensembles_;
-  std::vector<std::int64_t> steps_per_epoch_, seeds_together_;
-  std::int64_t widest_ = 0;
-  std::optional<TrainingShape> largest_;
-};
-
-// How many trainings run at a time. Throws DeviceError where memory is too short for those asked for.
-int workers_of(const SweepRunner& runner, at::Device device, std::optional<int> asked) {
-  if (!device.is_cpu()) return 1;
-  const std::int64_t free = free_memory(device);
-  if (asked) {
-    require_memory(runner.largest(), device, free, *asked);
-    return *asked;
-  }
-  const std::int64_t fitting = usable_bytes(free, device) / training_bytes(runner.largest());
-  return static_cast<int>(std::clamp<std::int64_t>(fitting, 1, available_cores()));
-}
 
 // Most memory that the program has held so far.
 double peak_megabytes() {
@@ -385,26 +131,52 @@ Json plan_of(const SweepFile& file, const Options& options, const Dataset& datas
           {"configurations", configurations}};
 }
 
-// Seeds that train side by side always do, so that a sweep that goes on comes to the same bits.
-std::vector<Job> jobs_of(const SweepRunner& runner, const std::vector<std::uint64_t>& seeds) {
-  std::vector<Job> jobs;
-  std::vector<std::size_t> begun(runner.ensembles().size());  // seeds of each ensemble
-  const auto all_begun = [&] {
-    return std::all_of(begun.begin(), begun.end(), [&](std::size_t count) { return count == seeds.size(); });
+// Trains what these jobs are, so many at a time, and stores it. Returns the seconds that this took.
+double train_all(const SweepRunner& runner, const std::vector<Job>& jobs, int workers, at::Device device,
+                 SweepDirectory& directory, std::uint64_t with_models) {
+  using Clock = std::chrono::steady_clock;
+  const auto begin = Clock::now();
+  std::mutex mutex;  // of the directory's clock
+  auto counted_until = begin;
+  const auto count_time = [&] {
+    const std::lock_guard<std::mutex> lock(mutex);
+    const auto now = Clock::now();
+    directory.add_seconds(std::chrono::duration<double>(now - counted_until).count());
+    counted_until = now;
   };
-  while (!all_begun()) {
-    for (std::size_t e = 0; e < begun.size(); ++e) {
-      const auto together = static_cast<std::size_t>(runner.seeds_together()[e]);
-      const std::size_t end = std::min(begun[e] + together, seeds.size());
-      if (begun[e] == end) continue;
-      const auto first = seeds.begin();
-      jobs.push_back(
-          {e,
-           {first + static_cast<std::ptrdiff_t>(begun[e]), first + static_cast<std::ptrdiff_t>(end)},
-           runner.steps(e)});
-      begun[e] = end;
+  std::int64_t steps = 0;
+  for (const Job& job : jobs) steps += job.steps;
+  TotalProgress progress(jobs.size(), steps);
+  const auto train = [&](const Job& job) {
+    if (interruption() != 0) return;
+    // The cores have nothing to do but to shuffle for a GPU.
+    if (device.is_cuda()) set_threads(available_cores());
+    JobObserver observer(progress, job.steps);
+    try {
+      const std::vector<Json> results = runner.train(job, observer, directory, with_models);
+      for (std::size_t s = 0; s < results.size(); ++s) {
+        directory.write_job(job.seeds[s], job.ensemble, results[s]);
+      }
+    } catch (const Interrupted&) {
+      return;
     }
-  }
+    count_time();
+    observer.end();
+  };
+  std::vector<std::function<void()>> work;
+  for (const Job& job : jobs) work.emplace_back([&train, job] { train(job); });
+  run_jobs(work, workers);
+  const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  count_time();
+  return seconds;
+}
+
+std::vector<Job> still_to_do(std::vector<Job> jobs, const SweepDirectory& directory) {
+  const auto done = [&](const Job& job) {
+    return std::all_of(job.seeds.begin(), job.seeds.end(),
+                       [&](std::uint64_t seed) { return directory.has_job(seed, job.ensemble); });
+  };
+  jobs.erase(std::remove_if(jobs.begin(), jobs.end(), done), jobs.end());
   return jobs;
 }
 
@@ -448,7 +220,7 @@ int sweep_command(const Arguments& arguments) {
   const Dataset dataset = load_dataset(data_source(options), read_classes(options));
   const SweepRunner runner(file, dataset, device, seeds.size(),
                            options.integer_or("auto", "seeds-together", 1, most_seeds));
-  const int workers = workers_of(runner, device, read_threads(options));
+  const int workers = runner.workers(read_threads(options));
   choose_blas_kernels(runner.widest());
   if (options.on("dry-run")) {
     print_dry_run(runner, file, dataset, seeds.size(), workers);
@@ -457,16 +229,8 @@ int sweep_command(const Arguments& arguments) {
 
   SweepDirectory directory(options.text("out"),
                            plan_of(file, options, dataset, device, seeds, runner, workers, arguments));
-  const std::vector<Job> all_jobs = jobs_of(runner, seeds);
-  std::vector<Job> jobs;
-  std::int64_t steps = 0;
-  for (const Job& job : all_jobs) {
-    const bool done = std::all_of(job.seeds.begin(), job.seeds.end(),
-                                  [&](std::uint64_t seed) { return directory.has_job(seed, job.ensemble); });
-    if (done) continue;
-    jobs.push_back(job);
-    steps += job.steps;
-  }
+  const std::vector<Job> all_jobs = runner.jobs(seeds);
+  const std::vector<Job> jobs = still_to_do(all_jobs, directory);
   fmt::print("{}, in {}, {} still to do, on {}; {}\n", size_of(file, seeds.size()),
              counted(all_jobs.size(), "training"), jobs.size(),
              device.is_cpu() ? counted(workers, "core") : device.str(), printable(directory.path().string()));
@@ -476,48 +240,15 @@ int sweep_command(const Arguments& arguments) {
   std::fflush(stdout);
 
   catch_interruptions();
-  const auto begin = std::chrono::steady_clock::now();
-  std::mutex mutex;  // of the directory's clock
-  auto counted_until = begin;
-  const auto count_time = [&] {
-    const std::lock_guard<std::mutex> lock(mutex);
-    const auto now = std::chrono::steady_clock::now();
-    directory.add_seconds(std::chrono::duration<double>(now - counted_until).count());
-    counted_until = now;
-  };
-  {
-    TotalProgress progress(jobs.size(), steps);
-    std::vector<std::function<void()>> work;
-    for (const Job& job : jobs) {
-      work.emplace_back([&, job] {
-        if (interruption() != 0) return;
-        // The cores have nothing to do but to shuffle for a GPU.
-        if (device.is_cuda()) set_threads(available_cores());
-        JobObserver observer(progress, job.steps);
-        try {
-          const std::vector<Json> results = runner.train(job, observer, directory, seeds.front());
-          for (std::size_t s = 0; s < results.size(); ++s) {
-            directory.write_job(job.seeds[s], job.ensemble, results[s]);
-          }
-        } catch (const Interrupted&) {
-          return;
-        }
-        count_time();
-        observer.end();
-      });
-    }
-    run_jobs(work, workers);
-  }
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  count_time();
+  const double seconds = train_all(runner, jobs, workers, device, directory, seeds.front());
   const std::size_t rows = directory.write_results();
   if (const int signal = interruption()) {
     fmt::print("interrupted; {} saved, the same command goes on from there\n", counted(rows, "run"));
     return 128 + signal;
   }
-  const Sweep sweep = read_sweep(directory.path());
+  const SweepResults sweep(read_sweep(directory.path()));
   print_findings(sweep);
-  fmt::print("{} in {:.1f} s; saved: {}\n", counted(rows, "run"), took.count(),
+  fmt::print("{} in {:.1f} s; saved: {}\n", counted(rows, "run"), seconds,
              printable((directory.path() / "results.csv").string()));
   if (all_failed(sweep)) {
     throw NumericError(fmt::format("{}: every run left the finite numbers; try a smaller learning_rate",

@@ -1,4 +1,4 @@
-// The building blocks of a report: what page/page.js draws, as JSON.
+// The building blocks of a report: what the scripts of page/ draw, as JSON.
 #pragma once
 
 #include <ATen/ATen.h>

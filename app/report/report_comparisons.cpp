@@ -8,7 +8,7 @@
 #include <cmath>
 
 #include "handgrad/base/counted.h"
-#include "handgrad/nn/compat.h"
+#include "handgrad/train/compat.h"
 
 namespace handgrad::app {
 
@@ -51,9 +51,9 @@ std::string values_text(const std::vector<double>& values, int digits) {
 
 }  // namespace
 
-Json variants_section(const Sweep& sweep) {
+Json variants_section(const SweepResults& sweep) {
   const std::string id = file_name_of(rules(sweep));
-  const SweepTable table(sweep);
+  const SweepTable& table = sweep.table;
   const Measure test = measure("test_accuracy");
   const std::vector<Variation> list = variations(sweep, table, test);
   if (list.empty()) return {};
@@ -96,9 +96,9 @@ Json variants_section(const Sweep& sweep) {
   return section("variants-" + id, "Variants of the experiments, " + rules(sweep), text, blocks);
 }
 
-Json switches_section(const std::vector<Sweep>& sweeps) {
+Json switches_section(const std::vector<SweepResults>& sweeps) {
   Json rows = Json::array();
-  for (const CompatSwitch& fault : compat_switches) {
+  for (const CompatSwitch& fault : compat_switches()) {
     const auto in_sweep = [&](const Sweep& sweep) {
       const Json& list = configurations(sweep);
       return std::any_of(list.begin(), list.end(), [&](const Json& c) { return has_switch(c, fault); });
@@ -111,8 +111,8 @@ Json switches_section(const std::vector<Sweep>& sweeps) {
                                           {text_column("switch"), text_column("what it does")}, rows)}));
 }
 
-Json reference_section(const Sweep& sweep) {
-  const SweepTable table(sweep);
+Json reference_section(const SweepResults& sweep) {
+  const SweepTable& table = sweep.table;
   const Measure test = measure("test_accuracy");
   std::vector<std::string> names;
   std::vector<std::vector<double>> theirs;

@@ -95,11 +95,11 @@ Json cost_curves(const Sweep& sweep, const SweepTable& table, const std::vector<
 
 }  // namespace
 
-Json grid_section(const Sweep& sweep) {
+Json grid_section(const SweepResults& sweep) {
   constexpr std::size_t most_axes = 3;
   const std::vector<const Json*> grid = of_group(sweep, "grid");
   if (grid.empty()) return {};
-  const SweepTable table(sweep);
+  const SweepTable& table = sweep.table;
   const std::vector<std::string> axes = axes_of(grid);
   Json blocks = Json::array();
   if (axes.size() <= most_axes) blocks.push_back(cost_curves(sweep, table, grid, axes));

@@ -9,6 +9,6 @@ namespace handgrad::app {
 
 // Cost curves and test accuracies by axis, of up to three axes; null where the sweep has no grid, or nothing
 // of it to show.
-Json grid_section(const Sweep& sweep);
+Json grid_section(const SweepResults& sweep);
 
 }  // namespace handgrad::app

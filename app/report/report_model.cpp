@@ -60,8 +60,7 @@ Json weight_blocks(const std::vector<NamedModel>& models, ImageShape shape) {
   const Tensor& first = weights.front().front();
   blocks.push_back(images_block("first-layer", fmt::format("First layer of {}", models.front().first),
                                 "What each unit of the first layer looks for: ink on red raises it, ink on "
-                                "blue lowers it, each unit on a "
-                                "scale of its own around 0." +
+                                "blue lowers it, each unit on a scale of its own around 0." +
                                     units_shown(first),
                                 unit_tiles(first, shape)));
   return blocks;
@@ -114,10 +113,11 @@ Json evaluation_blocks(const NamedModel& model, const Dataset& dataset, const Ex
                        {"value", metrics.confusion[label][called]}});
     }
   }
-  blocks.push_back(heatmap_block("confusion", fmt::format("What {} called the test images", model.first),
-                                 "Right answers stand on the diagonal; a large number beside it is a pair of "
-                                 "classes that the network takes for each other.",
-                                 "called", "label", false, true, cells));
+  blocks.push_back(
+      heatmap_block("confusion", fmt::format("What {} called the test images", model.first),
+                    "Correct predictions stand on the diagonal; a large number beside it is a pair of "
+                    "classes that the network takes for each other.",
+                    "called", "label", false, true, cells));
 
   Json points = Json::array();
   for (const CalibrationBin& bin : metrics.calibration) {
@@ -130,7 +130,7 @@ Json evaluation_blocks(const NamedModel& model, const Dataset& dataset, const Ex
       fmt::format("On the diagonal the network is as often right as it is sure; below it, it is too sure. "
                   "The band is of Wilson's 95 % intervals of a share. Expected calibration error: {:.4f}.",
                   metrics.expected_calibration_error),
-      {"confidence", false}, {"share of right answers", false}, "", points);
+      {"confidence", false}, {"accuracy", false}, "", points);
   reliability["diagonal"] = true;
   blocks.push_back(reliability);
 

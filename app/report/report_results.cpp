@@ -85,27 +85,9 @@ class ResultsTable {
   std::vector<Estimate> estimates_;
 };
 
-}  // namespace
-
-Json results_section(const Sweep& sweep) {
-  const SweepTable table(sweep);
-  const std::string id = file_name_of(rules(sweep));
-  const std::vector<Measure> accuracies =
-      measures_of({"train_accuracy", "validation_accuracy", "test_accuracy"});
-  const std::vector<Measure> of_training =
-      measures_of({"epochs", "steps_to_loss", "epochs_to_loss", "roughness", "seconds"});
-
-  ResultsTable accuracy(sweep, table);
-  accuracy.add(number_column("finite runs"), [&](const std::string& name) {
-    const std::size_t count = table.values(name, measure("steps")).size();
-    return count == 0 ? "–" : std::to_string(count);
-  });
-  accuracy.add_means(accuracies, true);
-  accuracy.add(number_column("from … to"), [&](const std::string& name) {
-    return range_text(table.values(name, accuracies.back()), accuracies.back().digits);
-  });
-  ResultsTable loss(sweep, table);
-  loss.add_means(measures_of({"train_loss", "validation_loss", "test_loss", "l2_penalty"}), false);
+// How training ended, how often, and what it took.
+ResultsTable endings_table(const SweepResults& sweep, const std::vector<Measure>& of_training) {
+  const SweepTable& table = sweep.table;
   ResultsTable endings(sweep, table);
   endings.add(number_column("runs"),
               [&](const std::string& name) { return std::to_string(table.rows(name).size()); });
@@ -123,7 +105,31 @@ Json results_section(const Sweep& sweep) {
   endings.add(number_column("steps, from … to"),
               [&](const std::string& name) { return range_text(table.values(name, measure("steps")), 0); });
   endings.add_means(of_training, false);
+  return endings;
+}
 
+}  // namespace
+
+Json results_section(const SweepResults& sweep) {
+  const SweepTable& table = sweep.table;
+  const std::string id = file_name_of(rules(sweep));
+  const std::vector<Measure> accuracies =
+      measures_of({"train_accuracy", "validation_accuracy", "test_accuracy"});
+  const std::vector<Measure> of_training =
+      measures_of({"epochs", "steps_to_loss", "epochs_to_loss", "roughness", "seconds"});
+
+  ResultsTable accuracy(sweep, table);
+  accuracy.add(number_column("finite runs"), [&](const std::string& name) {
+    const std::size_t count = table.values(name, measure("steps")).size();
+    return count == 0 ? "–" : std::to_string(count);
+  });
+  accuracy.add_means(accuracies, true);
+  accuracy.add(number_column("from … to"), [&](const std::string& name) {
+    return range_text(table.values(name, accuracies.back()), accuracies.back().digits);
+  });
+  ResultsTable loss(sweep, table);
+  loss.add_means(measures_of({"train_loss", "validation_loss", "test_loss", "l2_penalty"}), false);
+  ResultsTable endings = endings_table(sweep, of_training);
   const std::vector<const Json*> charted = without_variants(sweep);
   Json chart = Json::array();
   for (const Json* c : charted) {

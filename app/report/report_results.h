@@ -6,6 +6,6 @@
 namespace handgrad::app {
 
 // Accuracies and losses with their intervals, and endings, of each configuration; which is best.
-Json results_section(const Sweep& sweep);
+Json results_section(const SweepResults& sweep);
 
 }  // namespace handgrad::app

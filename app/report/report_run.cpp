@@ -102,6 +102,23 @@ std::string loss(const Json& metrics) {
                                                               : shown(metrics.at("loss").get<double>(), 4);
 }
 
+Json settings_table_of(const std::vector<TrainedRun>& runs) {
+  Json settings = Json::array();
+  for (const auto& [key, value] : runs.front().config.items()) {
+    Json row = {key};
+    for (const TrainedRun& run : runs) {
+      row.push_back(
+          run.config.contains(key)
+              ? (run.config[key].is_string() ? run.config[key].get<std::string>() : run.config[key].dump())
+              : "–");
+    }
+    settings.push_back(row);
+  }
+  Json columns = Json::array({text_column("setting")});
+  for (const TrainedRun& run : runs) columns.push_back(text_column(run.name));
+  return table_block("Settings", "What each run was told.", columns, settings);
+}
+
 }  // namespace
 
 TrainedRun read_run(const fs::path& path) {
@@ -211,29 +228,14 @@ Json run_sections(const std::vector<TrainedRun>& runs) {
                                            thins_out(runs, "train") ? ", neighbours averaged" : ""),
                                steps, {"training loss", true}, "run", train));
   blocks.push_back(lines_block("validation-loss", "Validation loss",
-                               "Where it rises while the training loss falls, the network learns by heart.",
-                               steps, {"validation loss", true}, "run", validation));
+                               "Where it rises while the training loss falls, the network overfits.", steps,
+                               {"validation loss", true}, "run", validation));
   blocks.push_back(lines_block("validation-accuracy", "Validation accuracy",
-                               "The share of right answers on images that are not trained on.", steps,
-                               {"share of right answers", false}, "run", accuracy));
-  Json settings = Json::array();
-  for (const auto& [key, value] : runs.front().config.items()) {
-    Json row = {key};
-    for (const TrainedRun& run : runs) {
-      row.push_back(
-          run.config.contains(key)
-              ? (run.config[key].is_string() ? run.config[key].get<std::string>() : run.config[key].dump())
-              : "–");
-    }
-    settings.push_back(row);
-  }
-  Json columns = Json::array({text_column("setting")});
-  for (const TrainedRun& run : runs) columns.push_back(text_column(run.name));
+                               "The accuracy on images that are not trained on.", steps, {"accuracy", false},
+                               "run", accuracy));
   Json sections = Json::array();
   add_section(sections, section("results", "Results", interval_method(means), blocks));
-  add_section(sections,
-              section("settings", "Settings", {},
-                      Json::array({table_block("Settings", "What each run was told.", columns, settings)})));
+  add_section(sections, section("settings", "Settings", {}, Json::array({settings_table_of(runs)})));
   return sections;
 }
 

@@ -20,24 +20,24 @@ namespace handgrad::app {
 
 namespace {
 
-using SweepList = std::vector<const Sweep*>;
+using SweepList = std::vector<const SweepResults*>;
 
 // The sweeps whose experiments are shown: one of variants repeats those of another, and stands for itself
 // only where there is no other.
-SweepList main_sweeps(const std::vector<Sweep>& sweeps) {
+SweepList main_sweeps(const std::vector<SweepResults>& sweeps) {
   SweepList list;
-  for (const Sweep& sweep : sweeps) {
+  for (const SweepResults& sweep : sweeps) {
     if (!has_variants(sweep)) list.push_back(&sweep);
   }
   if (list.empty()) {
-    for (const Sweep& sweep : sweeps) list.push_back(&sweep);
+    for (const SweepResults& sweep : sweeps) list.push_back(&sweep);
   }
   return list;
 }
 
 // A published figure, or list of figures, as the first sweep says that has it; null where none does.
 Json published(const SweepList& sweeps, const std::string& name, const char* key) {
-  for (const Sweep* sweep : sweeps) {
+  for (const SweepResults* sweep : sweeps) {
     const Json& all = sweep->plan.at("published");
     if (all.contains(name) && all[name].contains(key)) return all[name][key];
   }
@@ -46,7 +46,7 @@ Json published(const SweepList& sweeps, const std::string& name, const char* key
 
 std::vector<std::string> published_names(const SweepList& sweeps) {
   std::vector<std::string> names;
-  for (const Sweep* sweep : sweeps) {
+  for (const SweepResults* sweep : sweeps) {
     for (const Json& c : configurations(*sweep)) {
       const std::string name = text_of(c, "name");
       const bool known = std::find(names.begin(), names.end(), name) != names.end();
@@ -59,11 +59,11 @@ std::vector<std::string> published_names(const SweepList& sweeps) {
 // Of one configuration: each published figure beside the means and ranges of the sweeps that have it.
 Json published_table(const SweepList& sweeps, const std::string& name) {
   Json columns = Json::array({text_column("measure"), number_column("published")});
-  std::vector<SweepTable> tables;
-  for (const Sweep* sweep : sweeps) {
+  std::vector<const SweepTable*> tables;
+  for (const SweepResults* sweep : sweeps) {
     if (!has(*sweep, name)) continue;
-    tables.emplace_back(*sweep);
-    const std::size_t runs = tables.back().estimate(name, measure("steps")).count;
+    tables.push_back(&sweep->table);
+    const std::size_t runs = tables.back()->estimate(name, measure("steps")).count;
     columns.push_back(number_column(fmt::format("{}, {}", rules(*sweep), counted(runs, "seed"))));
     columns.push_back(number_column("from … to"));
   }
@@ -73,10 +73,10 @@ Json published_table(const SweepList& sweeps, const std::string& name) {
     const Json figure = published(sweeps, name, m.name);
     if (!figure.is_number()) continue;
     Json row = {m.title, shown(figure.get<double>(), m.digits)};
-    for (const SweepTable& table : tables) {
-      estimates.push_back(table.estimate(name, m));
+    for (const SweepTable* table : tables) {
+      estimates.push_back(table->estimate(name, m));
       row.push_back(shown(estimates.back(), m.digits));
-      row.push_back(range_text(table.values(name, m), m.digits));
+      row.push_back(range_text(table->values(name, m), m.digits));
     }
     rows.push_back(row);
   }
@@ -96,9 +96,8 @@ Json published_section(const SweepList& sweeps) {
     const Json figure = published(sweeps, name, test.name);
     if (!figure.is_number()) continue;
     chart.push_back({{"name", name}, {"series", "published"}, {"mean", figure}});
-    for (const Sweep* sweep : sweeps) {
-      if (has(*sweep, name))
-        add_interval(chart, name, rules(*sweep), SweepTable(*sweep).estimate(name, test));
+    for (const SweepResults* sweep : sweeps) {
+      if (has(*sweep, name)) add_interval(chart, name, rules(*sweep), sweep->table.estimate(name, test));
     }
   }
   if (tables.empty()) return {};
@@ -117,7 +116,7 @@ Json published_section(const SweepList& sweeps) {
                  definitions(*sweeps.front(), shown_measures), blocks);
 }
 
-Json claims_section(const Sweep& sweep) {
+Json claims_section(const SweepResults& sweep) {
   const std::vector<Finding> findings = find(sweep);
   Json rows = Json::array();
   std::map<std::string, Json> charts;
@@ -160,8 +159,8 @@ Json claims_section(const Sweep& sweep) {
 Json experiments_section(const SweepList& sweeps) {
   Json train = Json::array();
   Json validation = Json::array();
-  for (const Sweep* sweep : sweeps) {
-    const SweepTable table(*sweep);
+  for (const SweepResults* sweep : sweeps) {
+    const SweepTable& table = sweep->table;
     for (const Json* c : of_group(*sweep, "experiment")) {
       const std::string name = text_of(*c, "name");
       const double epochs = std::stod(setting(*c, "epochs"));
@@ -203,8 +202,8 @@ std::vector<Statistics> weight_statistics(const std::vector<const Json*>& runs) 
 Json weights_section(const SweepList& sweeps) {
   Json rows = Json::array();
   std::vector<Estimate> estimates;
-  for (const Sweep* sweep : sweeps) {
-    const SweepTable table(*sweep);
+  for (const SweepResults* sweep : sweeps) {
+    const SweepTable& table = sweep->table;
     for (const Json* c : of_group(*sweep, "experiment")) {
       const std::string name = text_of(*c, "name");
       const Json figures = published(sweeps, name, published_weights);
@@ -232,10 +231,10 @@ Json weights_section(const SweepList& sweeps) {
 
 }  // namespace
 
-std::vector<std::string> sweep_headlines(const std::vector<Sweep>& sweeps) {
+std::vector<std::string> sweep_headlines(const std::vector<SweepResults>& sweeps) {
   std::vector<std::string> sentences;
   for (const Finding& finding : find(sweeps.front())) sentences.push_back(finding.sentence);
-  const SweepTable table(sweeps.front());
+  const SweepTable& table = sweeps.front().table;
   const Measure test = measure("test_accuracy");
   const SweepList shown_sweeps = main_sweeps(sweeps);
   for (const std::string& name : published_names(shown_sweeps)) {
@@ -248,7 +247,7 @@ std::vector<std::string> sweep_headlines(const std::vector<Sweep>& sweeps) {
         ours.count == 1 ? "with one seed" : fmt::format("in the mean over {} seeds", ours.count),
         ours.mean > figure.get<double>() ? "above" : "not above", shown(figure.get<double>(), test.digits)));
   }
-  for (const Sweep& sweep : sweeps) {
+  for (const SweepResults& sweep : sweeps) {
     for (const std::string& sentence : failures(sweep)) {
       sentences.push_back((sweeps.size() > 1 ? rules(sweep) + ": " : "") + sentence);
     }
@@ -256,24 +255,24 @@ std::vector<std::string> sweep_headlines(const std::vector<Sweep>& sweeps) {
   return sentences;
 }
 
-Json sweep_sections(const std::vector<Sweep>& sweeps) {
+Json sweep_sections(const std::vector<SweepResults>& sweeps) {
   const SweepList shown_sweeps = main_sweeps(sweeps);
   Json sections = Json::array();
-  for (const Sweep& sweep : sweeps) add_section(sections, claims_section(sweep));
-  for (const Sweep& sweep : sweeps) add_section(sections, results_section(sweep));
+  for (const SweepResults& sweep : sweeps) add_section(sections, claims_section(sweep));
+  for (const SweepResults& sweep : sweeps) add_section(sections, results_section(sweep));
   add_section(sections, published_section(shown_sweeps));
-  for (const Sweep& sweep : sweeps) add_section(sections, grid_section(sweep));
+  for (const SweepResults& sweep : sweeps) add_section(sections, grid_section(sweep));
   add_section(sections, experiments_section(shown_sweeps));
-  for (const Sweep& sweep : sweeps) add_section(sections, variants_section(sweep));
-  for (const Sweep& sweep : sweeps) add_section(sections, reference_section(sweep));
+  for (const SweepResults& sweep : sweeps) add_section(sections, variants_section(sweep));
+  for (const SweepResults& sweep : sweeps) add_section(sections, reference_section(sweep));
   add_section(sections, switches_section(sweeps));
   add_section(sections, weights_section(shown_sweeps));
   return sections;
 }
 
-Json sweep_facts(const std::vector<Sweep>& sweeps) {
+Json sweep_facts(const std::vector<SweepResults>& sweeps) {
   Json facts = Json::array();
-  for (const Sweep& sweep : sweeps) {
+  for (const SweepResults& sweep : sweeps) {
     const Json& plan = sweep.plan;
     const auto add = [&](const char* name, const std::string& value) {
       facts.push_back({fmt::format("{}: {}", rules(sweep), name), value});

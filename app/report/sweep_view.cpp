@@ -40,7 +40,7 @@ std::string differing_settings(const Json& a, const Json& b) {
   return fmt::format("They differ in {}.", fmt::join(differences, "; "));
 }
 
-void make_rules_distinct(std::vector<Sweep>& sweeps) {
+void make_rules_distinct(std::vector<SweepResults>& sweeps) {
   std::set<std::string> taken;
   for (Sweep& sweep : sweeps) {
     const std::string name = rules(sweep);
@@ -104,16 +104,14 @@ std::vector<std::string> interval_method(const std::vector<Estimate>& estimates)
   if (std::any_of(estimates.begin(), estimates.end(), has_interval)) {
     sentences.emplace_back(
         "Intervals are 95 % intervals of the mean over the seeds by Student's t, cut off where no figure of "
-        "the "
-        "kind can be: an accuracy below 0 or above 100 %, all others below 0. The true mean cannot be there "
-        "either, so that the cut interval covers it as often as the whole one.");
+        "the kind can be: an accuracy below 0 or above 100 %, all others below 0. The true mean cannot be "
+        "there either, so that the cut interval covers it as often as the whole one.");
   }
   if (std::any_of(estimates.begin(), estimates.end(),
                   [](const Estimate& e) { return e.count > 0 && !has_interval(e); })) {
     sentences.emplace_back(
         "A mean without an interval is of one run, or of runs that all came to the same figure: neither "
-        "tells "
-        "how far the next run may be off.");
+        "tells how far the next run may be off.");
   }
   return sentences;
 }
@@ -121,8 +119,7 @@ std::vector<std::string> interval_method(const std::vector<Estimate>& estimates)
 std::string test_method(std::size_t tests) {
   return fmt::format(
       "Differences are taken seed by seed; p is of the paired t test, or of the signs alone where the seeds "
-      "do "
-      "not differ, corrected for {} by Holm's method.",
+      "do not differ, corrected for {} by Holm's method.",
       counted(tests, "test"));
 }
 

@@ -26,7 +26,7 @@ std::string setting(const Json& configuration, const char* key);
 std::string differing_settings(const Json& a, const Json& b);
 
 // Numbers those of the sweeps whose names would be the same on the page.
-void make_rules_distinct(std::vector<Sweep>& sweeps);
+void make_rules_distinct(std::vector<SweepResults>& sweeps);
 
 // How long the sweep took: "3.2 s", "12.4 minutes".
 std::string duration_text(const Sweep& sweep);

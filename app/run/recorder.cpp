@@ -51,10 +51,6 @@ Recorder::Recorder(RunDirectory& run, Progress& progress, std::int64_t networks,
       schedule_(schedule),
       context_(std::move(context)) {}
 
-void Recorder::on_step(std::int64_t step, std::int64_t total_steps) {
-  progress_.step(step, total_steps);
-}
-
 void Recorder::on_train(const TrainRecord& record) {
   append({{"kind", "train"},
           {"step", record.step},
@@ -76,7 +72,6 @@ void Recorder::on_evaluation(const EvaluationRecord& record) {
           {"epoch", record.epoch},
           {"validation_loss", loss},
           {"validation_accuracy", accuracy}});
-  progress_.evaluation(record);
 }
 
 bool Recorder::stop_requested() {

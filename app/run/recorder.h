@@ -46,7 +46,6 @@ class Recorder : public TrainingObserver {
   Recorder(RunDirectory& run, Progress& progress, std::int64_t networks, Schedule schedule,
            std::map<std::string, std::string> context);
 
-  void on_step(std::int64_t step, std::int64_t total_steps) override;
   void on_train(const TrainRecord& record) override;
   void on_evaluation(const EvaluationRecord& record) override;
   bool stop_requested() override;

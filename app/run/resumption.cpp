@@ -7,6 +7,7 @@
 
 #include "cli/settings.h"
 #include "handgrad/base/errors.h"
+#include "handgrad/base/printable.h"
 
 namespace handgrad::app {
 

@@ -10,6 +10,7 @@
 
 #include "cli/settings.h"
 #include "handgrad/base/errors.h"
+#include "handgrad/base/printable.h"
 #include "handgrad/files/json_check.h"
 
 namespace handgrad::app {

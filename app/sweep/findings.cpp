@@ -163,8 +163,8 @@ const char* to_string(Finding::Verdict verdict) {
   return "";
 }
 
-std::vector<Finding> find(const Sweep& sweep) {
-  const SweepTable table(sweep);
+std::vector<Finding> find(const SweepResults& sweep) {
+  const SweepTable& table = sweep.table;
   std::vector<Finding> found;
   std::vector<double> p_values;
   for (const Json& claim : sweep.plan.at("claims")) {
@@ -195,12 +195,12 @@ bool all_failed(const Sweep& sweep) {
   return !sweep.rows.empty() && std::all_of(sweep.rows.begin(), sweep.rows.end(), failed);
 }
 
-std::vector<std::string> failures(const Sweep& sweep) {
+std::vector<std::string> failures(const SweepResults& sweep) {
   std::vector<std::string> sentences;
   if (all_failed(sweep)) {
     sentences.emplace_back("Every run left the finite numbers, so that there are no means.");
   }
-  const SweepTable table(sweep);
+  const SweepTable& table = sweep.table;
   for (const Json& configuration : sweep.plan.at("configurations")) {
     const std::string name = name_of(configuration);
     const std::vector<const Json*>& rows = table.rows(name);
@@ -246,8 +246,8 @@ std::string legend(const std::vector<Estimate>& estimates) {
                      cut_off ? ", or its ends where it is cut off" : "");
 }
 
-void print_findings(const Sweep& sweep) {
-  const SweepTable table(sweep);
+void print_findings(const SweepResults& sweep) {
+  const SweepTable& table = sweep.table;
   const std::vector<Measure> shown_measures = {find_measure("validation_accuracy", ""),
                                                find_measure("test_accuracy", ""), find_measure("steps", "")};
   std::vector<Estimate> estimates;

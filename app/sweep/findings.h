@@ -34,6 +34,17 @@ class SweepTable {
   std::vector<std::pair<std::string, std::vector<const Json*>>> by_configuration_;
 };
 
+// A sweep that was read, and its table.
+struct SweepResults : Sweep {
+  explicit SweepResults(Sweep sweep) : Sweep(std::move(sweep)), table(*this) {}
+  SweepResults(SweepResults&&) noexcept =
+      default;  // the rows stay where they are, and the table points to them
+  SweepResults(const SweepResults&) = delete;
+  SweepResults& operator=(const SweepResults&) = delete;
+
+  SweepTable table;
+};
+
 struct Finding {
   enum class Verdict { supported, contradicted, not_distinguishable };
 
@@ -53,13 +64,13 @@ constexpr double significance = 0.05;
 
 // One per claim, p values by paired t tests with Holm's correction; see t_test for differences that are all
 // alike.
-std::vector<Finding> find(const Sweep& sweep);
+std::vector<Finding> find(const SweepResults& sweep);
 
 // Whether there are runs, and all of them left the finite numbers.
 bool all_failed(const Sweep& sweep);
 
 // A sentence for each configuration of which runs failed, and one where runs are missing.
-std::vector<std::string> failures(const Sweep& sweep);
+std::vector<std::string> failures(const SweepResults& sweep);
 
 bool has_interval(const Estimate& estimate);
 
@@ -72,6 +83,6 @@ std::string shown(const Estimate& estimate, int digits);
 std::string legend(const std::vector<Estimate>& estimates);
 
 // Means, claims and failures on stdout.
-void print_findings(const Sweep& sweep);
+void print_findings(const SweepResults& sweep);
 
 }  // namespace handgrad::app

@@ -9,11 +9,11 @@
 #include <functional>
 #include <map>
 
-#include "cli/toml.h"
 #include "handgrad/base/errors.h"
-#include "handgrad/files/file.h"
+#include "handgrad/train/compat.h"
 #include "sweep/measures.h"
 #include "sweep/sweep_directory.h"
+#include "sweep/toml_file.h"
 
 namespace handgrad::app {
 
@@ -28,85 +28,6 @@ using Assignments = std::vector<Assignment>;
 // Whether a sweep says it once, for all of its configurations.
 bool is_of_sweep(const Setting& setting) {
   return setting.role == Setting::Role::of_run || setting.role == Setting::Role::machine;
-}
-
-[[noreturn]] void fail(const std::string& file, const std::string& what) {
-  throw Error(fmt::format("{}: {}", file, what));
-}
-
-toml::table parse_table(std::string_view text, const std::string& file) {
-  try {
-    return toml::parse(text, file);
-  } catch (const toml::parse_error& error) {
-    fail(file, fmt::format("line {}: {}", error.source().begin.line, error.description()));
-  }
-}
-
-// The file's table, over that of its base.
-toml::table read_table(const std::string& file, int depth = 0) {
-  toml::table table = parse_table(as_text(read_file(file)), file);
-  if (!table.contains("base")) return table;
-  const auto base = table["base"].value<std::string>();
-  if (!base) fail(file, "base: must be the name of a file, in quotes");
-  if (depth == 4) fail(file, "base: the files are each other's base; leave one out");
-  toml::table all = read_table((fs::path(file).parent_path() / *base).string(), depth + 1);
-  table.erase("base");
-  for (auto&& [key, value] : table) {
-    toml::table* below = all.get(key.str()) != nullptr ? all.get(key.str())->as_table() : nullptr;
-    if (key.str() == "fixed" && below != nullptr && value.is_table()) {
-      for (auto&& [name, setting] : *value.as_table()) below->insert_or_assign(name, setting);
-    } else {
-      all.insert_or_assign(key, value);
-    }
-  }
-  return all;
-}
-
-void require_known(const std::string& file, const std::string& place, const toml::table& table,
-                   const std::vector<std::string>& known) {
-  for (auto&& [key, value] : table) {
-    if (std::find(known.begin(), known.end(), key.str()) == known.end()) {
-      fail(file,
-           fmt::format("{} has the key {}; must be one of {}", place, key.str(), fmt::join(known, ", ")));
-    }
-  }
-}
-
-std::string text_in(const std::string& file, const std::string& place, const toml::node& node) {
-  if (const auto text = node.value<std::string>()) return *text;
-  if (node.is_boolean()) return *node.value<bool>() ? "true" : "false";
-  if (node.is_integer()) return fmt::format("{}", *node.value<std::int64_t>());
-  if (node.is_floating_point()) return fmt::format("{}", *node.value<double>());
-  fail(file, place + ": must be a number, true, false, or text in quotes");
-}
-
-template <typename T>
-T required(const std::string& file, const std::string& place, const toml::table& table, const char* key) {
-  const auto value = table[key].value<T>();
-  if (!value) {
-    fail(file, fmt::format("{}: {} is missing, or not {}", place, key,
-                           std::is_same_v<T, double> ? "a number" : "text in quotes"));
-  }
-  return *value;
-}
-
-const toml::table& subtable(const std::string& file, const toml::table& table, const char* key) {
-  static const toml::table empty;
-  if (!table.contains(key)) return empty;
-  if (!table[key].is_table()) fail(file, fmt::format("[{}]: must be a table", key));
-  return *table[key].as_table();
-}
-
-std::vector<const toml::table*> tables(const std::string& file, const toml::table& table, const char* key) {
-  std::vector<const toml::table*> list;
-  if (!table.contains(key)) return list;
-  const toml::array* array = table[key].as_array();
-  if (array == nullptr) fail(file, fmt::format("{0}: must be tables, each beginning with [[{0}]]", key));
-  for (const toml::node& node : *array) {
-    if (!node.is_table()) fail(file, fmt::format("{0}: must be tables, each beginning with [[{0}]]", key));
-    list.push_back(node.as_table());
-  }
-  return list;
 }
 
 class Reader {
@@ -260,7 +181,7 @@ class Reader {
     if (names == nullptr || names->size() != 2 || compared.size() != 2 || compared[0] == compared[1]) {
       fail(file_, R"([weights]: compare: must be the names of two [[experiment]]s, ["one", "other"])");
     }
-    if (compared[0]->settings.hidden != compared[1]->settings.hidden) {
+    if (compared[0]->settings.shape.hidden != compared[1]->settings.shape.hidden) {
       fail(file_,
            fmt::format("[weights]: compare: {} and {} differ in hidden, so that their weights cannot be "
                        "subtracted; choose two of the same widths",
@@ -348,7 +269,7 @@ class Reader {
 
   // Whether the only fault that is switched on is one of batch norm, and there is none.
   static bool lacks_batch_norm(const Options& options) {
-    return std::any_of(compat_switches.begin(), compat_switches.end(), [&](const CompatSwitch& fault) {
+    return std::any_of(compat_switches().begin(), compat_switches().end(), [&](const CompatSwitch& fault) {
       return fault.needs_batch_norm && options.text("compat") == fault.name &&
              options.text("batch-norm") == "false";
     });

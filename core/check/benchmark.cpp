@@ -114,9 +114,18 @@ class AutogradTraining {
       : images_(examples.pixels.to(at::kFloat).div(255)),
         labels_(examples.targets.argmax(1)),
         batch_size_(batch_size) {
-    for (std::int64_t l = 0; l < architecture.layers(); ++l) {
-      model_->push_back(torch::nn::Linear(architecture.fan_in(l), architecture.fan_out(l)));
-      if (l + 1 < architecture.layers()) model_->push_back(torch::nn::ReLU());
+    for (const LayerSpec& layer : architecture.layers()) {
+      switch (layer.kind) {
+        case LayerSpec::Kind::linear:
+          model_->push_back(torch::nn::Linear(layer.inputs, layer.outputs));
+          break;
+        case LayerSpec::Kind::activation:
+          model_->push_back(torch::nn::ReLU());
+          break;
+        case LayerSpec::Kind::batch_norm:
+          model_->push_back(torch::nn::BatchNorm1d(layer.outputs));
+          break;
+      }
     }
     model_->to(images_.device());
     const TrainingOptions training;
@@ -153,7 +162,7 @@ class Products {
     const auto random = [&](std::int64_t rows, std::int64_t columns) {
       return at::rand({rows, columns}, device);
     };
-    for (std::int64_t l = 0; l < architecture.layers(); ++l) {
+    for (std::int64_t l = 0; l < architecture.linear_layers(); ++l) {
       const std::int64_t in = architecture.fan_in(l);
       const std::int64_t out = architecture.fan_out(l);
       layers_.push_back({random(batch_size, in), random(out, in), random(batch_size, out),
@@ -210,7 +219,7 @@ void take_rounds(std::deque<Contender>& contenders, int rounds) {
 
 double step_flops(const Architecture& architecture, std::int64_t batch_size) {
   double flops = 0;
-  for (std::int64_t l = 0; l < architecture.layers(); ++l) {
+  for (std::int64_t l = 0; l < architecture.linear_layers(); ++l) {
     const auto weights = static_cast<double>(architecture.fan_in(l) * architecture.fan_out(l));
     flops += 2.0 * (l == 0 ? 2 : 3) * static_cast<double>(batch_size) * weights;
   }

@@ -24,7 +24,7 @@ std::vector<std::string> tensor_names(const Architecture& architecture) {
   const auto add_names = [&](const char* name, std::int64_t layers) {
     for (std::int64_t l = 1; l <= layers; ++l) names.push_back(fmt::format("layer {} {}", l, name));
   };
-  const std::int64_t layers = architecture.layers();
+  const std::int64_t layers = architecture.linear_layers();
   const std::int64_t normalised = architecture.batch_norm ? layers - 1 : 0;
   add_names("weight", layers);
   add_names("bias", layers);
@@ -62,7 +62,8 @@ Expected expected_of(const Network& network, const Batch& batch, const std::vect
   expected.size.resize(count);
   expected.terms.resize(count);
   for (std::size_t r = 0; r < l2.size(); ++r) {
-    const ReferenceNetwork reference(network.parameters, static_cast<std::int64_t>(r), network.eps());
+    const ReferenceNetwork reference(network.architecture(), network.parameters, static_cast<std::int64_t>(r),
+                                     network.network_options().batch_norm.eps);
     const auto whole = reference.gradients(x, labels, l2[r]);
     const auto without_penalty = reference.gradients(x, labels, 0);
     const auto rounding = reference.rounding(x, labels, l2[r], unit, seed + r);
@@ -83,8 +84,9 @@ class NetworkCheck {
   // All gradients of `batch_size` images.
   void check_gradients(std::int64_t batch_size);
 
-  // Batch norm undoes any scaling of a unit before it, but for ε, and ReLU passes it on: along (W, b) of a
-  // unit the data loss changes as γ does, by ε/(v + ε) of it. ⟨W, dW⟩ + b db = γ dγ ε/(v + ε).
+  // Batch norm undoes any scaling of a unit before it, but for ε, and a homogeneous activation passes it on:
+  // along (W, b) of a unit the data loss changes as γ does, by ε/(v + ε) of it. ⟨W, dW⟩ + b db = γ dγ ε/(v +
+  // ε).
   void check_scale_invariance();
 
  private:
@@ -137,15 +139,15 @@ Differentiable NetworkCheck::loss(Network& twin, Workspace& workspace, const Bat
   const std::int64_t classes = options_.architecture.classes;
   const Tensor targets = batch.targets.expand({images, replicas, classes}).reshape({1, -1, classes});
   const auto evaluate = [=, &twin, &workspace]() -> Differentiable::Value {
-    twin.forward(workspace, batch.x, Workspace::Use::training);
+    twin.forward(workspace, batch.x, Use::training);
     Tensor losses = at::empty({images * replicas}, at::kDouble);
     Tensor scratch = at::empty_like(targets);
     softmax_cross_entropy_forward(&losses, scratch, workspace.logits().reshape({1, -1, classes}), targets);
     std::vector<Tensor> terms = {losses.view({images, replicas})};
     for (const Tensor& weight : twin.parameters.weight) terms.push_back(weight.flatten(1).t().square());
     std::vector<Tensor> on = {at::empty({0}, at::kBool)};
-    for (std::int64_t l = 0; l + 1 < options_.architecture.layers(); ++l) {
-      on.push_back(workspace.activation(l).gt(0).flatten());
+    for (std::int64_t l = 0; l + 1 < options_.architecture.linear_layers(); ++l) {
+      on.push_back(side_of_kink(options_.architecture.activation, workspace.activation(l)).flatten());
     }
     return {at::cat(terms), at::cat(on)};
   };
@@ -158,18 +160,18 @@ Differentiable NetworkCheck::loss(Network& twin, Workspace& workspace, const Bat
 
 void NetworkCheck::check_gradients(std::int64_t batch_size) {
   Network network(options_.architecture, options_.replicas,
-                  at::TensorOptions(options_.device).dtype(options_.dtype), options_.compat);
+                  at::TensorOptions(options_.device).dtype(options_.dtype), options_.network);
   randomise(network);
   const Batch batch = this->batch(batch_size);
   const std::vector<double> l2 = l2_of_each();
-  Workspace workspace(network, batch_size, Workspace::Use::training);
+  Workspace workspace(network, batch_size, Use::training);
   network.gradients.flat.fill_(std::nan(""));
   options_.subject.network_gradients(network, workspace, judge_.checked(batch.x),
                                      judge_.checked(batch.targets), L2(l2, network.parameters));
 
-  Network twin(options_.architecture, options_.replicas, at::kDouble, options_.compat);
+  Network twin(options_.architecture, options_.replicas, at::kDouble, options_.network);
   twin.parameters.flat.copy_(network.parameters.flat);
-  Workspace twin_workspace(twin, batch_size, Workspace::Use::training);
+  Workspace twin_workspace(twin, batch_size, Use::training);
   if (options_.against_cpu) {
     twin.forward_backward(twin_workspace, batch.x, batch.targets, L2(l2, twin.parameters));
   }
@@ -195,15 +197,16 @@ void NetworkCheck::check_gradients(std::int64_t batch_size) {
 
 void NetworkCheck::check_scale_invariance() {
   Network network(options_.architecture, options_.replicas,
-                  at::TensorOptions(options_.device).dtype(options_.dtype), options_.compat);
+                  at::TensorOptions(options_.device).dtype(options_.dtype), options_.network);
   randomise(network);
   const Batch batch = this->batch(options_.batch_size);
-  Workspace workspace(network, options_.batch_size, Workspace::Use::training);
+  Workspace workspace(network, options_.batch_size, Use::training);
   const std::vector<double> none(static_cast<std::size_t>(options_.replicas), 0.0);
   options_.subject.network_gradients(network, workspace, judge_.checked(batch.x),
                                      judge_.checked(batch.targets), L2(none, network.parameters));
   const Expected expected = expected_of(network, batch, none, options_.seed);
   const std::size_t layers = network.parameters.weight.size();
+  const double eps = network.network_options().batch_norm.eps;
   for (std::size_t l = 0; l < network.parameters.gamma.size(); ++l) {
     const Tensor weight = on_cpu_as_double(network.parameters.weight[l]);
     const Tensor bias = on_cpu_as_double(network.parameters.bias[l]);
@@ -212,7 +215,7 @@ void NetworkCheck::check_scale_invariance() {
     const Tensor along_gamma = on_cpu_as_double(network.parameters.gamma[l] * network.gradients.gamma[l]);
     const Tensor variance =
         on_cpu_as_double(workspace.activation(static_cast<std::int64_t>(l))).var(0, /*unbiased=*/false);
-    const Tensor rest = along_gamma * (network.eps() / (variance + network.eps()));
+    const Tensor rest = along_gamma * (eps / (variance + eps));
     const Tensor sum = along_weight.sum(2) + along_bias - rest;
     const double size = norm_of(along_weight.abs().sum(2) + along_bias.abs());
     const double terms = norm_of(weight) * expected.terms[l] + norm_of(bias) * expected.terms[layers + l] +
@@ -259,9 +262,8 @@ std::int64_t gradcheck_bytes(const GradcheckOptions& options) {
   constexpr std::int64_t of_pixel = 9;
   constexpr std::int64_t of_activation = 28;
   const Architecture& architecture = options.architecture;
-  std::int64_t units = 0;
-  for (std::int64_t l = 0; l < architecture.layers(); ++l) units += architecture.fan_out(l);
-  const std::int64_t of_image = of_pixel * architecture.inputs + of_activation * options.replicas * units;
+  const std::int64_t of_image =
+      of_pixel * architecture.inputs + of_activation * options.replicas * architecture.unit_count();
   const std::int64_t of_network = of_parameter * architecture.parameter_count();
   const std::int64_t numbers = of_network * options.replicas + of_image * options.batch_size;
   return numbers * static_cast<std::int64_t>(sizeof(double));
@@ -295,7 +297,7 @@ GradientReport gradcheck(const GradcheckOptions& options) {
   networks.check_gradients(options.batch_size);
   const std::int64_t ragged = options.batch_size * 2 / 3;  // of a last batch
   if (ragged >= least) networks.check_gradients(ragged);
-  if (architecture.batch_norm) networks.check_scale_invariance();
+  if (architecture.batch_norm && is_homogeneous(architecture.activation)) networks.check_scale_invariance();
   return judge.report();
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "handgrad/nn/layers/activation.h"
 #include "handgrad/nn/network.h"
 
 namespace handgrad {
@@ -20,7 +21,7 @@ struct GradcheckSubject {
 
   decltype(&handgrad::linear_backward) linear_backward = &handgrad::linear_backward;
   decltype(&handgrad::bias_backward) bias_backward = &handgrad::bias_backward;
-  decltype(&handgrad::relu_backward) relu_backward = &handgrad::relu_backward;
+  decltype(&handgrad::activation_backward) activation_backward = &handgrad::activation_backward;
   decltype(&handgrad::batch_norm_backward) batch_norm_backward = &handgrad::batch_norm_backward;
   decltype(&handgrad::softmax_cross_entropy_backward) softmax_cross_entropy_backward =
       &handgrad::softmax_cross_entropy_backward;
@@ -36,7 +37,7 @@ struct GradcheckOptions {
   std::int64_t replicas = 1;
   std::int64_t batch_size = 32;
   double l2 = 0.01;
-  Compat compat;
+  NetworkOptions network;
   std::uint64_t seed = 1;
   at::ScalarType dtype = at::kDouble;  // of the gradients that are checked; the references are float64
   at::Device device = at::kCPU;

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "handgrad/check/gradcheck_judge.h"
+#include "handgrad/check/reference.h"
 
 namespace handgrad {
 
@@ -70,22 +71,25 @@ void check_linear(Judge& judge, std::int64_t in, std::int64_t out) {
   judge.judge(claim(pair, "dbias", bias, dbias, expected[2], norm_of(dy)), function);
 }
 
-void check_relu(Judge& judge, std::int64_t features) {
+void check_activation(Judge& judge, Activation activation, std::int64_t features) {
   const Tensor x = judge.random_input({judge.options().batch_size, judge.options().replicas, features});
   const Tensor dy = judge.random_input(x.sizes());
   const std::vector<Tensor> leaves = as_leaves({x});
-  const auto expected = differentiate(dy, leaves, [&] { return F::relu(leaves[0]); });
+  const auto expected =
+      differentiate(dy, leaves, [&] { return reference_activation(activation, leaves[0]); });
   Tensor y = judge.output(x);
   Tensor dx = judge.output(x);
-  relu_forward(y, judge.checked(x));
-  judge.options().subject.relu_backward(dx, judge.checked(dy), y);
+  activation_forward(activation, y, judge.checked(x));
+  judge.options().subject.activation_backward(activation, dx, judge.checked(dy), y);
   const Differentiable function = {[&]() -> Differentiable::Value {
                                      Tensor value = at::empty_like(x);
-                                     relu_forward(value, x);
-                                     return {value.view({-1, 1}), value.gt(0)};
+                                     activation_forward(activation, value, x);
+                                     return {value.view({-1, 1}), side_of_kink(activation, value)};
                                    },
                                    dy.view({-1, 1})};
-  judge.judge(claim(fmt::format("ReLU {}", features), "dx", x, dx, expected[0]), function);
+  judge.judge(claim(fmt::format("{} {}", activation_titles[static_cast<int>(activation)], features), "dx", x,
+                    dx, expected[0]),
+              function);
 }
 
 // Of NaN, as Judge::output is.
@@ -202,7 +206,7 @@ void check_l2_penalty(Judge& judge) {
   const GradcheckOptions& options = judge.options();
   const Architecture& architecture = options.architecture;
   const Tensor weight = judge.random_input(
-      {options.replicas, architecture.classes, architecture.fan_in(architecture.layers() - 1)});
+      {options.replicas, architecture.classes, architecture.fan_in(architecture.linear_layers() - 1)});
   const Tensor l2 =
       (at::arange(options.replicas, at::kDouble) + 1).mul(0.3).to(options.dtype).to(at::kDouble);
   const Tensor dpenalty = at::ones({options.replicas}, at::kDouble);
@@ -224,12 +228,18 @@ void check_l2_penalty(Judge& judge) {
 }  // namespace
 
 void check_operations(Judge& judge) {
-  const Architecture& architecture = judge.options().architecture;
-  for (std::int64_t l = 0; l < architecture.layers(); ++l) {
-    check_linear(judge, architecture.fan_in(l), architecture.fan_out(l));
-    if (l + 1 == architecture.layers()) break;
-    check_relu(judge, architecture.fan_out(l));
-    if (architecture.batch_norm) check_batch_norm(judge, architecture.fan_out(l));
+  for (const LayerSpec& layer : judge.options().architecture.layers()) {
+    switch (layer.kind) {
+      case LayerSpec::Kind::linear:
+        check_linear(judge, layer.inputs, layer.outputs);
+        break;
+      case LayerSpec::Kind::activation:
+        check_activation(judge, layer.activation, layer.outputs);
+        break;
+      case LayerSpec::Kind::batch_norm:
+        check_batch_norm(judge, layer.outputs);
+        break;
+    }
   }
   check_softmax_cross_entropy(judge);
   check_l2_penalty(judge);

@@ -24,8 +24,34 @@ std::vector<Tensor> leaves_of(const std::vector<Tensor>& tensors, int64_t replic
 
 }  // namespace
 
-ReferenceNetwork::ReferenceNetwork(const Parameters& parameters, int64_t replica, double eps)
-    : weight_(leaves_of(parameters.weight, replica)),
+Tensor reference_activation(Activation activation, const Tensor& x) {
+  switch (activation) {
+    case Activation::relu:
+      return F::relu(x);
+  }
+  return {};
+}
+
+Tensor side_of_kink(Activation activation, const Tensor& y) {
+  switch (activation) {
+    case Activation::relu:
+      return y.gt(0);
+  }
+  return {};
+}
+
+bool is_homogeneous(Activation activation) {
+  switch (activation) {
+    case Activation::relu:
+      return true;
+  }
+  return false;
+}
+
+ReferenceNetwork::ReferenceNetwork(const Architecture& architecture, const Parameters& parameters,
+                                   int64_t replica, double eps)
+    : layers_(architecture.layers()),
+      weight_(leaves_of(parameters.weight, replica)),
       bias_(leaves_of(parameters.bias, replica)),
       gamma_(leaves_of(parameters.gamma, replica)),
       beta_(leaves_of(parameters.beta, replica)),
@@ -33,13 +59,22 @@ ReferenceNetwork::ReferenceNetwork(const Parameters& parameters, int64_t replica
 
 Tensor ReferenceNetwork::logits(const Tensor& x) const {
   Tensor features = x;
-  for (size_t l = 0; l < weight_.size(); ++l) {
-    features = F::linear(features, weight_[l], bias_[l]);
-    if (l + 1 == weight_.size()) break;
-    features = F::relu(features);
-    if (gamma_.empty()) continue;
-    const auto options = F::BatchNormFuncOptions().weight(gamma_[l]).bias(beta_[l]).training(true).eps(eps_);
-    features = F::batch_norm(features, Tensor(), Tensor(), options);
+  for (const LayerSpec& layer : layers_) {
+    const auto l = static_cast<size_t>(layer.index);
+    switch (layer.kind) {
+      case LayerSpec::Kind::linear:
+        features = F::linear(features, weight_[l], bias_[l]);
+        break;
+      case LayerSpec::Kind::activation:
+        features = reference_activation(layer.activation, features);
+        break;
+      case LayerSpec::Kind::batch_norm: {
+        const auto options =
+            F::BatchNormFuncOptions().weight(gamma_[l]).bias(beta_[l]).training(true).eps(eps_);
+        features = F::batch_norm(features, Tensor(), Tensor(), options);
+        break;
+      }
+    }
   }
   return features;
 }
@@ -61,18 +96,26 @@ std::vector<Tensor> ReferenceNetwork::gradients(const Tensor& x, const Tensor& l
 Tensor ReferenceNetwork::shaken_loss(const Tensor& x, const Tensor& targets, double l2,
                                      const Shake& shake) const {
   Tensor features = x;
-  for (size_t l = 0; l < weight_.size(); ++l) {
-    features = shake(F::linear(features, shake(weight_[l]), shake(bias_[l])));
-    if (l + 1 == weight_.size()) break;
-    features = F::relu(features);
-    if (gamma_.empty()) continue;
-    const Tensor mean = features.mean(0);
-    const Tensor centred = shake(features - shake(mean));
-    // Σ (x − μ) is 0, so that no gradient flows through this μ; the common formula for dx builds on that.
-    const Tensor deviations = features - shake(mean.detach());
-    const Tensor variance = shake(shake(deviations.square()).mean(0));
-    const Tensor x_hat = shake(centred * shake((variance + eps_).rsqrt()));
-    features = shake(shake(x_hat * shake(gamma_[l])) + shake(beta_[l]));
+  for (const LayerSpec& layer : layers_) {
+    const auto l = static_cast<size_t>(layer.index);
+    switch (layer.kind) {
+      case LayerSpec::Kind::linear:
+        features = shake(F::linear(features, shake(weight_[l]), shake(bias_[l])));
+        break;
+      case LayerSpec::Kind::activation:
+        features = reference_activation(layer.activation, features);
+        break;
+      case LayerSpec::Kind::batch_norm: {
+        const Tensor mean = features.mean(0);
+        const Tensor centred = shake(features - shake(mean));
+        // Σ (x − μ) is 0, so that no gradient flows through this μ; the common formula for dx builds on that.
+        const Tensor deviations = features - shake(mean.detach());
+        const Tensor variance = shake(shake(deviations.square()).mean(0));
+        const Tensor x_hat = shake(centred * shake((variance + eps_).rsqrt()));
+        features = shake(shake(x_hat * shake(gamma_[l])) + shake(beta_[l]));
+        break;
+      }
+    }
   }
   Tensor sum = (shake(features).logsumexp(1) - (targets * shake(features)).sum(1)).mean();
   const double factor = l2 / (2.0 * static_cast<double>(x.size(0)));

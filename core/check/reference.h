@@ -11,10 +11,21 @@
 
 namespace handgrad {
 
+// The activation, as PyTorch has it.
+Tensor reference_activation(Activation activation, const Tensor& x);
+
+// On which side of its kink the activation is, by its output: no derivative is to be measured across. Empty
+// where it has none.
+Tensor side_of_kink(Activation activation, const Tensor& y);
+
+// Whether the activation of a x is a times that of x, for a > 0.
+bool is_homogeneous(Activation activation);
+
 class ReferenceNetwork {
  public:
   // A copy of network `replica`, in float64; eps is batch norm's ε.
-  ReferenceNetwork(const Parameters& parameters, int64_t replica, double eps = batch_norm_eps);
+  ReferenceNetwork(const Architecture& architecture, const Parameters& parameters, int64_t replica,
+                   double eps = batch_norm_eps);
 
   // x [N,inputs] → logits [N,classes], batch norm in training mode.
   Tensor logits(const Tensor& x) const;
@@ -37,6 +48,7 @@ class ReferenceNetwork {
   Tensor shaken_loss(const Tensor& x, const Tensor& targets, double l2, const Shake& shake) const;
   std::vector<Tensor> leaves() const;
 
+  std::vector<LayerSpec> layers_;
   std::vector<Tensor> weight_, bias_, gamma_, beta_;  // leaves that require gradients
   double eps_;
 };

@@ -10,6 +10,7 @@
 
 #include "handgrad/base/counted.h"
 #include "handgrad/base/errors.h"
+#include "handgrad/base/printable.h"
 
 namespace handgrad {
 
@@ -97,8 +98,7 @@ IdxArray parse_idx(const Bytes& bytes, const std::string& name) {
   const std::size_t header_size = magic_size + dimensions * dimension_size;
   if (bytes.size() < header_size) {
     throw DataError(fmt::format(
-        "{}: is {} long, but the header alone, with {}, takes {}; the file was "
-        "cut short: fetch it again",
+        "{}: is {} long, but the header alone, with {}, takes {}; the file was cut short: fetch it again",
         printable(name), counted(bytes.size(), "byte"), counted(dimensions, "dimension"), header_size));
   }
 

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "handgrad/base/errors.h"
+#include "handgrad/base/printable.h"
 
 namespace handgrad {
 

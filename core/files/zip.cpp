@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "handgrad/base/errors.h"
-#include "handgrad/files/file.h"
+#include "handgrad/base/printable.h"
 #include "handgrad/files/little_endian.h"
 
 namespace handgrad {

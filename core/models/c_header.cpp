@@ -117,6 +117,60 @@ void replace_all(std::string& text, const std::string& mark, const std::string& 
   }
 }
 
+const char* c_function(Activation activation) {
+  switch (activation) {
+    case Activation::relu:
+      return "relu";
+  }
+  return "";
+}
+
+// The layers in C: their constants, and what is called on the way through them. A # stands for what the
+// first call is of, the @ for the prefix of all names.
+struct CLayers {
+  std::string arrays, calls;
+  std::int64_t floats = 0;  // constants
+};
+
+CLayers c_layers(const Network& network) {
+  const std::vector<Affine> affines = batch_norm_affines(network);
+  CLayers code;
+  // Activations go to and fro between two buffers.
+  std::string x = "pixels";
+  std::string y;
+  const std::vector<LayerSpec> layers = network.architecture().layers();
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const LayerSpec& layer = layers[i];
+    const auto index = static_cast<std::size_t>(layer.index);
+    const auto name = [&](const char* what) { return fmt::format("@_{}_{}", i, what); };
+    switch (layer.kind) {
+      case LayerSpec::Kind::linear: {
+        const bool last = i + 1 == layers.size();
+        y = last ? "logits" : layer.index % 2 == 0 ? "a" : "b";
+        code.arrays += array(name("weight"), network.parameters.weight[index]);
+        code.arrays += array(name("bias"), network.parameters.bias[index]);
+        code.floats += layer.inputs * layer.outputs + layer.outputs;
+        const std::string inputs = i == 0 ? "@_inputs" : std::to_string(layer.inputs);
+        code.calls += fmt::format("  @_linear{}({}, {}, {}, {}, {}, {});\n", i == 0 ? "#" : "", y, x,
+                                  name("weight"), name("bias"), inputs, layer.outputs);
+        x = y;
+        break;
+      }
+      case LayerSpec::Kind::activation:
+        code.calls += fmt::format("  @_{}({}, {});\n", c_function(layer.activation), y, layer.outputs);
+        break;
+      case LayerSpec::Kind::batch_norm:
+        code.arrays += array(name("scale"), affines[index].scale);
+        code.arrays += array(name("shift"), affines[index].shift);
+        code.floats += 2 * layer.outputs;
+        code.calls +=
+            fmt::format("  @_batch_norm({}, {}, {}, {});\n", y, name("scale"), name("shift"), layer.outputs);
+        break;
+    }
+  }
+  return code;
+}
+
 }  // namespace
 
 std::string c_prefix(const std::filesystem::path& path) {
@@ -132,49 +186,18 @@ std::string c_prefix(const std::filesystem::path& path) {
 std::string to_c_header(const Model& model, const std::string& prefix) {
   const Network& network = *model.network;
   const Architecture& architecture = network.architecture();
-  const std::vector<Affine> affines = batch_norm_affines(network);
-  const std::int64_t modules_per_layer = architecture.batch_norm ? 3 : 2;
-  const auto name = [&](std::int64_t l, int module, const char* what) {
-    return fmt::format("@_{}_{}", l * modules_per_layer + module, what);
-  };
-  // Activations go to and fro between two buffers.
+  const CLayers layers = c_layers(network);
   const std::int64_t width = architecture.widest_hidden();
-  std::string arrays;
-  std::string layers;
-  std::int64_t floats = 0;
-  for (std::int64_t l = 0; l < architecture.layers(); ++l) {
-    const auto layer = static_cast<std::size_t>(l);
-    const bool last = l + 1 == architecture.layers();
-    const std::string x = l % 2 == 1 ? "a" : "b";
-    const std::string y = last ? "logits" : l % 2 == 0 ? "a" : "b";
-    const std::int64_t fan_in = architecture.fan_in(l);
-    const std::int64_t fan_out = architecture.fan_out(l);
-    arrays += array(name(l, 0, "weight"), network.parameters.weight[layer]);
-    arrays += array(name(l, 0, "bias"), network.parameters.bias[layer]);
-    floats += fan_in * fan_out + fan_out;
-    layers += l == 0 ? fmt::format("  @_linear#({}, pixels, {}, {}, @_inputs, {});\n", y,
-                                   name(l, 0, "weight"), name(l, 0, "bias"), fan_out)
-                     : fmt::format("  @_linear({}, {}, {}, {}, {}, {});\n", y, x, name(l, 0, "weight"),
-                                   name(l, 0, "bias"), fan_in, fan_out);
-    if (last) break;
-    layers += fmt::format("  @_relu({}, {});\n", y, fan_out);
-    if (!architecture.batch_norm) continue;
-    arrays += array(name(l, 2, "scale"), affines[layer].scale);
-    arrays += array(name(l, 2, "shift"), affines[layer].shift);
-    floats += 2 * fan_out;
-    layers += fmt::format("  @_batch_norm({}, {}, {}, {});\n", y, name(l, 2, "scale"), name(l, 2, "shift"),
-                          fan_out);
-  }
-  const std::int64_t buffers = std::min<std::int64_t>(architecture.layers() - 1, 2);
+  const std::int64_t buffers = std::min<std::int64_t>(architecture.linear_layers() - 1, 2);
   const std::string declared = buffers == 0   ? ""
                                : buffers == 1 ? fmt::format("  float a[{}];\n", width)
                                               : fmt::format("  float a[{0}], b[{0}];\n", width);
   std::string code =
       fmt::format("enum {{ @_rows = {}, @_columns = {}, @_inputs = {}, @_classes = {} }};\n\n",
                   model.info.shape.rows, model.info.shape.columns, architecture.inputs, architecture.classes);
-  code += arrays + functions;
+  code += layers.arrays + functions;
   for (const bool bytes : {false, true}) {
-    std::string body = layers;
+    std::string body = layers.calls;
     replace_all(body, "#", bytes ? "_of_bytes" : "");
     code += fmt::format(
         "\n/* Pixels row by row, {}, to logits. */\n"
@@ -185,7 +208,7 @@ std::string to_c_header(const Model& model, const std::string& prefix) {
   replace_all(code, "@", prefix);
 
   std::string text = fmt::format("/* {}, by handgrad. {} bytes of constants, about {} of stack.\n",
-                                 architecture.description(), 4 * floats, 4 * buffers * width);
+                                 architecture.description(), 4 * layers.floats, 4 * buffers * width);
   for (const auto& [key, value] : metadata_of(model)) {
     text += fmt::format("   {}: {}\n", key, in_comment(value));
   }

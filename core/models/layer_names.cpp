@@ -12,7 +12,7 @@
 
 #include "handgrad/base/counted.h"
 #include "handgrad/base/errors.h"
-#include "handgrad/files/file.h"
+#include "handgrad/base/printable.h"
 
 namespace handgrad {
 

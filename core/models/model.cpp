@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "handgrad/base/errors.h"
+#include "handgrad/base/printable.h"
 #include "handgrad/data/pixels.h"
-#include "handgrad/files/file.h"
 #include "handgrad/files/json_check.h"
 #include "handgrad/platform/system.h"
 
@@ -68,7 +68,8 @@ std::optional<Number> number_in(const std::string& file, const Metadata& metadat
   Number value{};
   const auto [stopped, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || stopped != text.data() + text.size()) {
-    refuse(file, fmt::format("its metadata has {} for {}, which is no number", printable_excerpt(text), key));
+    refuse(file,
+           fmt::format("its metadata has {} for {}, which is not a number", printable_excerpt(text), key));
   }
   return value;
 }
@@ -107,7 +108,8 @@ NamedTensors tensors_of(const Model& model) {
   return tensors;
 }
 
-Model model_from_tensors(const std::string& file, const NamedTensors& tensors, FileOrder order) {
+Model model_from_tensors(const std::string& file, const NamedTensors& tensors, FileOrder order,
+                         const Metadata& metadata) {
   std::vector<NamedShape> shapes;
   std::map<std::string, Tensor> by_name;
   for (const auto& [name, tensor] : tensors) {
@@ -138,7 +140,7 @@ Model model_from_tensors(const std::string& file, const NamedTensors& tensors, F
     fill(running.mean[l], *layers[l].batch_norm, "running_mean");
     fill(running.var[l], *layers[l].batch_norm, "running_var");
   }
-  model.info.shape = {1, architecture.inputs};
+  model.info = info_from(file, metadata, architecture.inputs);
   return model;
 }
 
@@ -232,10 +234,10 @@ Tensor probabilities(const Model& model, const Tensor& pixels) {
   const at::AutoDispatchBelowADInplaceOrView no_autograd;
   std::vector<Tensor> parts;
   for (const Tensor& part : pixels.split(evaluation_batch_size)) {
-    Workspace workspace(*model.network, part.size(0), Workspace::Use::evaluation);
+    Workspace workspace(*model.network, part.size(0), Use::evaluation);
     Tensor images = at::empty(part.sizes(), at::kFloat);
     scale_pixels(images, part);
-    model.network->forward(workspace, images, Workspace::Use::evaluation);
+    model.network->forward(workspace, images, Use::evaluation);
     parts.push_back(at::softmax(workspace.logits(), -1).mean(1));
   }
   return at::cat(parts);

@@ -50,14 +50,16 @@ Model join_models(const std::vector<Model>& models);
 // The tensors of the only network: contiguous, float32, on the CPU, in the order of the layers.
 NamedTensors tensors_of(const Model& model);
 
-// The network with these tensors of any floating type, whose layers find_layers tells by names and shapes.
-// `file` is what messages call it. Throws ModelError where it does not, and for numbers that are not finite
-// or, of a running variance, negative.
-Model model_from_tensors(const std::string& file, const NamedTensors& tensors, FileOrder order);
-
 // What a file says of a model besides its tensors, as text by key: producer, architecture, rows, columns,
 // classes; where known training_config, test_accuracy, batch_norm_folded.
 using Metadata = std::map<std::string, std::string>;
+
+// The network with these tensors of any floating type, whose layers find_layers tells by names and shapes.
+// `file` is what messages call it. Throws ModelError where it does not, and for numbers that are not finite
+// or, of a running variance, negative; and what info_from throws.
+Model model_from_tensors(const std::string& file, const NamedTensors& tensors, FileOrder order,
+                         const Metadata& metadata = {});
+
 Metadata metadata_of(const Model& model);
 
 // The same as a JSON object, and back. A text that is no such object gives no metadata.
@@ -70,7 +72,6 @@ ModelInfo info_from(const std::string& file, const Metadata& metadata, std::int6
 
 // The same function without batch norm: evaluation's γ (x − μ) / √(v + ε) + β = a x + c is affine, so that
 // with W' = W diag(a), b' = b + W c the next layer computes it. In float64, rounded once.
-// Throws ModelError where the new weights leave float32.
 // Throws ModelError where the new weights leave float32.
 Model fold_batch_norm(const Model& model);
 

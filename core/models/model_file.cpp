@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "handgrad/base/errors.h"
+#include "handgrad/base/printable.h"
 #include "handgrad/files/file.h"
 #include "handgrad/models/safetensors.h"
 #include "handgrad/models/state_dict.h"
@@ -23,9 +24,7 @@ Model parse_safetensors_model(std::string_view file, const std::string& name) {
     tensors.emplace_back(stored.name, tensor.defined() ? tensor : at::empty(stored.shape, no_memory));
   }
   // Writers of the format sort by type and name.
-  Model model = model_from_tensors(name, tensors, FileOrder::arbitrary);
-  model.info = info_from(name, contents.metadata, model.network->architecture().inputs);
-  return model;
+  return model_from_tensors(name, tensors, FileOrder::arbitrary, contents.metadata);
 }
 
 bool is_torchscript_file(const Bytes& bytes, const std::string& name) {

@@ -75,6 +75,14 @@ class Graph {
   std::string last_;
 };
 
+const char* operator_of(Activation activation) {
+  switch (activation) {
+    case Activation::relu:
+      return "Relu";
+  }
+  return "";
+}
+
 }  // namespace
 
 bool onnx_available() {
@@ -102,22 +110,24 @@ std::string to_onnx(const Model& model) {
   for (const auto& [name, tensor] : tensors_of(model)) graph.add_tensor(name, tensor);
   graph.begin("images");
   graph.add("Flatten", {}, "pixels");
-  const std::int64_t modules_per_layer = architecture.batch_norm ? 3 : 2;
-  for (std::int64_t l = 0; l < architecture.layers(); ++l) {
-    const auto tensor = [&, index = l * modules_per_layer](int module, const char* name) {
-      return fmt::format("{}.{}", index + module, name);
-    };
-    onnx::NodeProto& linear =
-        graph.add("Gemm", {tensor(0, "weight"), tensor(0, "bias")}, tensor(0, "linear"));
-    Graph::set(linear, "transB", std::int64_t{1});
-    if (l + 1 == architecture.layers()) break;
-    graph.add("Relu", {}, tensor(1, "relu"));
-    if (architecture.batch_norm) {
-      onnx::NodeProto& batch_norm = graph.add(
-          "BatchNormalization",
-          {tensor(2, "weight"), tensor(2, "bias"), tensor(2, "running_mean"), tensor(2, "running_var")},
-          tensor(2, "batch_norm"));
-      Graph::set(batch_norm, "epsilon", static_cast<float>(batch_norm_eps));
+  const std::vector<LayerSpec> layers = architecture.layers();
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const auto name = [&](const char* tensor) { return fmt::format("{}.{}", i, tensor); };
+    switch (layers[i].kind) {
+      case LayerSpec::Kind::linear:
+        Graph::set(graph.add("Gemm", {name("weight"), name("bias")}, name("linear")), "transB",
+                   std::int64_t{1});
+        break;
+      case LayerSpec::Kind::activation:
+        graph.add(operator_of(layers[i].activation), {},
+                  name(activation_names[static_cast<int>(layers[i].activation)]));
+        break;
+      case LayerSpec::Kind::batch_norm:
+        Graph::set(graph.add("BatchNormalization",
+                             {name("weight"), name("bias"), name("running_mean"), name("running_var")},
+                             name("batch_norm")),
+                   "epsilon", static_cast<float>(batch_norm_eps));
+        break;
     }
   }
   Graph::set(graph.add("Softmax", {}, "probabilities"), "axis", std::int64_t{1});

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "handgrad/base/errors.h"
+#include "handgrad/base/printable.h"
 #include "handgrad/files/file.h"
 #include "handgrad/files/json_check.h"
 #include "handgrad/files/little_endian.h"

@@ -7,7 +7,7 @@
 #include <map>
 
 #include "handgrad/base/errors.h"
-#include "handgrad/files/file.h"
+#include "handgrad/base/printable.h"
 #include "handgrad/files/zip.h"
 #include "handgrad/models/pickle.h"
 
@@ -106,13 +106,11 @@ Model parse_state_dict(std::string_view bytes, const std::string& name) {
     }
     tensors.emplace_back(pickled.name, view.clone());
   }
-  Model model = model_from_tensors(name, tensors, FileOrder::of_making);
   Metadata metadata;
   if (archive.has(metadata_record)) {
     metadata = metadata_from_json(std::string(archive.read(metadata_record).substr(0, largest_pickle)));
   }
-  model.info = info_from(name, metadata, model.network->architecture().inputs);
-  return model;
+  return model_from_tensors(name, tensors, FileOrder::of_making, metadata);
 }
 
 }  // namespace handgrad

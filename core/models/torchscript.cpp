@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "handgrad/base/errors.h"
+#include "handgrad/base/printable.h"
 
 namespace handgrad {
 
@@ -29,21 +30,33 @@ constexpr const char* forward_source =
     "def forward(self, pixels: Tensor) -> Tensor:\n"
     "    return torch.softmax(self.logits(pixels), -1)\n";
 
+const char* activation_source(Activation activation) {
+  switch (activation) {
+    case Activation::relu:
+      return "torch.relu(x)";
+  }
+  return "";
+}
+
 // From x, the scaled pixels, to the logits.
 std::string layers_source(const Architecture& architecture) {
   std::string text;
-  const auto modules_per_layer = architecture.batch_norm ? 3 : 2;
-  for (int64_t l = 0; l < architecture.layers(); ++l) {
-    const int64_t index = l * modules_per_layer;
-    text += fmt::format("    m = getattr(self, \"{}\")\n    x = torch.linear(x, m.weight, m.bias)\n", index);
-    if (l + 1 == architecture.layers()) break;
-    text += "    x = torch.relu(x)\n";
-    if (architecture.batch_norm) {
-      text += fmt::format(
-          "    n = getattr(self, \"{}\")\n"
-          "    x = torch.batch_norm(x, n.weight, n.bias, n.running_mean, n.running_var, False, 0.0, {}, "
-          "False)\n",
-          index + 2, batch_norm_eps);
+  const std::vector<LayerSpec> layers = architecture.layers();
+  for (size_t i = 0; i < layers.size(); ++i) {
+    switch (layers[i].kind) {
+      case LayerSpec::Kind::linear:
+        text += fmt::format("    m = getattr(self, \"{}\")\n    x = torch.linear(x, m.weight, m.bias)\n", i);
+        break;
+      case LayerSpec::Kind::activation:
+        text += fmt::format("    x = {}\n", activation_source(layers[i].activation));
+        break;
+      case LayerSpec::Kind::batch_norm:
+        text += fmt::format(
+            "    n = getattr(self, \"{}\")\n"
+            "    x = torch.batch_norm(x, n.weight, n.bias, n.running_mean, n.running_var, False, 0.0, {}, "
+            "False)\n",
+            i, batch_norm_eps);
+        break;
     }
   }
   return text + "    return x\n";
@@ -184,12 +197,10 @@ Model TorchScriptModel::model() const {
     tensors.emplace_back(parameter.name, parameter.value);
   }
   for (const auto& buffer : module_->script.named_buffers()) tensors.emplace_back(buffer.name, buffer.value);
-  Model model = model_from_tensors(name_, tensors, FileOrder::arbitrary);
   Metadata metadata = metadata_;
   metadata["rows"] = std::to_string(shape_.rows);
   metadata["columns"] = std::to_string(shape_.columns);
-  model.info = info_from(name_, metadata, model.network->architecture().inputs);
-  return model;
+  return model_from_tensors(name_, tensors, FileOrder::arbitrary, metadata);
 }
 
 Tensor TorchScriptModel::run(const char* method, const Tensor& pixels) const {

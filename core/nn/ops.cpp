@@ -45,8 +45,7 @@ void batch_norm_forward(Tensor& y, Tensor& x_hat, Tensor& mean, Tensor& variance
   if (x.size(0) < 2) {
     throw ArgumentError(
         "batch norm needs at least 2 images in a training batch, got 1: one image has no spread to normalise "
-        "by; "
-        "choose another batch size");
+        "by; choose another batch size");
   }
   const Tensor& inverse_n = constant(1.0 / static_cast<double>(x.size(0)), x);
   at::sum_out(mean, x, 0).mul_(inverse_n);

@@ -2,12 +2,6 @@
 #include "handgrad/nn/parameters.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
-
-#include <algorithm>
-
-#include "handgrad/base/counted.h"
-#include "handgrad/base/errors.h"
 
 namespace handgrad {
 
@@ -37,60 +31,17 @@ std::vector<Tensor> join(std::initializer_list<const std::vector<Tensor>*> parts
   return all;
 }
 
-int64_t hidden_features(const Architecture& architecture) {
-  int64_t sum = 0;
-  for (const int64_t width : architecture.hidden) sum += width;
-  return sum;
-}
-
-// Of all layers: as many as there are biases.
-int64_t unit_count(const Architecture& architecture) {
-  return hidden_features(architecture) + architecture.classes;
-}
-
-int64_t weight_count(const Architecture& architecture) {
-  int64_t sum = 0;
-  for (int64_t l = 0; l < architecture.layers(); ++l) sum += architecture.fan_in(l) * architecture.fan_out(l);
-  return sum;
-}
-
 }  // namespace
-
-int64_t Architecture::widest_hidden() const {
-  return hidden.empty() ? 0 : *std::max_element(hidden.begin(), hidden.end());
-}
-
-int64_t Architecture::parameter_count() const {
-  const int64_t features = hidden_features(*this);
-  return weight_count(*this) + features + classes + (batch_norm ? 2 * features : 0);
-}
-
-std::string Architecture::description() const {
-  std::string text = std::to_string(inputs);
-  for (const int64_t width : hidden) text += fmt::format("-{}", width);
-  return text + fmt::format("-{}{}", classes, batch_norm && !hidden.empty() ? " + batch norm" : "");
-}
-
-void validate(const Architecture& architecture, int64_t replicas) {
-  if (architecture.inputs < 1) throw ArgumentError("a network needs at least one input");
-  if (replicas < 1) throw ArgumentError("replicas", fmt::format("got {}; must be at least 1", replicas));
-  for (int64_t l = 0; l < architecture.layers(); ++l) {
-    if (architecture.fan_out(l) < 1 || architecture.fan_out(l) > widest_layer) {
-      throw ArgumentError(fmt::format("layer {} has {}; each layer needs 1 to {}", l + 1,
-                                      counted(architecture.fan_out(l), "unit"), widest_layer));
-    }
-  }
-}
 
 Parameters::Parameters(const Architecture& architecture, int64_t replicas, const at::TensorOptions& options)
     : flat(at::zeros({replicas * architecture.parameter_count()}, options)),
-      weights(flat.narrow(0, 0, replicas * weight_count(architecture))),
-      biases(flat.narrow(0, weights.numel(), replicas * unit_count(architecture))) {
+      weights(flat.narrow(0, 0, replicas * architecture.weight_count())),
+      biases(flat.narrow(0, weights.numel(), replicas * architecture.unit_count())) {
   Cutter cutter(flat);
-  for (int64_t l = 0; l < architecture.layers(); ++l) {
+  for (int64_t l = 0; l < architecture.linear_layers(); ++l) {
     weight.push_back(cutter.cut({replicas, architecture.fan_out(l), architecture.fan_in(l)}));
   }
-  for (int64_t l = 0; l < architecture.layers(); ++l)
+  for (int64_t l = 0; l < architecture.linear_layers(); ++l)
     bias.push_back(cutter.cut({replicas, architecture.fan_out(l)}));
   if (!architecture.batch_norm) return;
   for (const int64_t width : architecture.hidden) gamma.push_back(cutter.cut({replicas, width}));
@@ -103,7 +54,7 @@ std::vector<Tensor> Parameters::views() const {
 
 RunningStatistics::RunningStatistics(const Architecture& architecture, int64_t replicas,
                                      const at::TensorOptions& options)
-    : flat(at::zeros({architecture.batch_norm ? 2 * replicas * hidden_features(architecture) : 0}, options)) {
+    : flat(at::zeros({2 * replicas * architecture.normalised_count()}, options)) {
   if (!architecture.batch_norm) return;
   Cutter cutter(flat);
   for (const int64_t width : architecture.hidden) mean.push_back(cutter.cut({replicas, width}));
@@ -121,16 +72,23 @@ std::vector<std::pair<std::string, Tensor>> named_tensors(const Architecture& ar
   const auto add = [&](int64_t index, const char* name, const Tensor& tensor) {
     named.emplace_back(fmt::format("{}.{}", index, name), tensor.select(0, replica));
   };
-  const int64_t modules_per_layer = architecture.batch_norm ? 3 : 2;
-  for (size_t l = 0; l < parameters.weight.size(); ++l) {
-    const int64_t index = static_cast<int64_t>(l) * modules_per_layer;
-    add(index, "weight", parameters.weight[l]);
-    add(index, "bias", parameters.bias[l]);
-    if (l < parameters.gamma.size()) {
-      add(index + 2, "weight", parameters.gamma[l]);
-      add(index + 2, "bias", parameters.beta[l]);
-      add(index + 2, "running_mean", running.mean[l]);
-      add(index + 2, "running_var", running.var[l]);
+  const std::vector<LayerSpec> layers = architecture.layers();
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const auto l = static_cast<size_t>(layers[i].index);
+    const auto module = static_cast<int64_t>(i);
+    switch (layers[i].kind) {
+      case LayerSpec::Kind::linear:
+        add(module, "weight", parameters.weight[l]);
+        add(module, "bias", parameters.bias[l]);
+        break;
+      case LayerSpec::Kind::activation:
+        break;
+      case LayerSpec::Kind::batch_norm:
+        add(module, "weight", parameters.gamma[l]);
+        add(module, "bias", parameters.beta[l]);
+        add(module, "running_mean", running.mean[l]);
+        add(module, "running_var", running.var[l]);
+        break;
     }
   }
   return named;

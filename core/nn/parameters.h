@@ -7,35 +7,10 @@
 #include <utility>
 #include <vector>
 
-#include "handgrad/nn/ops.h"
+#include "handgrad/base/tensor.h"
+#include "handgrad/nn/architecture.h"
 
 namespace handgrad {
-
-// A fully connected classifier: inputs → hidden… → classes, ReLU after each hidden layer, batch norm after
-// that.
-struct Architecture {
-  int64_t inputs = 784;
-  std::vector<int64_t> hidden = {20, 7, 5};  // empty: a linear classifier
-  int64_t classes = 10;
-  bool batch_norm = false;
-
-  int64_t layers() const { return static_cast<int64_t>(hidden.size()) + 1; }
-  int64_t fan_in(int64_t layer) const { return layer == 0 ? inputs : hidden[static_cast<size_t>(layer - 1)]; }
-  int64_t fan_out(int64_t layer) const {
-    return layer + 1 == layers() ? classes : hidden[static_cast<size_t>(layer)];
-  }
-  int64_t widest_hidden() const;  // 0 where there is no hidden layer
-  // Trainable numbers of one network.
-  int64_t parameter_count() const;
-
-  // "784-20-7-5-10", with " + batch norm" where there is any: it follows hidden layers.
-  std::string description() const;
-};
-
-constexpr int64_t widest_layer = 65536;
-
-// Throws ArgumentError for a width outside 1 to widest_layer, no inputs, or less than one replica.
-void validate(const Architecture& architecture, int64_t replicas);
 
 // Views into `flat`: [all weights | all biases | all γ | all β], layer by layer. `weights` is the first part,
 // `biases` the second: [R·F₁ + R·F₂ + …].

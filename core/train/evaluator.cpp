@@ -11,12 +11,13 @@ namespace handgrad {
 Evaluator::Evaluator(Network& network, const Examples& examples)
     : network_(network),
       examples_(examples),
-      batch_size_(network.compat().bn_batch_stats ? examples.count()
-                                                  : std::min(evaluation_batch_size, examples.count())) {
+      batch_size_(network.network_options().batch_norm.evaluate_with_running_average
+                      ? std::min(evaluation_batch_size, examples.count())
+                      : examples.count()) {
   const std::int64_t last_size = batch_size_ == 0 ? 0 : examples.count() % batch_size_;
   const std::int64_t lanes = examples.lanes();
-  workspace_.emplace(network, batch_size_, Workspace::Use::evaluation, lanes);
-  if (last_size > 0) last_workspace_.emplace(network, last_size, Workspace::Use::evaluation, lanes);
+  workspace_.emplace(network, batch_size_, Use::evaluation, lanes);
+  if (last_size > 0) last_workspace_.emplace(network, last_size, Use::evaluation, lanes);
   const std::int64_t inputs = examples.pixels.size(1);
   if (lanes == 1) {
     images_ = at::empty({batch_size_, inputs}, network.options());
@@ -50,7 +51,7 @@ std::vector<LossAndAccuracy> Evaluator::evaluate(const EvaluationProgress& progr
     Tensor images = images_.narrow(0, 0, size);
     if (!images_are_whole_set_) scale_pixels(images, pixels);
     images_are_whole_set_ = size == count;
-    network_.forward(workspace, images, Workspace::Use::evaluation);
+    network_.forward(workspace, images, Use::evaluation);
     network_.loss(workspace, targets, loss);
     loss_sum.add_(loss, static_cast<double>(size));
     right_sum.add_(workspace.logits().argmax(-1).eq(targets.argmax(-1)).sum(0));

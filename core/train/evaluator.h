@@ -20,8 +20,8 @@ class Evaluator {
   // Network and examples must outlive the evaluator.
   Evaluator(Network& network, const Examples& examples);
 
-  // Of each network, with the running statistics where there is batch norm. With bn_batch_stats the whole set
-  // is one batch, whose statistics are used.
+  // Of each network, with the running statistics where there is batch norm. Where they are not to be
+  // used, the whole set is one batch, whose statistics are.
   std::vector<LossAndAccuracy> evaluate(const EvaluationProgress& progress = {});
 
  private:

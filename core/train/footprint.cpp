@@ -30,13 +30,20 @@ bool differ(const std::vector<double>& values) {
 struct NetworkSize {
   explicit NetworkSize(const Architecture& architecture) : classes(architecture.classes) {
     parameters = architecture.parameter_count();
-    for (std::int64_t l = 0; l < architecture.layers(); ++l) {
-      const std::int64_t of_layer = architecture.fan_in(l) * architecture.fan_out(l);
-      weights += of_layer;
-      largest_weight = std::max(largest_weight, of_layer);
-      units += architecture.fan_out(l);
+    for (const LayerSpec& layer : architecture.layers()) {
+      switch (layer.kind) {
+        case LayerSpec::Kind::linear:
+          weights += layer.inputs * layer.outputs;
+          largest_weight = std::max(largest_weight, layer.inputs * layer.outputs);
+          units += layer.outputs;
+          break;
+        case LayerSpec::Kind::activation:  // in place
+          break;
+        case LayerSpec::Kind::batch_norm:
+          normalised += layer.outputs;
+          break;
+      }
     }
-    if (architecture.batch_norm) normalised = units - classes;
   }
 
   std::int64_t classes, parameters = 0, weights = 0, largest_weight = 0, units = 0;
@@ -100,15 +107,16 @@ std::int64_t training_bytes(const TrainingShape& shape) {
   const std::int64_t targets_of_image = size.classes * number * (one_lane ? 1 : shape.replicas);
   const std::int64_t batches = in_block * (shape.lanes * image + 2 * targets_of_image);
 
+  const bool batch_statistics = !shape.network.batch_norm.evaluate_with_running_average;
   const auto evaluation_batch = [&](std::int64_t set) {
-    return shape.compat.bn_batch_stats ? set : std::min(evaluation_batch_size, set);
+    return batch_statistics ? set : std::min(evaluation_batch_size, set);
   };
   // The set that is watched has its memory all the time, every other one in turn.
   const auto evaluation = [&](std::int64_t set) {
     const std::int64_t whole = evaluation_batch(set);
     const std::int64_t last = whole == 0 ? 0 : set % whole;
     const std::int64_t passes =
-        (whole + last) * shape.replicas * size.evaluation_pass(shape.compat.bn_batch_stats) * number;
+        (whole + last) * shape.replicas * size.evaluation_pass(batch_statistics) * number;
     const std::int64_t pixels = whole * shape.lanes * inputs * (number + (one_lane ? 0 : 1));
     const std::int64_t targets = one_lane ? 0 : whole * (targets_of_image + shape.replicas * index);
     return passes + pixels + targets;

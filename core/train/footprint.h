@@ -13,7 +13,7 @@ namespace handgrad {
 // A training, as far as its memory goes.
 struct TrainingShape {
   Architecture architecture;
-  Compat compat;
+  NetworkOptions network;
   TrainingOptions options;  // the optimizer, the batch size, whether networks differ in λ or learning rate
   SplitIndices images;      // how many there are in each set
   std::int64_t replicas = 1;

@@ -10,7 +10,7 @@ namespace handgrad {
 
 struct LossAndAccuracy {
   double loss = 0;      // mean cross entropy, natural logarithm
-  double accuracy = 0;  // share of right classes, 0 to 1
+  double accuracy = 0;  // correct predictions over images, 0 to 1
 };
 
 struct ClassMetrics {
@@ -32,7 +32,7 @@ struct Mistake {
 struct CalibrationBin {
   std::int64_t count = 0;
   double confidence = 0;  // mean of those probabilities; NaN where there is no image
-  double accuracy = 0;    // share of right classes; NaN where there is no image
+  double accuracy = 0;    // 0 to 1; NaN where there is no image
 };
 
 struct Metrics {
@@ -50,7 +50,7 @@ Metrics compute_metrics(const Tensor& log_probabilities, const Tensor& labels, s
 
 // How far two classifiers that should be one differ on the same images.
 struct Agreement {
-  double largest_difference = 0;  // of a probability; NaN where one is no number
+  double largest_difference = 0;  // of a probability; NaN where one is
   std::int64_t changed = 0;       // images whose class is another
   std::int64_t decided = 0;       // of these, the ones whose two best classes were further apart than the tie
 };

@@ -1,8 +1,11 @@
 // Gradient descent and its relatives.
 #include "handgrad/train/optimizer.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "handgrad/platform/threads.h"
@@ -26,6 +29,20 @@ OptimizerState OptimizerState::clone() const {
 void OptimizerState::copy_from(const OptimizerState& other) {
   for (std::size_t i = 0; i < buffers.size(); ++i) buffers[i].copy_(other.buffers[i]);
   steps = other.steps;
+}
+
+void OptimizerState::save(TrainingState& state, const std::string& prefix) const {
+  for (std::size_t i = 0; i < buffers.size(); ++i) {
+    state.tensors[fmt::format("{}optimizer.{}", prefix, i)] = buffers[i];
+  }
+  state.set(prefix + "optimizer.steps", steps);
+}
+
+void OptimizerState::restore(const TrainingState& state, const std::string& prefix) {
+  for (std::size_t i = 0; i < buffers.size(); ++i) {
+    buffers[i].copy_(state.tensor(fmt::format("{}optimizer.{}", prefix, i), buffers[i]));
+  }
+  steps = state.step(prefix + "optimizer.steps", std::numeric_limits<std::int64_t>::max());
 }
 
 namespace {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "handgrad/nn/parameters.h"
+#include "handgrad/train/training_state.h"
 
 namespace handgrad {
 
@@ -31,6 +32,11 @@ struct OptimizerState {
 
   OptimizerState clone() const;
   void copy_from(const OptimizerState& other);
+
+  // As "optimizer.steps", "optimizer.0", … behind the prefix. restore throws ModelError for the state of
+  // another optimizer.
+  void save(TrainingState& state, const std::string& prefix) const;
+  void restore(const TrainingState& state, const std::string& prefix);
 };
 
 class Optimizer {

@@ -10,7 +10,9 @@
 #include <stdexcept>
 #include <utility>
 
+#include "handgrad/base/lists.h"
 #include "handgrad/base/numbers.h"
+#include "handgrad/train/compat.h"
 
 namespace handgrad {
 
@@ -119,17 +121,6 @@ Form<std::string> anything() {
           [](const std::string& text) { return std::optional(text); }};
 }
 
-// "a,b" → {"a", "b"}; "a," → {"a", ""}.
-std::vector<std::string> parts_of(const std::string& list) {
-  std::vector<std::string> parts;
-  for (std::size_t begin = 0; begin <= list.size();) {
-    const std::size_t comma = std::min(list.find(',', begin), list.size());
-    parts.push_back(list.substr(begin, comma - begin));
-    begin = comma + 1;
-  }
-  return parts;
-}
-
 Form<std::vector<std::int64_t>> widths() {
   const auto width = whole(1, widest_layer);
   return {
@@ -169,37 +160,6 @@ Form<std::int64_t> class_count() {
   return form;
 }
 
-std::string compat_names() {
-  std::vector<std::string> names;
-  for (const CompatSwitch& fault : compat_switches) names.emplace_back(fault.name);
-  return fmt::format("{}", fmt::join(names, ", "));
-}
-
-Form<Compat> faults() {
-  return {Kind::text, fmt::format("none, notebook, or a list of {}", compat_names()),
-          [](const Compat& compat) -> std::string {
-            std::vector<std::string> names;
-            for (const CompatSwitch& fault : compat_switches) {
-              if (compat.*fault.member) names.emplace_back(fault.name);
-            }
-            if (names.empty()) return "none";
-            return names.size() == compat_switches.size() ? "notebook"
-                                                          : fmt::format("{}", fmt::join(names, ","));
-          },
-          [](const std::string& text) -> std::optional<Compat> {
-            Compat compat;
-            if (text == "none") return compat;
-            const std::vector<std::string> names = parts_of(text);
-            std::size_t known = 0;
-            for (const CompatSwitch& fault : compat_switches) {
-              const auto times = std::count(names.begin(), names.end(), fault.name);
-              known += static_cast<std::size_t>(times);
-              if (times > 0 || text == "notebook") compat.*fault.member = true;
-            }
-            return known == names.size() || text == "notebook" ? std::optional(compat) : std::nullopt;
-          }};
-}
-
 // `get` gives a setting's place in Settings, constant or not.
 template <typename T, typename Get>
 Setting row(const char* name, Group group, Role role, Form<T> form, const char* placeholder, std::string help,
@@ -219,6 +179,29 @@ Setting row(const char* name, Group group, Role role, Form<T> form, const char* 
     } else {
       return one(get(settings));
     }
+  };
+  return setting;
+}
+
+// Several settings at once, in a word.
+Setting compat_row() {
+  std::vector<std::string> names;
+  for (const CompatSwitch& fault : compat_switches()) names.emplace_back(fault.name);
+  const std::string list = fmt::format("{}", fmt::join(names, ", "));
+  Setting setting;
+  setting.name = "compat";
+  setting.group = Group::network;
+  setting.placeholder = "LIST";
+  setting.help = "faults of the described notebook to switch on: notebook for all, or " + list;
+  setting.allowed = "none, notebook, or a list of " + list;
+  setting.text = compat_list;
+  setting.read = [](Settings& settings, const std::string& text) {
+    std::optional<Settings> changed = with_compat(settings, text);
+    if (changed) settings = std::move(*changed);
+    return changed.has_value();
+  };
+  setting.is_allowed = [](const Settings& settings) {
+    return with_compat(Settings(), compat_list(settings)).has_value();
   };
   return setting;
 }
@@ -247,10 +230,10 @@ std::vector<Setting> make_table() {
 
       row(
           "hidden", Group::network, Role::decides, widths(), "LIST", "widths of the hidden layers, or none",
-          [](auto& s) -> auto& { return s.hidden; }),
+          [](auto& s) -> auto& { return s.shape.hidden; }),
       row(
           "batch_norm", Group::network, Role::decides, toggle(), "",
-          "batch norm after each hidden layer's ReLU", [](auto& s) -> auto& { return s.batch_norm; }),
+          "batch norm after each hidden layer's ReLU", [](auto& s) -> auto& { return s.shape.batch_norm; }),
       row(
           "l2", Group::network, Role::per_network, of_each_network(not_negative()), "X",
           "λ: adds (λ/2m) Σ‖W‖² to the loss, m the batch size",
@@ -262,11 +245,7 @@ std::vector<Setting> make_table() {
       row(
           "seed", Group::network, Role::of_run, whole<std::uint64_t>(0, most_seed), "N",
           "of the initial weights", [](auto& s) -> auto& { return s.seed; }),
-      row(
-          "compat", Group::network, Role::decides, faults(), "LIST",
-          fmt::format("faults of the described notebook to switch on: notebook for all, or {}",
-                      compat_names()),
-          [](auto& s) -> auto& { return s.compat; }),
+      compat_row(),
 
       row(
           "batch_size", Group::training, Role::decides, whole(1, largest_count), "N", "images per step",
@@ -334,6 +313,17 @@ const std::vector<Setting>& settings_table() {
   return table;
 }
 
+std::vector<std::pair<std::string, std::string>> architecture_settings(const Architecture& architecture) {
+  Settings settings;
+  settings.shape = architecture;
+  settings.classes = architecture.classes;
+  std::vector<std::pair<std::string, std::string>> values;
+  for (const char* name : {"hidden", "batch_norm", "classes"}) {
+    values.emplace_back(name, setting(name).text(settings));
+  }
+  return values;
+}
+
 const Setting& setting(const std::string& name) {
   for (const Setting& row : settings_table()) {
     if (row.name == name) return row;
@@ -347,11 +337,13 @@ void Settings::pass_on() {
   for (std::int64_t r = 0; r < replicas; ++r) training.seeds.push_back(seed + static_cast<std::uint64_t>(r));
   training.data_seeds = {*data_seed};
   split.seed = *data_seed;
-  split.twice = compat.split_twice;
 }
 
 Architecture Settings::architecture(const Dataset& dataset) const {
-  return {dataset.rows() * dataset.columns(), hidden, dataset.classes, batch_norm};
+  Architecture architecture = shape;
+  architecture.inputs = dataset.rows() * dataset.columns();
+  architecture.classes = dataset.classes;
+  return architecture;
 }
 
 }  // namespace handgrad

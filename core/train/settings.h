@@ -7,6 +7,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "handgrad/data/dataset.h"
@@ -22,9 +23,8 @@ struct Settings {
   std::string data;          // a directory, or synthetic_name
   std::int64_t classes = 0;  // 0: as many as the labels name
   SplitOptions split;
-  std::vector<std::int64_t> hidden = Architecture().hidden;
-  bool batch_norm = false;
-  Compat compat;
+  Architecture shape;  // its inputs and classes are those of the data
+  NetworkOptions network;
   std::int64_t replicas = 1;
   std::uint64_t seed = 1;                  // of the first network
   std::optional<std::uint64_t> data_seed;  // none: the seed
@@ -33,8 +33,7 @@ struct Settings {
   bool tf32 = false;
   std::optional<std::int64_t> threads;  // none: as many as gain time
 
-  // Writes into `training` and `split` what they have from the other settings: seeds, and whether to split
-  // twice.
+  // Writes into `training` and `split` the seeds, which they have from the other settings.
   void pass_on();
 
   Architecture architecture(const Dataset& dataset) const;
@@ -71,6 +70,9 @@ struct Setting {
 
 // In the order of config.json and --help.
 const std::vector<Setting>& settings_table();
+
+// The settings that make up an architecture, by name, with its values as flags would have them.
+std::vector<std::pair<std::string, std::string>> architecture_settings(const Architecture& architecture);
 
 // Throws std::out_of_range for a name that is none.
 const Setting& setting(const std::string& name);

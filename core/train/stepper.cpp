@@ -17,12 +17,12 @@ Stepper::Stepper(Network& network, const Examples& examples, const TrainingOptio
       learning_rate_(one_each(options.learning_rate, network.replicas())),
       l2_(one_each(options.l2, network.replicas()), network.parameters),
       optimizer_(options.optimizer, network.parameters, network.gradients, learning_rate_),
-      batches_(examples, network.replicas(), options.batch_size, options.data_seeds,
-               !network.compat().no_shuffle, options.prefetch),
-      workspace_(network, options.batch_size, Workspace::Use::training, examples.lanes()),
+      batches_(examples, network.replicas(), options.batch_size, options.data_seeds, options.reshuffle,
+               options.prefetch),
+      workspace_(network, options.batch_size, Use::training, examples.lanes()),
       records_(options.cuda_graph && examples.pixels.is_cuda()) {
   if (batches_.last_size() != options.batch_size) {
-    last_workspace_.emplace(network, batches_.last_size(), Workspace::Use::training, examples.lanes());
+    last_workspace_.emplace(network, batches_.last_size(), Use::training, examples.lanes());
   }
 }
 

@@ -22,7 +22,7 @@ void extend(std::vector<double>& values, const std::vector<double>& more) {
 bool can_be_read_off(const Settings& c) {
   const Interval& interval = c.training.evaluate_every;
   if (c.training.epochs == 0) return false;
-  return c.compat.delta_stop ||
+  return c.training.stopping == TrainingOptions::Stopping::no_change ||
          (interval.unit == Interval::Unit::epochs && c.training.epochs % interval.count == 0);
 }
 
@@ -50,22 +50,13 @@ bool go_together(const Settings& a, const Settings& b) {
   return a.training.epochs == b.training.epochs || (can_be_read_off(a) && can_be_read_off(b));
 }
 
-// Keeps what the reports need of each network, and passes on the rest.
+// Keeps what the reports need of each network.
 class Curves : public TrainingObserver {
  public:
-  explicit Curves(TrainingObserver& next) : next_(next) {}
-
-  void on_step(std::int64_t step, std::int64_t total_steps) override { next_.on_step(step, total_steps); }
   void on_train(const TrainRecord& record) override {
     if (record.step % steps_per_record == 0) train_.push_back(record.loss);
-    next_.on_train(record);
   }
-  void on_evaluation(const EvaluationRecord& record) override {
-    evaluations_.push_back(record);
-    next_.on_evaluation(record);
-  }
-  bool stop_requested() override { return next_.stop_requested(); }
-  void on_measuring(std::int64_t images, std::int64_t total) override { next_.on_measuring(images, total); }
+  void on_evaluation(const EvaluationRecord& record) override { evaluations_.push_back(record); }
 
   // Of a network that stopped after so many steps.
   void copy(Run& run, std::size_t replica) const {
@@ -80,7 +71,6 @@ class Curves : public TrainingObserver {
   }
 
  private:
-  TrainingObserver& next_;
   std::vector<std::vector<double>> train_;  // [record][network]
   std::vector<EvaluationRecord> evaluations_;
 };
@@ -147,9 +137,10 @@ EnsembleRun train_ensemble(const Ensemble& ensemble, const Dataset& dataset,
   EnsembleRun run;
   run.network = std::make_unique<Network>(settings.architecture(dataset),
                                           static_cast<std::int64_t>(training.seeds.size()),
-                                          splits.train.targets.options(), settings.compat);
-  Curves curves(observer);
-  const TrainingResult result = train(*run.network, splits, training, curves);
+                                          splits.train.targets.options(), settings.network);
+  Curves curves;
+  ObserverList observers{&curves, &observer};
+  const TrainingResult result = train(*run.network, splits, training, observers);
   run.steps_per_epoch = (splits.train.count() + training.batch_size - 1) / training.batch_size;
   run.microseconds_per_step = result.microseconds_per_step;
   for (std::size_t s = 0; s < seeds.size(); ++s) {

@@ -32,13 +32,19 @@ struct TrainingOptions {
   std::vector<std::uint64_t> data_seeds = {1};  // of the batch order, one per lane of the examples
   bool prefetch = false;   // a second thread gathers the batches; the results are the same
   bool cuda_graph = true;  // on a GPU: steps are recorded once and replayed; the results are the same
+  bool reshuffle = true;   // false: the batches of all epochs are those of the first
   Interval evaluate_every;
-  // Training stops after so many evaluations without an improvement, a validation loss that is lower than at
-  // the last one by more than min_delta; none: it does not.
+  // What ends training early. patience: so many evaluations without an improvement, a validation loss that is
+  // lower than at the last one by more than min_delta; none: nothing does. no_change: two validation losses,
+  // 100 steps apart, that differ by less than min_delta either way; the last parameters are kept then.
+  enum class Stopping { patience, no_change };
+  Stopping stopping = Stopping::patience;
   std::optional<std::int64_t> patience = 10;
   double min_delta = 1e-5;
+  // Whether validation losses contain the L2 penalty, divided by the size of the set.
+  bool watch_penalty = false;
   // Epochs after which the results are reported too, as if training had ended there. An evaluation must be
-  // due after each, except with delta_stop.
+  // due after each, except with Stopping::no_change.
   std::vector<std::int64_t> report_epochs;
 };
 

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "handgrad/base/errors.h"
 #include "handgrad/models/stored_tensor.h"
 #include "handgrad/train/checkpoint.h"
@@ -15,6 +17,24 @@ void TrainingState::set(const std::string& name, std::int64_t value) {
 
 std::int64_t TrainingState::number(const std::string& name) const {
   return tensor(name, at::scalar_tensor(0, at::kLong)).item<std::int64_t>();
+}
+
+std::int64_t TrainingState::step(const std::string& name, std::int64_t most) const {
+  const std::int64_t step = number(name);
+  if (step < 0 || step > most) refuse();
+  return step;
+}
+
+std::vector<std::int64_t> TrainingState::steps(const std::string& name, std::size_t count) const {
+  std::vector<std::int64_t> values = each<std::int64_t>(name, count);
+  const std::int64_t most = number("step");
+  if (std::any_of(values.begin(), values.end(), [&](std::int64_t step) { return step < 0 || step > most; }))
+    refuse();
+  return values;
+}
+
+void TrainingState::refuse() {
+  throw ModelError("the checkpoint has counts of steps that no such training has; begin another run");
 }
 
 Tensor TrainingState::tensor(const std::string& name, const Tensor& like) const {

@@ -7,8 +7,9 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
-#include "handgrad/nn/ops.h"
+#include "handgrad/base/tensor.h"
 
 namespace handgrad {
 
@@ -19,6 +20,25 @@ struct TrainingState {
   // A single whole number, or one number per network, as a tensor.
   void set(const std::string& name, std::int64_t value);
   std::int64_t number(const std::string& name) const;
+
+  // A number per network.
+  template <typename Number>
+  void set_each(const std::string& name, const std::vector<Number>& values) {
+    tensors[name] = at::tensor(values);
+  }
+  template <typename Number>
+  std::vector<Number> each(const std::string& name, std::size_t count) const {
+    const Tensor like =
+        at::empty({static_cast<std::int64_t>(count)}, c10::CppTypeToScalarType<Number>::value);
+    const Tensor values = tensor(name, like);
+    return {values.data_ptr<Number>(), values.data_ptr<Number>() + count};
+  }
+
+  // A count of steps, or one per network, from 0 to `most`, or to the step that the state is of. Throws
+  // ModelError where it is none.
+  std::int64_t step(const std::string& name, std::int64_t most) const;
+  std::vector<std::int64_t> steps(const std::string& name, std::size_t count) const;
+  [[noreturn]] static void refuse();
 
   // The tensor or text of this name. Throws ModelError where there is none, or the tensor is not shaped and
   // typed as `like`.

@@ -22,13 +22,13 @@ struct NetworkSetting {
   double l2 = 0.01;
   at::ScalarType dtype = at::kDouble;
   Images images = Images::random;
-  Compat compat = {};
+  NetworkOptions network = {};
   std::int64_t inputs = 12;
 };
 
 std::vector<NetworkSetting> settings() {
-  Compat notebook_eps;
-  notebook_eps.bn_batch_stats = true;
+  NetworkOptions notebook_eps;
+  notebook_eps.batch_norm.eps = 1e-8;
   std::vector<NetworkSetting> all = {
       {"large batch", {5}, false, 2000},
       {"large batch, batch norm", {5, 4}, true, 2000},
@@ -69,7 +69,7 @@ GradcheckOptions options_of(const NetworkSetting& setting) {
   options.replicas = setting.replicas;
   options.l2 = setting.l2;
   options.dtype = setting.dtype;
-  options.compat = setting.compat;
+  options.network = setting.network;
   if (setting.images == Images::random) return options;
   options.images = at::zeros({setting.batch_size, setting.inputs}, at::kDouble);
   if (setting.images == Images::all_alike) options.images.add_(at::arange(setting.inputs, at::kDouble) / 16);
@@ -119,8 +119,8 @@ GradcheckSubject spoilt() {
     bias_backward(dbias, dy);
     Fault::spoil(dbias);
   };
-  subject.relu_backward = [](Tensor& dx, const Tensor& dy, const Tensor& y) {
-    relu_backward(dx, dy, y);
+  subject.activation_backward = [](Activation activation, Tensor& dx, const Tensor& dy, const Tensor& y) {
+    activation_backward(activation, dx, dy, y);
     Fault::spoil(dx);
   };
   subject.batch_norm_backward = [](Tensor& dx, Tensor& dgamma, Tensor& dbeta, const Tensor& dy,
@@ -258,7 +258,7 @@ TEST_CASE("gradcheck finds batch norm taken for a constant, whatever the setting
       return check.pair.rfind("batch norm ", 0) == 0 && check.tensor == "dx";
     });
     NetworkSetting notebook = setting;
-    notebook.compat.bn_no_backward = true;
+    notebook.network.batch_norm.backward = false;
     const std::string last = "layer " + std::to_string(setting.hidden.size() + 1);
     check_caught(notebook, "batch norm left out", GradcheckSubject(), [&](const GradientCheck& check) {
       return of_network(check) && !names(check, last.c_str());

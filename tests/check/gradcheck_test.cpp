@@ -265,7 +265,7 @@ TEST_CASE("gradcheck finds a fault in linear_backward", "[gradcheck]") {
 
 TEST_CASE("gradcheck finds ReLU's derivative taken at the wrong tensor", "[gradcheck]") {
   GradcheckOptions options = square_layers(false);
-  options.subject.relu_backward = [](Tensor& dx, const Tensor& dy, const Tensor&) {
+  options.subject.activation_backward = [](Activation, Tensor& dx, const Tensor& dy, const Tensor&) {
     dx.copy_(at::where(dy > 0, dy, 0.0));
   };
   check_found(options, {"ReLU 4: dx"});
@@ -404,7 +404,7 @@ TEST_CASE("gradcheck finds a fault in the L2 penalty", "[gradcheck]") {
 
 TEST_CASE("gradcheck finds the notebook's backward pass, which leaves out batch norm", "[gradcheck]") {
   GradcheckOptions options = square_layers(true, GENERATE(1, 3));
-  options.compat.bn_no_backward = true;
+  options.network.batch_norm.backward = false;
   // The last layer stands behind every batch norm: its gradients are right.
   check_found(options,
               network_rows({"layer 1 weight", "layer 2 weight", "layer 1 bias", "layer 2 bias", "layer 1 γ",

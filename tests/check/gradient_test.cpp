@@ -201,7 +201,7 @@ TEST_CASE("whole network: gradients equal autograd over an independent forward",
   const torch::Tensor labels = torch::randint(10, {n}, torch::kLong);
 
   const torch::NoGradGuard no_grad;
-  Workspace workspace(network, n, Workspace::Use::training);
+  Workspace workspace(network, n, Use::training);
   torch::Tensor loss = torch::empty({replicas}, float64);
   const auto pass = [&] { network.forward_backward(workspace, x, one_hot_rows(labels, 10), l2, &loss); };
   if (batch_norm && !hidden.empty() && n == 1) {
@@ -214,7 +214,7 @@ TEST_CASE("whole network: gradients equal autograd over an independent forward",
 
   for (int64_t r = 0; r < replicas; ++r) {
     CAPTURE(r);
-    const ReferenceNetwork copy(network.parameters, r);
+    const ReferenceNetwork copy(network.architecture(), network.parameters, r);
     const double l2_of_r = l2_each[static_cast<size_t>(r)];
     const auto expected = copy.gradients(x, labels, l2_of_r);
     const auto rounding = copy.rounding(x, labels, l2_of_r, 0x1p-36, 1);
@@ -252,11 +252,11 @@ TEST_CASE("the rounding of a gradient is foretold, however much of it cancels", 
       tensor.add_(torch::randn_like(tensor), 0.5);
     const torch::Tensor x = torch::randn({n, 30}, torch::kFloat).to(torch::kDouble);
     const torch::Tensor labels = torch::randint(10, {n}, torch::kLong);
-    Workspace workspace(network, n, Workspace::Use::training);
+    Workspace workspace(network, n, Use::training);
     network.forward_backward(workspace, x.to(network.options()),
                              one_hot_rows(labels, 10).to(network.options()), L2({0.0}, network.parameters));
 
-    const ReferenceNetwork copy(network.parameters, 0);
+    const ReferenceNetwork copy(network.architecture(), network.parameters, 0);
     const auto expected = copy.gradients(x, labels, 0);
     const auto rounding = copy.rounding(x, labels, 0, float32 ? 0x1p-24 : 0x1p-36, 1);
     const auto actual = network.gradients.views();
@@ -273,15 +273,18 @@ TEST_CASE("the rounding of a gradient is foretold, however much of it cancels", 
 }
 
 TEST_CASE("bn-no-backward: the notebook's gradient differs from autograd's", "[gradient]") {
-  Network network({30, {20, 7}, 10, true}, 1, float64, {true});
+  NetworkOptions no_backward;
+  no_backward.batch_norm.backward = false;
+  Network network({30, {20, 7}, 10, true}, 1, float64, no_backward);
   network.initialise({1});
   const L2 l2({0.0}, network.parameters);
   const torch::Tensor x = random({32, 30});
   const torch::Tensor labels = torch::randint(10, {32}, torch::kLong);
-  Workspace workspace(network, 32, Workspace::Use::training);
+  Workspace workspace(network, 32, Use::training);
   network.forward_backward(workspace, x, one_hot_rows(labels, 10), l2);
 
-  const auto expected = ReferenceNetwork(network.parameters, 0).gradients(x, labels, 0.0);
+  const auto expected =
+      ReferenceNetwork(network.architecture(), network.parameters, 0).gradients(x, labels, 0.0);
   CHECK(relative_error(network.gradients.weight[0][0], expected[0]) > 0.1);
   CHECK(relative_error(network.gradients.weight[2][0], expected[2]) <= 1e-10);
   CHECK(network.gradients.gamma[0].norm().item<double>() == 0);

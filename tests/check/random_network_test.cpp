@@ -219,7 +219,7 @@ void equals_autograd(const Example& example, Coverage& coverage) {
   coverage.logits_above_1000 += largest_logit > 1000 ? 1 : 0;
 
   const L2 l2(l2_of(example), network.parameters);
-  Workspace workspace(network, example.batch_size, Workspace::Use::training);
+  Workspace workspace(network, example.batch_size, Use::training);
   Tensor loss = at::full({example.replicas}, std::nan(""), at::kDouble);
   network.gradients.flat.fill_(std::nan(""));
   network.forward_backward(workspace, with_layout(x, example.layout), targets, l2, &loss);
@@ -227,7 +227,7 @@ void equals_autograd(const Example& example, Coverage& coverage) {
   const auto actual = network.gradients.views();
   const double tolerance = example.batch_norm ? 1e-10 : 1e-12;
   for (std::int64_t r = 0; r < example.replicas; ++r) {
-    const ReferenceNetwork reference(network.parameters, r);
+    const ReferenceNetwork reference(network.architecture(), network.parameters, r);
     const double l2_of_r = l2.per_replica[static_cast<std::size_t>(r)];
     const auto expected = reference.gradients(x, labels, l2_of_r);
     const auto rounding = reference.rounding(x, labels, l2_of_r, 0x1p-36, example.seed);

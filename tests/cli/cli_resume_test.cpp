@@ -11,8 +11,7 @@ namespace {
 
 const std::string settings =
     "train --data data --batch-size 5 --hidden 4 --batch-norm --optimizer adam --epochs 4000 --patience "
-    "1000000 "
-    "--validation-fraction 0.25 ";
+    "1000000 --validation-fraction 0.25 ";
 
 // A directory with a small data set, and `whole`, a run that was left alone.
 class Runs {
@@ -295,9 +294,9 @@ TEST_CASE("where neither checkpoint nor model can be written, the model goes to 
   fs::create_directory(runs.directory / "second");
   const Outcome outcome = run(runs.directory,
                               "train --config whole/config.json --checkpoint-every 1000000 --out part & "
-                              "pid=$!; for i in $(seq 200); do test -e "
-                              "part/metrics.jsonl && break; sleep 0.05; done; mkdir -p part/model.pt "
-                              "part/checkpoint.safetensors part/checkpoint-previous.safetensors/x; wait $pid",
+                              "pid=$!; for i in $(seq 200); do test -e part/metrics.jsonl && break; sleep "
+                              "0.05; done; mkdir -p part/model.pt part/checkpoint.safetensors "
+                              "part/checkpoint-previous.safetensors/x; wait $pid",
                               "TMPDIR=\"$PWD/second\" ");
   CAPTURE(outcome.out, outcome.error);
   CHECK(outcome.exit_code == 1);

@@ -1,5 +1,6 @@
 // Files, gzip, IDX and PNG: what is written comes back, and whatever is damaged is refused with a message
 // that says what to do.
+#include "handgrad/base/printable.h"
 #include "test.h"
 
 #include <fcntl.h>

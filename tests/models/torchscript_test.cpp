@@ -26,8 +26,8 @@ TEST_CASE("a TorchScript file computes what the network computes, for each kind 
 
   const Tensor bytes = at::randint(256, {9, 1, 7, 5}, at::kByte);
   const Tensor pixels = bytes.flatten(1).to(at::kFloat).div(255);
-  Workspace workspace(*pair.network, 9, Workspace::Use::evaluation);
-  pair.network->forward(workspace, pixels, Workspace::Use::evaluation);
+  Workspace workspace(*pair.network, 9, Use::evaluation);
+  pair.network->forward(workspace, pixels, Use::evaluation);
   const Tensor expected = at::log_softmax(workspace.logits().select(1, 1), -1);
   for (const Tensor& input :
        {bytes, bytes.flatten(1), pixels, pixels.view({9, 1, 7, 5}), pixels.to(at::kDouble)}) {

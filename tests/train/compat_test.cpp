@@ -1,11 +1,12 @@
 // Checks each fault that --compat switches on: what it changes, and that it changes nothing else.
-#include "handgrad/nn/compat.h"
+#include "handgrad/train/compat.h"
 
 #include <algorithm>
 #include <cmath>
 
 #include "data/small_data.h"
 #include "handgrad/data/batches.h"
+#include "handgrad/train/settings.h"
 #include "handgrad/train/trainer.h"
 #include "test.h"
 
@@ -33,12 +34,27 @@ TrainingResult train_small(Network& network, const TrainingOptions& options, boo
                options, nobody);
 }
 
+Settings notebook(const std::string& list) {
+  return with_compat(Settings(), list).value();
+}
+
 }  // namespace
 
+TEST_CASE("a list of --compat switches on what it names, and nothing else", "[training]") {
+  for (const CompatSwitch& fault : compat_switches()) {
+    CAPTURE(fault.name);
+    const Settings on = notebook(fault.name);
+    CHECK(compat_list(on) == fault.name);
+    CHECK(compat_list(with_compat(on, "none").value()) == "none");
+  }
+  CHECK(compat_list(notebook("prob-loss,no-shuffle")) == "no-shuffle,prob-loss");
+  CHECK(compat_list(notebook("notebook")) == "notebook");
+  CHECK_FALSE(with_compat(Settings(), "no-shuffle,").has_value());
+  CHECK_FALSE(with_compat(Settings(), "notebook,no-shuffle").has_value());
+}
+
 TEST_CASE("fan-out-init draws with the variance 2 / fan_out", "[training]") {
-  Compat compat;
-  compat.fan_out_init = true;
-  Network network({784, {200}, 10, false}, 1, at::kDouble, compat);
+  Network network({784, {200}, 10, false}, 1, at::kDouble, notebook("fan-out-init").network);
   network.initialise({5});
   CHECK(network.parameters.weight[0].var().item<double>() == Approx(2.0 / 200).epsilon(0.02));
   CHECK(network.parameters.weight[1].var().item<double>() == Approx(2.0 / 10).epsilon(0.1));
@@ -70,9 +86,7 @@ TEST_CASE("split-twice trains on less, watches the rest and measures both", "[tr
 }
 
 TEST_CASE("bn-batch-stats evaluates with the statistics of the evaluated set", "[training]") {
-  Compat compat;
-  compat.bn_batch_stats = true;
-  Network network(small_network(true), 2, at::kDouble, compat);
+  Network network(small_network(true), 2, at::kDouble, notebook("bn-batch-stats").network);
   network.initialise({1, 2});
   network.running.flat.fill_(7);  // must not be used
   const Splits splits = split(small_dataset(100, 1203), {}, at::kDouble);
@@ -96,10 +110,9 @@ TEST_CASE("bn-batch-stats evaluates with the statistics of the evaluated set", "
 
 TEST_CASE("delta-stop ends training by two costs, 100 steps apart, and keeps the last parameters",
           "[training]") {
-  Compat compat;
-  compat.delta_stop = true;
   TrainingOptions options = short_training();
-  Network network(small_network(false), 1, at::kDouble, compat);
+  options.stopping = notebook("delta-stop").training.stopping;
+  Network network(small_network(false), 1, at::kDouble);
   SECTION("at once where any two costs are close enough") {
     options.min_delta = 1e30;
     const TrainingResult result = train_small(network, options);
@@ -151,7 +164,7 @@ TEST_CASE("delta-stop ends training by two costs, 100 steps apart, and keeps the
   SECTION("each network of an ensemble for itself, with the parameters of its own last step") {
     options.learning_rate = {0.05, 1e-12};  // the second hardly moves: its costs are alike at once
     options.seeds = {1, 1};
-    Network pair(small_network(false), 2, at::kDouble, compat);
+    Network pair(small_network(false), 2, at::kDouble);
     const TrainingResult result = train_small(pair, options);
     CHECK(result.replicas[0].stopped == StopReason::max_epochs);
     CHECK(result.replicas[1].stopped == StopReason::early_stopping);
@@ -162,12 +175,12 @@ TEST_CASE("delta-stop ends training by two costs, 100 steps apart, and keeps the
 }
 
 TEST_CASE("set-size-penalty divides the penalty in a validation cost by the size of the set", "[training]") {
-  Compat compat;
-  compat.set_size_penalty = GENERATE(false, true);
-  Network network(small_network(false), 1, at::kDouble, compat);
-  const TrainingResult result = train_small(network, short_training());
+  TrainingOptions options = short_training();
+  options.watch_penalty = notebook(GENERATE("none", "set-size-penalty")).training.watch_penalty;
+  Network network(small_network(false), 1, at::kDouble);
+  const TrainingResult result = train_small(network, options);
   const ReplicaResult& replica = result.replicas[0];
-  const double divisor = compat.set_size_penalty ? 20 : 8;
+  const double divisor = options.watch_penalty ? 20 : 8;
   CHECK(replica.l2_penalty > 1e-3);
   CHECK(*replica.validation_cost == Approx(replica.validation->loss + replica.l2_penalty * 8 / divisor));
 }
@@ -179,11 +192,10 @@ TEST_CASE("set-size-penalty lets the penalty decide when training stops", "[trai
   options.l2 = {100};
   options.min_delta = 0.3;
   options.patience = 2;
-  Compat compat;
-  Network data_loss(small_network(false), 1, at::kDouble, compat);
+  Network data_loss(small_network(false), 1, at::kDouble);
   CHECK(train_small(data_loss, options).steps == 30);
-  compat.set_size_penalty = true;
-  Network with_penalty(small_network(false), 1, at::kDouble, compat);
+  options.watch_penalty = true;
+  Network with_penalty(small_network(false), 1, at::kDouble);
   options.epochs = 400;
   const TrainingResult result = train_small(with_penalty, options);
   CHECK(result.steps > 60);
@@ -209,10 +221,8 @@ TEST_CASE("split-twice watches what was split off last", "[training]") {
 }
 
 TEST_CASE("prob-loss bounds the loss, and leaves the gradient as it is", "[training]") {
-  Compat compat;
-  compat.prob_loss = true;
   const Splits splits = split(small_dataset(100, 20), {}, at::kDouble);
-  Network clamped(small_network(false), 1, at::kDouble, compat);
+  Network clamped(small_network(false), 1, at::kDouble, notebook("prob-loss").network);
   Network exact(small_network(false), 1, at::kDouble);
   Tensor loss = at::empty({1}, at::kDouble);
   Tensor exact_loss = at::empty({1}, at::kDouble);
@@ -220,7 +230,7 @@ TEST_CASE("prob-loss bounds the loss, and leaves the gradient as it is", "[train
   const auto pass = [&](Network& network, double factor, Tensor& of_batch) {
     network.initialise({1});
     network.parameters.weights.mul_(factor);
-    Workspace workspace(network, 8, Workspace::Use::training);
+    Workspace workspace(network, 8, Use::training);
     network.forward_backward(workspace, batches.at(0).images, batches.at(0).targets,
                              L2({0}, network.parameters), &of_batch);
   };
@@ -236,12 +246,14 @@ TEST_CASE("prob-loss bounds the loss, and leaves the gradient as it is", "[train
 }
 
 TEST_CASE("all switches together train", "[training]") {
-  Compat all;
-  for (const CompatSwitch& fault : compat_switches) all.*fault.member = true;
-  Network network(small_network(true), 2, at::kDouble, all);
+  const Settings all = notebook("notebook");
+  Network network(small_network(true), 2, at::kDouble, all.network);
   TrainingOptions options = short_training();
+  options.reshuffle = all.training.reshuffle;
+  options.stopping = all.training.stopping;
+  options.watch_penalty = all.training.watch_penalty;
   options.seeds = {1, 2};
-  const TrainingResult result = train_small(network, options, true);
+  const TrainingResult result = train_small(network, options, all.split.twice);
   CHECK(result.steps > 0);
   for (const ReplicaResult& replica : result.replicas) {
     CHECK(std::isfinite(*replica.validation_cost));

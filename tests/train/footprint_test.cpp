@@ -33,8 +33,7 @@ SplitOptions split_options(const Case& c) {
 TrainingShape shape_of(const Case& c) {
   TrainingShape shape;
   shape.architecture = c.architecture;
-  shape.compat.bn_batch_stats = c.notebook;
-  shape.compat.split_twice = c.notebook;
+  shape.network.batch_norm.evaluate_with_running_average = !c.notebook;
   shape.images = split_indices(dataset().train_count(), dataset().test_count(), split_options(c));
   shape.replicas = c.replicas;
   shape.lanes = c.lanes;
@@ -55,7 +54,7 @@ TrainingShape shape_of(const Case& c) {
 
 void train_all(const TrainingShape& shape, const Case& c) {
   const Splits splits = split(dataset(), split_options(c), shape.options.data_seeds, at::kFloat);
-  Network network(shape.architecture, shape.replicas, at::kFloat, shape.compat);
+  Network network(shape.architecture, shape.replicas, at::kFloat, shape.network);
   TrainingObserver nobody;
   train(network, splits, shape.options, nobody);
 }

@@ -56,19 +56,19 @@ class Losses : public TrainingObserver {
 TEST_CASE("each lane trains on images of its own, as a network alone does", "[lanes]") {
   const Dataset dataset = small_dataset(110, 30);
   const bool batch_norm = GENERATE(false, true);
-  Compat compat;
-  compat.split_twice = GENERATE(false, true);
-  compat.prob_loss = compat.split_twice;
-  compat.set_size_penalty = compat.split_twice;
+  const bool split_twice = GENERATE(false, true);
+  NetworkOptions network_options;
+  network_options.clamp_probabilities = split_twice;
   const SplitOptions::Kind kind = GENERATE(SplitOptions::Kind::official, SplitOptions::Kind::pooled);
-  const SplitOptions split_options{kind, 0.2, 1, compat.split_twice};
+  const SplitOptions split_options{kind, 0.2, 1, split_twice};
   const Architecture architecture{30, {8, 6}, 3, batch_norm};
-  CAPTURE(batch_norm, compat.split_twice, kind == SplitOptions::Kind::pooled);
+  CAPTURE(batch_norm, split_twice, kind == SplitOptions::Kind::pooled);
 
-  const TrainingOptions options = options_of_lanes(batch_norm);
+  TrainingOptions options = options_of_lanes(batch_norm);
+  options.watch_penalty = split_twice;
   const Splits lanes = split(dataset, split_options, options.data_seeds, at::kDouble);
   REQUIRE(lanes.train.lanes() == 3);
-  Network ensemble(architecture, 6, at::kDouble, compat);
+  Network ensemble(architecture, 6, at::kDouble, network_options);
   Losses of_ensemble;
   const TrainingResult together = train(ensemble, lanes, options, of_ensemble);
   for (std::size_t r = 0; r < 6; ++r) {
@@ -76,7 +76,7 @@ TEST_CASE("each lane trains on images of its own, as a network alone does", "[la
     SplitOptions of_lane = split_options;
     of_lane.seed = options.data_seeds[r / 2];
     const Splits splits = split(dataset, of_lane, at::kDouble);
-    Network solo(architecture, 1, at::kDouble, compat);
+    Network solo(architecture, 1, at::kDouble, network_options);
     Losses of_solo;
     const TrainingResult alone = train(solo, splits, options_of_network(options, r), of_solo);
     const Tensor expected = parameters_of(solo, 0);

@@ -44,7 +44,7 @@ struct Setting {
   Architecture architecture;
   std::int64_t replicas;
   OptimizerOptions::Kind optimizer;
-  Compat compat;
+  TrainingOptions::Stopping stopping;
   double rate;
   std::int64_t epochs;
 };
@@ -57,14 +57,25 @@ bool same(double a, double b) {
 
 TEST_CASE("training goes on from any step to the same bits", "[training]") {
   using Kind = OptimizerOptions::Kind;
-  Compat delta_stop;
-  delta_stop.delta_stop = true;
+  using Stopping = TrainingOptions::Stopping;
   const auto setting = GENERATE_COPY(
-      Setting{"plain", {30, {6, 4}, 3, false}, 1, Kind::sgd, {}, 0.1, 4},
-      Setting{"batch norm, Adam, three networks", {30, {6, 4}, 3, true}, 3, Kind::adam, {}, 0.01, 4},
-      Setting{"momentum, stops early", {30, {6}, 3, false}, 2, Kind::momentum, {}, 0.05, 30},
-      Setting{"a network that leaves the finite numbers", {30, {6, 4}, 3, false}, 2, Kind::sgd, {}, 1e38, 4},
-      Setting{"delta-stop", {30, {6}, 3, true}, 2, Kind::nesterov, delta_stop, 0.01, 60});
+      Setting{"plain", {30, {6, 4}, 3, false}, 1, Kind::sgd, Stopping::patience, 0.1, 4},
+      Setting{"batch norm, Adam, three networks",
+              {30, {6, 4}, 3, true},
+              3,
+              Kind::adam,
+              Stopping::patience,
+              0.01,
+              4},
+      Setting{"momentum, stops early", {30, {6}, 3, false}, 2, Kind::momentum, Stopping::patience, 0.05, 30},
+      Setting{"a network that leaves the finite numbers",
+              {30, {6, 4}, 3, false},
+              2,
+              Kind::sgd,
+              Stopping::patience,
+              1e38,
+              4},
+      Setting{"no change", {30, {6}, 3, true}, 2, Kind::nesterov, Stopping::no_change, 0.01, 60});
   CAPTURE(setting.name);
   const Dataset dataset = small_dataset(300, 30);
   SplitOptions split_options;
@@ -75,6 +86,7 @@ TEST_CASE("training goes on from any step to the same bits", "[training]") {
   options.optimizer.kind = setting.optimizer;
   options.learning_rate = {setting.rate};
   options.evaluate_every = {20, Interval::Unit::steps};
+  options.stopping = setting.stopping;
   options.patience = 3;
   options.min_delta = 0.01;
   options.seeds.resize(static_cast<std::size_t>(setting.replicas));
@@ -83,16 +95,16 @@ TEST_CASE("training goes on from any step to the same bits", "[training]") {
   const auto train_from = [&](Network& network, Keeper& keeper, const TrainingState* from) {
     return train(network, data, options, keeper, from);
   };
-  Network whole(setting.architecture, setting.replicas, at::kFloat, setting.compat);
+  Network whole(setting.architecture, setting.replicas, at::kFloat);
   Keeper keeper;
   const TrainingResult expected = train_from(whole, keeper, nullptr);
   const std::int64_t last = keeper.files.rbegin()->first;
   REQUIRE(last >= 20);
-  if (setting.compat.delta_stop) REQUIRE(expected.stopped == StopReason::early_stopping);
+  if (setting.stopping == Stopping::no_change) REQUIRE(expected.stopped == StopReason::early_stopping);
   for (const auto& [step, file] : keeper.files) {
     if (step % 13 != 0 && step + 1 < last) continue;
     CAPTURE(step, last);
-    Network resumed(setting.architecture, setting.replicas, at::kFloat, setting.compat);
+    Network resumed(setting.architecture, setting.replicas, at::kFloat);
     Keeper after;
     const TrainingState from = parse_checkpoint(file, "checkpoint");
     const TrainingResult result = train_from(resumed, after, &from);
@@ -126,7 +138,7 @@ TEST_CASE("training goes on from any step to the same bits", "[training]") {
   if (expected.stopped != StopReason::max_epochs) return;
   Keeper stopping;
   stopping.stop_after = 47;
-  Network stopped(setting.architecture, setting.replicas, at::kFloat, setting.compat);
+  Network stopped(setting.architecture, setting.replicas, at::kFloat);
   CHECK(train_from(stopped, stopping, nullptr).stopped == StopReason::interrupted);
   REQUIRE(stopping.files.count(47) == 1);
   const TrainingState from = parse_checkpoint(stopping.files.at(47), "checkpoint");

@@ -14,7 +14,7 @@ namespace {
 
 Settings configuration(double l2, std::int64_t epochs, std::int64_t batch_size = 8) {
   Settings c;
-  c.hidden = {8, 6};
+  c.shape.hidden = {8, 6};
   c.training.batch_size = batch_size;
   c.training.epochs = epochs;
   c.training.learning_rate = {0.05};
@@ -46,9 +46,9 @@ TEST_CASE("what differs in λ, rate and epochs alone trains side by side", "[swe
   std::vector<Settings> list = {configuration(0, 10), configuration(0.1, 20), configuration(0, 20, 16),
                                 configuration(0.1, 10), configuration(0, 10)};
   list.push_back(configuration(0, 10));
-  list.back().compat.no_shuffle = true;
+  list.back().training.reshuffle = false;
   list.push_back(configuration(0, 10));
-  list.back().batch_norm = true;
+  list.back().shape.batch_norm = true;
   list.push_back(configuration(0, 10));
   list.back().training.learning_rate = {0.01};
   const std::vector<Ensemble> ensembles = group(list);
@@ -66,8 +66,8 @@ TEST_CASE("what differs in λ, rate and epochs alone trains side by side", "[swe
   CHECK(members == std::vector<std::size_t>{0, 1, 3, 4, 7});
   CHECK(replicas == std::vector<std::size_t>{0, 1, 1, 0, 2});
   CHECK(ensembles[1].members.front().configuration == 2);
-  CHECK(ensembles[2].settings.compat.no_shuffle);
-  CHECK(ensembles[3].settings.batch_norm);
+  CHECK_FALSE(ensembles[2].settings.training.reshuffle);
+  CHECK(ensembles[3].settings.shape.batch_norm);
 }
 
 TEST_CASE("every setting splits an ensemble or has a value for each network of it", "[sweep]") {
@@ -188,22 +188,22 @@ TEST_CASE("runs of different length are apart where no evaluation is due at the 
   CHECK(group(list).size() == 1);
   for (Settings& c : list) c.training.evaluate_every = {30, Interval::Unit::steps};
   CHECK(group(list).size() == 2);
-  for (Settings& c : list) c.compat.delta_stop = true;
+  for (Settings& c : list) c.training.stopping = TrainingOptions::Stopping::no_change;
   CHECK(group(list).size() == 1);
 }
 
 TEST_CASE("a run read off a longer one is the run by itself, bit for bit", "[sweep]") {
   const Dataset dataset = small_dataset(200, 40);
-  Compat compat;
-  compat.delta_stop = GENERATE(false, true);
+  using Stopping = TrainingOptions::Stopping;
+  const Stopping stopping = GENERATE(Stopping::patience, Stopping::no_change);
   const bool stops_before = GENERATE(false, true);
   std::vector<Settings> both = {configuration(0, 17), configuration(0.1, 17), configuration(0, 40),
                                 configuration(0.1, 40)};
   for (Settings& c : both) {
-    c.compat = compat;
+    c.training.stopping = stopping;
     c.training.learning_rate = {0.6};  // rough: the best parameters are seldom the last
     c.training.patience = stops_before ? 6 : 1000;
-    if (stops_before) c.training.min_delta = compat.delta_stop ? 1e30 : 0.3;
+    if (stops_before) c.training.min_delta = stopping == Stopping::no_change ? 1e30 : 0.3;
   }
   const std::vector<Settings> only_short = {both[0], both[1]};
   const std::vector<Ensemble> ensembles = group(both);
@@ -212,7 +212,7 @@ TEST_CASE("a run read off a longer one is the run by itself, bit for bit", "[swe
   const EnsembleRun long_run = train_ensemble(ensembles[0], dataset, {3}, at::kCPU, nobody);
   const EnsembleRun short_run = train_ensemble(group(only_short)[0], dataset, {3}, at::kCPU, nobody);
   for (std::size_t i = 0; i < 2; ++i) {
-    CAPTURE(i, compat.delta_stop, stops_before);
+    CAPTURE(i, stopping == Stopping::no_change, stops_before);
     require_same(long_run.runs[i], short_run.runs[i]);
   }
   if (stops_before) return;
@@ -221,7 +221,8 @@ TEST_CASE("a run read off a longer one is the run by itself, bit for bit", "[swe
   const EnsembleRun undisturbed =
       train_ensemble(group({both[2], both[3]})[0], dataset, {3}, at::kCPU, nobody);
   for (std::size_t i = 0; i < 2; ++i) require_same(long_run.runs[i + 2], undisturbed.runs[i]);
-  if (!compat.delta_stop) CHECK(long_run.runs[0].result.best_step < long_run.runs[0].result.steps);
+  if (stopping == Stopping::patience)
+    CHECK(long_run.runs[0].result.best_step < long_run.runs[0].result.steps);
 }
 
 TEST_CASE("a network that leaves the finite numbers is marked, and the others are as without it", "[sweep]") {

@@ -181,7 +181,7 @@ TEST_CASE("a last, smaller batch counts with its own size", "[training]") {
   const Tensor order = at::tensor(epoch_order(11, 1, 0));
   for (const auto& [begin, end] : {std::pair<int64_t, int64_t>{0, 8}, {8, 11}}) {
     const Tensor chosen = order.slice(0, begin, end);
-    Workspace workspace(by_hand, end - begin, Workspace::Use::training);
+    Workspace workspace(by_hand, end - begin, Use::training);
     by_hand.forward_backward(workspace, scaled(splits.train.pixels.index_select(0, chosen)),
                              splits.train.targets.index_select(0, chosen).unsqueeze(1), l2);
     by_hand.parameters.flat.sub_(by_hand.gradients.flat, 0.05);
@@ -258,7 +258,7 @@ TEST_CASE("a stop request ends training with what there is", "[training]") {
   CHECK(result.replicas[0].best_step == 7);
 }
 
-TEST_CASE("a loss that is no number ends training and names step and layer", "[training]") {
+TEST_CASE("a loss that is NaN or infinite ends training and names step and layer", "[training]") {
   const Splits splits = split(small_dataset(400, 20), {}, at::kFloat);
   TrainingOptions options = small_options();
   Records records;
@@ -332,7 +332,9 @@ TEST_CASE("bn-no-backward leaves γ and β as they are", "[training]") {
   const Splits splits = split(small_dataset(100, 20), {}, at::kDouble);
   TrainingOptions options = small_options();
   options.optimizer.kind = OptimizerOptions::Kind::adam;
-  Network network(small_architecture(true), 1, at::kDouble, {true});
+  NetworkOptions no_backward;
+  no_backward.batch_norm.backward = false;
+  Network network(small_architecture(true), 1, at::kDouble, no_backward);
   Records records;
   train(network, splits, options, records);
   CHECK(at::equal(network.parameters.gamma[0], at::ones({1, 8}, at::kDouble)));
@@ -375,8 +377,8 @@ TEST_CASE("evaluation in parts equals evaluation at once", "[training]") {
   network.initialise({1, 2});
   network.running.flat.uniform_(0.5, 1.5);
   const std::vector<LossAndAccuracy> in_parts = evaluate(network, splits.train);
-  Workspace workspace(network, 2503, Workspace::Use::evaluation);
-  network.forward(workspace, scaled(splits.train.pixels), Workspace::Use::evaluation);
+  Workspace workspace(network, 2503, Use::evaluation);
+  network.forward(workspace, scaled(splits.train.pixels), Use::evaluation);
   const Tensor labels = splits.train.targets.argmax(1);
   for (int64_t r = 0; r < 2; ++r) {
     const Tensor logits = workspace.logits().select(1, r);

@@ -1,242 +1,48 @@
-// A dict of tensors as a pickle: a writer of that one object, and a stack machine that reads it.
-#include "handgrad/models/pickle.h"
+// The stack machine of pickles.
+#include "handgrad/models/pickle_machine.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <map>
+#include <utility>
 
 #include "handgrad/base/errors.h"
-#include "handgrad/files/file.h"
+#include "handgrad/base/printable.h"
 #include "handgrad/files/little_endian.h"
+#include "handgrad/models/pickle_ops.h"
 
 namespace handgrad {
 
 namespace {
 
-constexpr const char* rebuild_tensor = "torch._utils._rebuild_tensor_v2";
-constexpr const char* rebuild_parameter = "torch._utils._rebuild_parameter";
-constexpr const char* ordered_dict = "collections.OrderedDict";
+using Op = PickleOp;
+using Object = PickledObject;
+using Kind = PickledObject::Kind;
 
-// A pickle can name one object any number of times: what is copied for each tensor is small.
-constexpr std::size_t longest_name = 128;
 constexpr std::size_t most_axes = 8;
 
-enum class Op : unsigned char {
-  proto = 0x80,
-  stop = '.',
-  mark = '(',
-  none = 'N',
-  new_true = 0x88,
-  new_false = 0x89,
-  binint = 'J',
-  binint1 = 'K',
-  binint2 = 'M',
-  long1 = 0x8a,
-  binfloat = 'G',
-  binunicode = 'X',
-  empty_tuple = ')',
-  tuple1 = 0x85,
-  tuple2 = 0x86,
-  tuple3 = 0x87,
-  tuple = 't',
-  empty_list = ']',
-  append = 'a',
-  appends = 'e',
-  empty_dict = '}',
-  setitem = 's',
-  setitems = 'u',
-  global = 'c',
-  binpersid = 'Q',
-  reduce = 'R',
-  build = 'b',
-  binput = 'q',
-  long_binput = 'r',
-  binget = 'h',
-  long_binget = 'j',
-};
-
-class Writer {
+class PickleMachine {
  public:
-  void op(Op code) { bytes_ += static_cast<char>(code); }
+  PickleMachine(std::string_view pickle, const std::string& file) : pickle_(pickle), file_(file) {}
 
-  void text(const std::string& text) {
-    op(Op::binunicode);
-    little_endian(text.size(), 4);
-    bytes_ += text;
-  }
-
-  void number(std::int64_t value) {
-    if (value <= 0x7fffffff) {
-      op(Op::binint);
-      little_endian(static_cast<std::uint64_t>(value), 4);
-    } else {
-      op(Op::long1);
-      bytes_ += '\x08';
-      little_endian(static_cast<std::uint64_t>(value), 8);
-    }
-  }
-
-  void numbers(const std::vector<std::int64_t>& values) {
-    op(Op::mark);
-    for (const std::int64_t value : values) number(value);
-    op(Op::tuple);
-  }
-
-  // "module.name"
-  void global(const std::string& name) {
-    const std::size_t dot = name.rfind('.');
-    op(Op::global);
-    bytes_ += name.substr(0, dot) + '\n' + name.substr(dot + 1) + '\n';
-  }
-
-  void little_endian(std::uint64_t value, std::size_t count) { bytes_ += to_little_endian(value, count); }
-
-  std::string bytes() && { return std::move(bytes_); }
-
- private:
-  std::string bytes_;
-};
-
-// Objects never hold objects but by their position in one list, so that neither cycles nor deep nesting, both
-// of which a pickle can build, can do harm.
-class Machine {
- public:
-  Machine(std::string_view pickle, const std::string& file) : pickle_(pickle), file_(file) {}
-
-  std::vector<PickledTensor> run() {
+  Unpickled run() {
     while (true) {
       const auto op = static_cast<Op>(byte());
       if (op == Op::stop) break;
       step(op);
     }
     const std::size_t result = pop();
-    if (objects_[result].kind != Kind::dict) refuse_contents("what it holds is no dict");
-    const Object& state_dict = objects_[find_state_dict(result)];
-    std::vector<PickledTensor> tensors;
-    std::map<std::string, std::size_t> places;
-    for (std::size_t i = 0; i + 1 < state_dict.items.size(); i += 2) {
-      const Object& key = objects_[state_dict.items[i]];
-      const Object& value = objects_[state_dict.items[i + 1]];
-      if (key.kind != Kind::text || key.text.size() > longest_name) {
-        refuse_contents("a key of the dict is no text, or a very long one");
-      }
-      if (value.kind != Kind::tensor) {
-        refuse_contents(fmt::format("the entry {} is no tensor", printable_excerpt(key.text)));
-      }
-      // As in Python, a key that comes again keeps its place, and the last value wins.
-      const auto [place, is_new] = places.try_emplace(key.text, tensors.size());
-      if (is_new) tensors.emplace_back();
-      tensors[place->second] = tensors_[static_cast<std::size_t>(value.number)];
-      tensors[place->second].name = key.text;
-    }
-    return tensors;
+    return {std::move(objects_), std::move(tensors_), result};
   }
 
  private:
-  enum class Kind { none, flag, number, real, text, tuple, list, dict, global, storage, tensor };
-
-  struct Object {
-    Kind kind = Kind::none;
-    std::int64_t number = 0;  // of a tensor: its position in tensors_
-    std::string text;         // of a global: its name
-    // Positions in objects_; of a dict: key, value, key, value, …; of a storage: type, key.
-    std::vector<std::size_t> items;
-  };
-
   [[noreturn]] void refuse(const std::string& reason) const {
     throw ModelError(
         fmt::format("{}: its pickle is damaged: {}; write the file again", printable(file_), reason));
   }
 
   [[noreturn]] void refuse_contents(const std::string& reason) const {
-    throw ModelError(fmt::format(
-        "{}: holds no single state dict: {}; save with torch.save(model.state_dict(), file). Nothing in the "
-        "file was run",
-        printable(file_), reason));
-  }
-
-  // A dict, and where it stands: in which other one of a list, under which key.
-  struct Place {
-    std::size_t dict, outer, key;
-  };
-
-  bool is_weight(std::size_t key, std::size_t value) const {
-    constexpr std::string_view ending = ".weight";
-    if (objects_[key].kind != Kind::text || objects_[value].kind != Kind::tensor) return false;
-    const std::string_view name = objects_[key].text;
-    return name == ending.substr(1) ||
-           (name.size() > ending.size() && name.substr(name.size() - ending.size()) == ending);
-  }
-
-  // Where the parameters are: the only dict with a tensor called weight, be it the whole or inside of it,
-  // beside an optimizer or what else was saved; otherwise the whole, if that holds tensors and no other.
-  std::size_t find_state_dict(std::size_t whole) const {
-    std::vector<Place> dicts = {{whole, 0, 0}};
-    std::vector<bool> seen(objects_.size());
-    seen[whole] = true;
-    std::vector<std::size_t> found;
-    bool only_tensors = true;
-    for (std::size_t d = 0; d < dicts.size(); ++d) {
-      const std::vector<std::size_t>& items = objects_[dicts[d].dict].items;
-      bool has_weight = false;
-      for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
-        const std::size_t value = items[i + 1];
-        has_weight = has_weight || is_weight(items[i], value);
-        only_tensors = only_tensors && objects_[value].kind == Kind::tensor;
-        if (objects_[value].kind != Kind::dict || seen[value]) continue;
-        seen[value] = true;
-        dicts.push_back({value, d, items[i]});
-      }
-      if (has_weight) found.push_back(d);
-    }
-    if (found.size() > 1) {
-      const auto path_of = [&](std::size_t i) { return path(dicts, found[i]); };
-      refuse_contents("it has several: " + printable_list(found.size(), path_of));
-    }
-    if (found.size() == 1) return dicts[found.front()].dict;
-    if (!only_tensors) refuse_contents("found: " + entries(dicts));
-    return whole;
-  }
-
-  std::string key_text(std::size_t key) const {
-    const Object& object = objects_[key];
-    return object.kind == Kind::text     ? printable_excerpt(object.text)
-           : object.kind == Kind::number ? std::to_string(object.number)
-                                         : "(no text)";
-  }
-
-  // The keys that lead to a dict: "ema.state_dict".
-  std::string path(const std::vector<Place>& dicts, std::size_t d) const {
-    if (d == 0) return "the whole";
-    std::string text = key_text(dicts[d].key);
-    constexpr int most_keys = 4;
-    int keys = 1;
-    while ((d = dicts[d].outer) != 0) {
-      if (++keys > most_keys) return "…." + text;
-      text.insert(0, key_text(dicts[d].key) + '.');
-    }
-    return text;
-  }
-
-  // What dicts hold besides other dicts.
-  std::string entries(const std::vector<Place>& dicts) const {
-    std::vector<std::pair<std::size_t, std::size_t>> list;  // position in dicts, in its items
-    for (std::size_t d = 0; d < dicts.size(); ++d) {
-      const std::vector<std::size_t>& items = objects_[dicts[d].dict].items;
-      for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
-        if (objects_[items[i + 1]].kind != Kind::dict) list.emplace_back(d, i);
-      }
-    }
-    return printable_list(list.size(), [&](std::size_t i) {
-      const auto [d, at] = list[i];
-      const std::vector<std::size_t>& items = objects_[dicts[d].dict].items;
-      const Object& value = objects_[items[at + 1]];
-      const std::string name = (d == 0 ? "" : path(dicts, d) + '.') + key_text(items[at]);
-      if (value.kind != Kind::tensor) return name + " [no tensor]";
-      const PickledTensor& tensor = tensors_[static_cast<std::size_t>(value.number)];
-      return fmt::format("{} [{}]", name, fmt::join(tensor.shape, " × "));
-    });
+    refuse_pickle_contents(file_, reason);
   }
 
   std::string_view take(std::size_t count) {
@@ -414,7 +220,8 @@ class Machine {
                             name.compare(0, torch.size(), torch) == 0 &&
                             name.find('.', torch.size()) == std::string::npos &&
                             name.compare(name.size() - storage.size(), storage.size(), storage) == 0;
-    if (!is_storage && name != rebuild_tensor && name != rebuild_parameter && name != ordered_dict) {
+    if (!is_storage && name != pickled_rebuild_tensor && name != pickled_rebuild_parameter &&
+        name != pickled_ordered_dict) {
       refuse_contents(fmt::format("it names {}, which such a dict has no need of", printable_excerpt(name)));
     }
     push({Kind::global, 0, is_storage ? name.substr(torch.size()) : name, {}});
@@ -433,8 +240,8 @@ class Machine {
     const Object& tuple = objects_[position];
     const std::string& key = item(tuple, 2, Kind::text).text;
     const std::string& type = item(tuple, 1, Kind::global).text;
-    if (item(tuple, 0, Kind::text).text != "storage" || key.size() > longest_name ||
-        type.size() > longest_name) {
+    if (item(tuple, 0, Kind::text).text != "storage" || key.size() > longest_pickled_name ||
+        type.size() > longest_pickled_name) {
       refuse("it refers to something that is no storage");
     }
     push({Kind::storage, item(tuple, 4, Kind::number).number, {}, {tuple.items[1], tuple.items[2]}});
@@ -443,14 +250,14 @@ class Machine {
   void call(std::size_t function, std::size_t arguments) {
     if (objects_[function].kind != Kind::global) refuse("it calls what is no function");
     const std::string name = objects_[function].text;
-    if (name == ordered_dict) {
+    if (name == pickled_ordered_dict) {
       if (objects_[arguments].kind != Kind::tuple || !objects_[arguments].items.empty()) {
         refuse("an OrderedDict begins with contents");
       }
       push({Kind::dict, 0, {}, {}});
-    } else if (name == rebuild_tensor) {
+    } else if (name == pickled_rebuild_tensor) {
       push_tensor(objects_[arguments]);
-    } else if (name == rebuild_parameter) {
+    } else if (name == pickled_rebuild_parameter) {
       item(objects_[arguments], 0, Kind::tensor);
       stack_.push_back(objects_[arguments].items[0]);
     } else {
@@ -511,41 +318,15 @@ class Machine {
 
 }  // namespace
 
-std::string pickle_tensors(const std::vector<PickledTensor>& tensors) {
-  Writer writer;
-  writer.op(Op::proto);
-  writer.little_endian(2, 1);
-  writer.op(Op::empty_dict);
-  writer.op(Op::mark);
-  for (const PickledTensor& tensor : tensors) {
-    writer.text(tensor.name);
-    writer.global(rebuild_tensor);
-    writer.op(Op::mark);
-    writer.op(Op::mark);
-    writer.text("storage");
-    writer.global("torch." + tensor.storage_type);
-    writer.text(tensor.storage);
-    writer.text("cpu");
-    writer.number(tensor.storage_size);
-    writer.op(Op::tuple);
-    writer.op(Op::binpersid);
-    writer.number(tensor.offset);
-    writer.numbers(tensor.shape);
-    writer.numbers(tensor.stride);
-    writer.op(Op::new_false);  // requires_grad
-    writer.global(ordered_dict);
-    writer.op(Op::empty_tuple);
-    writer.op(Op::reduce);  // no hooks
-    writer.op(Op::tuple);
-    writer.op(Op::reduce);
-  }
-  writer.op(Op::setitems);
-  writer.op(Op::stop);
-  return std::move(writer).bytes();
+void refuse_pickle_contents(const std::string& file, const std::string& reason) {
+  throw ModelError(fmt::format(
+      "{}: holds no single state dict: {}; save with torch.save(model.state_dict(), file). Nothing in the "
+      "file was run",
+      printable(file), reason));
 }
 
-std::vector<PickledTensor> unpickle_tensors(std::string_view pickle, const std::string& file) {
-  return Machine(pickle, file).run();
+Unpickled run_pickle(std::string_view pickle, const std::string& file) {
+  return PickleMachine(pickle, file).run();
 }
 
 }  // namespace handgrad

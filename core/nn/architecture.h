@@ -1,0 +1,66 @@
+// What a network is made of: its widths, and from these the list of its layers, which everything walks that
+// builds, checks, exports or measures a network.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace handgrad {
+
+enum class Activation { relu };
+
+// "relu", …: their names in flags and files; and in messages.
+constexpr const char* activation_names[] = {"relu"};
+constexpr const char* activation_titles[] = {"ReLU"};
+
+// One layer of a network. A new kind has its file in layers/; the compiler (-Wswitch) names every other place
+// that needs a case for it.
+struct LayerSpec {
+  enum class Kind { linear, activation, batch_norm };
+
+  Kind kind = Kind::linear;
+  int64_t inputs = 0;   // features
+  int64_t outputs = 0;  // the same as inputs, except for linear
+  // Of the linear layer that it is or follows, from 0: the place of its tensors in Parameters.
+  int64_t index = 0;
+  Activation activation = Activation::relu;  // of an activation
+};
+
+// A fully connected classifier: inputs → hidden… → classes, an activation after each hidden layer, batch norm
+// after that.
+struct Architecture {
+  int64_t inputs = 784;
+  std::vector<int64_t> hidden = {20, 7, 5};  // empty: a linear classifier
+  int64_t classes = 10;
+  bool batch_norm = false;
+  Activation activation = Activation::relu;
+
+  // In the order of the forward pass, as in the equal nn.Sequential of PyTorch.
+  std::vector<LayerSpec> layers() const;
+
+  // Of the linear layers, from 0.
+  int64_t linear_layers() const { return static_cast<int64_t>(hidden.size()) + 1; }
+  int64_t fan_in(int64_t linear) const {
+    return linear == 0 ? inputs : hidden[static_cast<size_t>(linear - 1)];
+  }
+  int64_t fan_out(int64_t linear) const {
+    return linear + 1 == linear_layers() ? classes : hidden[static_cast<size_t>(linear)];
+  }
+  int64_t widest_hidden() const;  // 0 where there is no hidden layer
+  // Numbers of one network: outputs of linear layers, weights, outputs of batch norm, all that is trained.
+  int64_t unit_count() const;
+  int64_t weight_count() const;
+  int64_t normalised_count() const { return batch_norm ? unit_count() - classes : 0; }
+  int64_t parameter_count() const;
+
+  // "784-20-7-5-10", with " + batch norm" where there is any: it follows hidden layers.
+  std::string description() const;
+};
+
+constexpr int64_t widest_layer = 65536;
+
+// Throws ArgumentError for a width outside 1 to widest_layer, no inputs, or less than one replica.
+void validate(const Architecture& architecture, int64_t replicas);
+
+}  // namespace handgrad

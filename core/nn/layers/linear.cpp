@@ -1,0 +1,193 @@
+// y = x Wᵀ + b of R networks.
+#include "handgrad/nn/layers/linear.h"
+
+#include <algorithm>
+
+#include "handgrad/platform/threads.h"
+
+namespace handgrad {
+
+namespace {
+
+// The smallest products cost their call, not their arithmetic: so many are worth waking a thread for.
+constexpr double most_products_per_thread = 16;
+
+// Runs `work` for all items, `grain` of them at a time on one thread.
+template <typename Item, typename Work>
+void for_each(std::vector<Item>& items, int64_t grain, const Work& work) {
+  const auto count = static_cast<int64_t>(items.size());
+  share_out((count + grain - 1) / grain, [&](int64_t part) {
+    const int64_t end = std::min(count, (part + 1) * grain);
+    for (int64_t i = part * grain; i < end; ++i) work(items[static_cast<size_t>(i)]);
+  });
+}
+
+// Of the product of all networks.
+double flops(const Tensor& y, const Tensor& weight) {
+  return 2.0 * static_cast<double>(y.size(0) * weight.numel());
+}
+
+}  // namespace
+
+Linear::Linear(const Tensor& y, const Tensor& dy, const Tensors& tensors, int64_t lanes)
+    : Layer(y, dy), lanes_(lanes), bias_(tensors.bias) {
+  Operands all;
+  all.y = y;
+  all.dy = dy;
+  all.weight = tensors.weight;
+  all.dweight = tensors.dweight;
+  if (lanes > 1) {
+    lane_by_lane(all);
+  } else {
+    as_one_wide_layer(all);
+  }
+}
+
+Linear::Linear(const Tensor& y, const Tensor& dy, const Tensors& tensors, const Layer& below)
+    : Layer(y, dy), lanes_(1), bias_(tensors.bias) {
+  Operands all;
+  all.y = y;
+  all.dy = dy;
+  all.weight = tensors.weight;
+  all.dweight = tensors.dweight;
+  all.x = below.y;
+  all.dx = below.dy;
+  if (y.is_cuda()) {
+    batched(all);
+  } else if (y.size(1) > 1) {
+    network_by_network(all);
+  } else {
+    as_one_wide_layer(all);
+  }
+}
+
+void Linear::add(const Operands& product) {
+  if (product.y.defined()) forward_.push_back({product.y, product.x, product.weight});
+  if (product.dy.defined()) {
+    backward_.push_back({product.dx, product.dweight, product.dy, product.x,
+                         product.weight.defined() ? Matrix(product.weight) : Matrix()});
+  }
+}
+
+// The networks of a lane, which read the same input, are one wide layer.
+void Linear::lane_by_lane(const Operands& all) {
+  const auto by_lane = [&](const Tensor& units) {
+    return units.flatten(1).unflatten(1, {lanes_, -1}).transpose(0, 1);
+  };
+  const auto weights = [&](const Tensor& weight) { return weight.view({lanes_, -1, weight.size(2)}); };
+  Operands lanes;
+  lanes.y = by_lane(all.y);
+  lanes.weight = weights(all.weight);
+  lanes.dweight = weights(all.dweight);
+  if (all.dy.defined()) lanes.dy = by_lane(all.dy);
+  if (lanes.y.is_cuda()) return add(lanes);
+  for (int64_t k = 0; k < lanes_; ++k) {
+    Operands lane;
+    lane.y = lanes.y[k];
+    lane.weight = lanes.weight[k];
+    lane.dweight = lanes.dweight[k];
+    if (lanes.dy.defined()) lane.dy = lanes.dy[k];
+    add(lane);
+  }
+}
+
+// One batched product over a leading replica axis.
+void Linear::batched(const Operands& all) {
+  Operands networks;
+  networks.y = all.y.transpose(0, 1);
+  networks.x = all.x.transpose(0, 1);
+  networks.weight = all.weight;
+  if (all.dy.defined()) {
+    networks.dx = all.dx.transpose(0, 1);
+    networks.dweight = all.dweight;
+    networks.dy = all.dy.transpose(0, 1);
+  }
+  add(networks);
+}
+
+// On a CPU one product per network is faster than a batched one.
+void Linear::network_by_network(const Operands& all) {
+  const int64_t replicas = all.y.size(1);
+  const double per_thread = flops_per_thread / (flops(all.y, all.weight) / static_cast<double>(replicas));
+  grain_ = static_cast<int64_t>(std::clamp(per_thread, 1.0, most_products_per_thread));
+  for (int64_t r = 0; r < replicas; ++r) {
+    Operands network;
+    network.y = all.y.select(1, r);
+    network.x = all.x.select(1, r);
+    network.weight = all.weight.select(0, r);
+    if (all.dy.defined()) {
+      network.dx = all.dx.select(1, r);
+      network.dweight = all.dweight.select(0, r);
+      network.dy = all.dy.select(1, r);
+    }
+    add(network);
+  }
+}
+
+// One product: of the only network, or of all that read the same input, which are one wide layer. Where it is
+// large enough, threads share the outputs, and of dx the images.
+void Linear::as_one_wide_layer(const Operands& all) {
+  Operands wide;
+  wide.y = all.y.flatten(1);
+  wide.weight = all.weight.flatten(0, 1);
+  if (all.x.defined()) wide.x = all.x.flatten(1);
+  if (all.dy.defined()) {
+    wide.dweight = all.dweight.flatten(0, 1);
+    wide.dy = all.dy.flatten(1);
+    if (all.dx.defined()) wide.dx = all.dx.flatten(1);
+  }
+  const int64_t parts = all.y.is_cuda() ? 1 : std::min(threads(), useful_threads(flops(all.y, all.weight)));
+  const std::vector<Tensor> y = wide.y.chunk(parts, 1);
+  if (y.size() == 1) return add(wide);
+  const std::vector<Tensor> weight = wide.weight.chunk(parts, 0);
+  for (size_t i = 0; i < y.size(); ++i) {
+    Operands outputs;
+    outputs.y = y[i];
+    outputs.x = wide.x;
+    outputs.weight = weight[i];
+    add(outputs);
+  }
+  if (!wide.dy.defined()) return;
+  const std::vector<Tensor> dweight = wide.dweight.chunk(parts, 0);
+  const std::vector<Tensor> dy = wide.dy.chunk(parts, 1);
+  for (size_t i = 0; i < dweight.size(); ++i) {
+    Operands outputs;
+    outputs.dweight = dweight[i];
+    outputs.dy = dy[i];
+    outputs.x = wide.x;
+    add(outputs);
+  }
+  if (!wide.dx.defined()) return;
+  const std::vector<Tensor> dx = wide.dx.chunk(parts, 0);
+  const std::vector<Tensor> dy_rows = wide.dy.chunk(parts, 0);
+  for (size_t i = 0; i < dx.size(); ++i) {
+    Operands images;
+    images.dx = dx[i];
+    images.dy = dy_rows[i];
+    images.weight = wide.weight;
+    add(images);
+  }
+}
+
+void Linear::set_input(const Tensor& x) {
+  const auto input_of = [&](size_t product) {
+    if (lanes_ == 1) return x;
+    return x.is_cuda() ? x.transpose(0, 1) : x.select(1, static_cast<int64_t>(product));
+  };
+  for (size_t i = 0; i < forward_.size(); ++i) forward_[i].x = input_of(i);
+  for (size_t i = 0; i < backward_.size(); ++i) backward_[i].x = input_of(i);
+}
+
+void Linear::forward(Use /*use*/) {
+  for_each(forward_, grain_, [](ForwardProduct& p) { linear_forward(p.y, p.x, p.weight); });
+  bias_forward(y, bias_);
+}
+
+void Linear::backward() {
+  for_each(backward_, grain_, [](BackwardProduct& p) {
+    linear_backward(p.dx.defined() ? &p.dx : nullptr, p.dweight.defined() ? &p.dweight : nullptr, p.dy, p.x,
+                    p.weight);
+  });
+}
+
+}  // namespace handgrad

@@ -1,0 +1,27 @@
+// What may be chosen of a network besides its architecture; the defaults are PyTorch's.
+#pragma once
+
+namespace handgrad {
+
+// PyTorch's defaults for BatchNorm1d.
+constexpr double batch_norm_eps = 1e-5;
+constexpr double batch_norm_momentum = 0.1;
+
+struct BatchNormOptions {
+  double eps = batch_norm_eps;
+  bool backward = true;                       // false: gradients pass it by, and γ and β keep their values
+  bool evaluate_with_running_average = true;  // false: with the statistics of the evaluated set
+};
+
+struct NetworkOptions {
+  // Which number of units the variance of the initial weights, 2 / fan, is taken from.
+  enum class Fan { in, out };
+
+  Fan initial_fan = Fan::in;
+  BatchNormOptions batch_norm;
+  // Whether the loss that is reported is the logarithm of probabilities that are clamped to [1e-15, 1 −
+  // 1e-15]; else it is taken of the logits. The gradients are the same.
+  bool clamp_probabilities = false;
+};
+
+}  // namespace handgrad

@@ -1,0 +1,35 @@
+// The parameters that each network was best with so far.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "handgrad/nn/network.h"
+#include "handgrad/train/training_state.h"
+
+namespace handgrad {
+
+class BestNetworks {
+ public:
+  explicit BestNetworks(const Network& network);
+
+  // These networks are best as they are now, after `step`.
+  void keep(const Network& network, const std::vector<std::int64_t>& replicas, std::int64_t step);
+  // Leaves each network that has a best with that.
+  void load(Network& network) const;
+
+  bool has(std::size_t replica) const { return has_[replica] != 0; }
+  // 0 where there is none.
+  std::int64_t step(std::size_t replica) const { return step_[replica]; }
+
+  void save(TrainingState& state) const;
+  // Throws ModelError for a state of another network, or of steps that no training has.
+  void restore(const TrainingState& state);
+
+ private:
+  Parameters parameters_;
+  RunningStatistics running_;
+  std::vector<std::int64_t> step_, has_;  // has_: 0 or 1
+};
+
+}  // namespace handgrad

@@ -1,0 +1,34 @@
+// Which networks a validation loss is an improvement for, and which it ends.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "handgrad/train/training_options.h"
+#include "handgrad/train/training_state.h"
+
+namespace handgrad {
+
+class EarlyStopping {
+ public:
+  // The options must outlive it.
+  EarlyStopping(const TrainingOptions& options, std::size_t replicas);
+
+  enum class Verdict { improved, not_improved, stopped, stopped_here };
+
+  // What a network's loss at this evaluation means for it. stopped: training ends, and another evaluation was
+  // better, unless it is stopped_here.
+  Verdict judge(std::size_t replica, double loss);
+
+  void save(TrainingState& state) const;
+  // Throws ModelError for a state of another network.
+  void restore(const TrainingState& state);
+
+ private:
+  const TrainingOptions& options_;
+  std::vector<double> best_loss_;      // with Stopping::patience
+  std::vector<double> previous_loss_;  // with Stopping::no_change
+  std::vector<std::int64_t> evaluations_since_best_;
+};
+
+}  // namespace handgrad

@@ -1,0 +1,27 @@
+// After which steps of a training something is due.
+#include "handgrad/train/timetable.h"
+
+#include <fmt/format.h>
+
+#include "handgrad/base/errors.h"
+
+namespace handgrad {
+
+Timetable::Timetable(const TrainingOptions& options, std::int64_t steps_per_epoch)
+    : steps_per_epoch_(steps_per_epoch),
+      total_(options.epochs * steps_per_epoch),
+      fixed_distance_(options.stopping == TrainingOptions::Stopping::no_change) {
+  const bool in_epochs = options.evaluate_every.unit == Interval::Unit::epochs;
+  evaluation_steps_ =
+      fixed_distance_ ? steps_per_record : options.evaluate_every.count * (in_epochs ? steps_per_epoch : 1);
+  for (const std::int64_t epochs : options.report_epochs) {
+    const std::int64_t step = epochs * steps_per_epoch;
+    if (step % evaluation_steps_ != 0 && !fixed_distance_) {
+      throw ArgumentError(
+          fmt::format("report epochs: no evaluation is due after epoch {}; evaluate at least then", epochs));
+    }
+    report_steps_.insert(step);
+  }
+}
+
+}  // namespace handgrad

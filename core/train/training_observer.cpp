@@ -1,0 +1,38 @@
+// Several observers as one.
+#include "handgrad/train/training_observer.h"
+
+namespace handgrad {
+
+void ObserverList::on_step(std::int64_t step, std::int64_t total_steps) {
+  for (TrainingObserver* observer : observers_) observer->on_step(step, total_steps);
+}
+
+void ObserverList::on_train(const TrainRecord& record) {
+  for (TrainingObserver* observer : observers_) observer->on_train(record);
+}
+
+void ObserverList::on_evaluation(const EvaluationRecord& record) {
+  for (TrainingObserver* observer : observers_) observer->on_evaluation(record);
+}
+
+bool ObserverList::stop_requested() {
+  bool requested = false;
+  for (TrainingObserver* observer : observers_) requested = observer->stop_requested() || requested;
+  return requested;
+}
+
+bool ObserverList::checkpoint_due(std::int64_t step, bool epoch_ended) {
+  bool due = false;
+  for (TrainingObserver* observer : observers_) due = observer->checkpoint_due(step, epoch_ended) || due;
+  return due;
+}
+
+void ObserverList::on_checkpoint(TrainingState state) {
+  for (TrainingObserver* observer : observers_) observer->on_checkpoint(state);
+}
+
+void ObserverList::on_measuring(std::int64_t images, std::int64_t total) {
+  for (TrainingObserver* observer : observers_) observer->on_measuring(images, total);
+}
+
+}  // namespace handgrad

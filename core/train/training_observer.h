@@ -1,0 +1,63 @@
+// What a training tells those who listen, and asks them.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <vector>
+
+#include "handgrad/train/metrics.h"
+#include "handgrad/train/training_state.h"
+
+namespace handgrad {
+
+struct TrainRecord {
+  std::int64_t step = 0;                                // steps done
+  std::int64_t epoch = 0;                               // the epoch that this step belongs to, from 1
+  std::vector<double> loss, l2_penalty, learning_rate;  // per network; the loss of this step's batch
+};
+
+struct EvaluationRecord {
+  std::int64_t step = 0;
+  std::int64_t epoch = 0;
+  std::vector<LossAndAccuracy> validation;  // per network, of the watched set
+};
+
+class TrainingObserver {
+ public:
+  TrainingObserver() = default;
+  TrainingObserver(const TrainingObserver&) = delete;
+  TrainingObserver& operator=(const TrainingObserver&) = delete;
+  virtual ~TrainingObserver() = default;
+
+  virtual void on_step(std::int64_t /*step*/, std::int64_t /*total_steps*/) {}
+  virtual void on_train(const TrainRecord& /*record*/) {}
+  virtual void on_evaluation(const EvaluationRecord& /*record*/) {}
+  // Asked after each step; true ends training as if it had been the last step.
+  virtual bool stop_requested() { return false; }
+  // Asked after each step whose records are made; true has the state of training handed over. That is done
+  // too where training stops for a request, and after the last step.
+  virtual bool checkpoint_due(std::int64_t /*step*/, bool /*epoch_ended*/) { return false; }
+  virtual void on_checkpoint(TrainingState /*state*/) {}
+  // Called while the networks are measured, which for thousands of them takes minutes: so many images of
+  // `total` are done. What it throws ends train; the state of a training that has ended was handed over.
+  virtual void on_measuring(std::int64_t /*images*/, std::int64_t /*total*/) {}
+};
+
+// Several observers as one: all are told and asked, in order. They must outlive it.
+class ObserverList : public TrainingObserver {
+ public:
+  ObserverList(std::initializer_list<TrainingObserver*> observers) : observers_(observers) {}
+
+  void on_step(std::int64_t step, std::int64_t total_steps) override;
+  void on_train(const TrainRecord& record) override;
+  void on_evaluation(const EvaluationRecord& record) override;
+  bool stop_requested() override;
+  bool checkpoint_due(std::int64_t step, bool epoch_ended) override;
+  void on_checkpoint(TrainingState state) override;
+  void on_measuring(std::int64_t images, std::int64_t total) override;
+
+ private:
+  std::vector<TrainingObserver*> observers_;
+};
+
+}  // namespace handgrad
