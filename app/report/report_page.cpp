@@ -9,9 +9,9 @@
 #ifdef HANDGRAD_REPORTS
 
 HANDGRAD_EMBED(page_html, HANDGRAD_PAGE_SOURCES "/page.html");
-HANDGRAD_EMBED(page_css, HANDGRAD_PAGE_SOURCES "/page.css");
-HANDGRAD_EMBED(page_js, HANDGRAD_PAGE_SOURCES "/page.js");
-HANDGRAD_EMBED(page_libraries, HANDGRAD_PAGE_LIBRARIES);
+HANDGRAD_EMBED(page_css, HANDGRAD_PAGE "/page.css");
+HANDGRAD_EMBED(page_js, HANDGRAD_PAGE "/page.js");
+HANDGRAD_EMBED(page_libraries, HANDGRAD_PAGE "/libraries.js");
 
 #endif
 

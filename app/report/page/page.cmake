@@ -84,6 +84,24 @@ function(handgrad_join_page_libraries)
   file(WRITE ${handgrad_page}/libraries.js "${all}")
 endfunction()
 
+# The scripts as one function, the styles as one sheet: parts in the order in which they need each other.
+function(handgrad_join_page_parts)
+  set(script "\"use strict\";\n\n(() => {\n")
+  foreach(part base chart lines intervals histograms heatmap page)
+    file(READ ${handgrad_page_sources}/${part}.js text)
+    string(APPEND script "\n${text}")
+  endforeach()
+  file(CONFIGURE OUTPUT ${handgrad_page}/page.js CONTENT "${script}})();\n" @ONLY)
+  set(style "")
+  foreach(part page figures)
+    file(READ ${handgrad_page_sources}/${part}.css text)
+    string(APPEND style "${text}\n")
+  endforeach()
+  file(CONFIGURE OUTPUT ${handgrad_page}/page.css CONTENT "${style}" @ONLY)
+endfunction()
+file(GLOB handgrad_page_parts CONFIGURE_DEPENDS ${handgrad_page_sources}/*.js ${handgrad_page_sources}/*.css)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${handgrad_page_parts})
+
 if(HANDGRAD_REPORTS)
   handgrad_fetch_page_packages(handgrad_page_error)
   if(handgrad_page_error)
@@ -100,9 +118,10 @@ set_source_files_properties(${PROJECT_SOURCE_DIR}/app/report/report_page.cpp TAR
   PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
 if(HANDGRAD_REPORTS)
   handgrad_join_page_libraries()
+  handgrad_join_page_parts()
   set_source_files_properties(${PROJECT_SOURCE_DIR}/app/report/report_page.cpp TARGET_DIRECTORY handgrad PROPERTIES
     COMPILE_DEFINITIONS
-      "HANDGRAD_REPORTS;HANDGRAD_PAGE_SOURCES=\"${handgrad_page_sources}\";HANDGRAD_PAGE_LIBRARIES=\"${handgrad_page}/libraries.js\""
+      "HANDGRAD_REPORTS;HANDGRAD_PAGE_SOURCES=\"${handgrad_page_sources}\";HANDGRAD_PAGE=\"${handgrad_page}\""
     OBJECT_DEPENDS
-      "${handgrad_page_sources}/page.html;${handgrad_page_sources}/page.css;${handgrad_page_sources}/page.js;${handgrad_page}/libraries.js")
+      "${handgrad_page_sources}/page.html;${handgrad_page}/page.css;${handgrad_page}/page.js;${handgrad_page}/libraries.js")
 endif()
