@@ -488,6 +488,9 @@ with tempfile.TemporaryDirectory() as scratch:
         handgrad("train", "--data", data, "--epochs", "2", "--replicas", "5", "--out", five, "--overwrite", *flags)
         check_run(f"{name}, one of five", five, mnist, directory, replica="3", batch_norm=batch_norm)
         check_ensemble(f"{name}, ensemble of five", five, mnist, directory, batch_norm)
+    for activation in ("leaky-relu", "tanh"):
+        handgrad("train", "--data", data, "--epochs", "1", "--out", directory / "one", "--overwrite", "--batch-norm", "--activation", activation)
+        check_run(f"{activation}, batch norm", directory / "one", mnist, directory, batch_norm=True)
     check_files_of_python(mnist, directory)
     check_names_of_python(mnist, directory)
     check_hostile_files(mnist, directory)

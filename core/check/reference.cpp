@@ -28,6 +28,10 @@ Tensor reference_activation(Activation activation, const Tensor& x) {
   switch (activation) {
     case Activation::relu:
       return F::relu(x);
+    case Activation::leaky_relu:
+      return F::leaky_relu(x);
+    case Activation::tanh:
+      return at::tanh(x);
   }
   return {};
 }
@@ -35,7 +39,10 @@ Tensor reference_activation(Activation activation, const Tensor& x) {
 Tensor side_of_kink(Activation activation, const Tensor& y) {
   switch (activation) {
     case Activation::relu:
+    case Activation::leaky_relu:
       return y.gt(0);
+    case Activation::tanh:
+      return at::empty({0}, y.options().dtype(at::kBool));
   }
   return {};
 }
@@ -43,7 +50,10 @@ Tensor side_of_kink(Activation activation, const Tensor& y) {
 bool is_homogeneous(Activation activation) {
   switch (activation) {
     case Activation::relu:
+    case Activation::leaky_relu:
       return true;
+    case Activation::tanh:
+      return false;
   }
   return false;
 }

@@ -76,13 +76,7 @@ static inline void @_linear_of_bytes(float *y, const unsigned char *x, const flo
   }
 }
 
-static inline void @_relu(float *x, size_t count) {
-  for (size_t i = 0; i < count; ++i) {
-    if (x[i] < 0.0f) x[i] = 0.0f;
-  }
-}
-
-/* x = scale x + shift: batch norm with the running statistics */
+$activation/* x = scale x + shift: batch norm with the running statistics */
 static inline void @_batch_norm(float *x, const float *scale, const float *shift, size_t count) {
   for (size_t i = 0; i < count; ++i) x[i] = scale[i] * x[i] + shift[i];
 }
@@ -117,12 +111,28 @@ void replace_all(std::string& text, const std::string& mark, const std::string& 
   }
 }
 
-const char* c_function(Activation activation) {
+// An activation in C, on each of `count` numbers.
+struct CFunction {
+  const char *name, *statement;
+};
+
+CFunction c_function(Activation activation) {
   switch (activation) {
     case Activation::relu:
-      return "relu";
+      return {"relu", "if (x[i] < 0.0f) x[i] = 0.0f;"};
+    case Activation::leaky_relu:
+      return {"leaky_relu", "if (x[i] < 0.0f) x[i] *= 0.01f;"};
+    case Activation::tanh:
+      return {"tanh", "x[i] = tanhf(x[i]);"};
   }
-  return "";
+  return {};
+}
+
+std::string c_source(const CFunction& activation) {
+  return fmt::format(
+      "static inline void @_{}(float *x, size_t count) {{\n  for (size_t i = 0; i < count; ++i) {{\n"
+      "    {}\n  }}\n}}\n\n",
+      activation.name, activation.statement);
 }
 
 // The layers in C: their constants, and what is called on the way through them. A # stands for what the
@@ -157,7 +167,7 @@ CLayers c_layers(const Network& network) {
         break;
       }
       case LayerSpec::Kind::activation:
-        code.calls += fmt::format("  @_{}({}, {});\n", c_function(layer.activation), y, layer.outputs);
+        code.calls += fmt::format("  @_{}({}, {});\n", c_function(layer.activation).name, y, layer.outputs);
         break;
       case LayerSpec::Kind::batch_norm:
         code.arrays += array(name("scale"), affines[index].scale);
@@ -205,6 +215,7 @@ std::string to_c_header(const Model& model, const std::string& prefix) {
         bytes ? "0 to 255" : "0 to 1", bytes ? "_of_bytes" : "", bytes ? "unsigned char" : "float", declared,
         body);
   }
+  replace_all(code, "$activation", c_source(c_function(architecture.activation)));
   replace_all(code, "@", prefix);
 
   std::string text = fmt::format("/* {}, by handgrad. {} bytes of constants, about {} of stack.\n",

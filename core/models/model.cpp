@@ -2,6 +2,7 @@
 #include "handgrad/models/model.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
@@ -26,6 +27,18 @@ Model new_model(const Architecture& architecture, std::int64_t networks, ModelIn
   model.network = std::make_unique<Network>(architecture, networks, at::kFloat);
   model.info = std::move(info);
   return model;
+}
+
+// ReLU where the file says nothing.
+Activation activation_in(const std::string& file, const Metadata& metadata) {
+  const auto found = metadata.find("activation");
+  if (found == metadata.end()) return Activation::relu;
+  const auto* name = std::find(std::begin(activation_names), std::end(activation_names), found->second);
+  if (name == std::end(activation_names)) {
+    refuse(file, fmt::format("its metadata has the activation {}; known are {}",
+                             printable_excerpt(found->second), fmt::join(activation_names, ", ")));
+  }
+  return static_cast<Activation>(name - std::begin(activation_names));
 }
 
 Architecture architecture_of(const std::string& file, const std::vector<LayerNames>& layers,
@@ -117,7 +130,8 @@ Model model_from_tensors(const std::string& file, const NamedTensors& tensors, F
     by_name[name] = tensor;
   }
   const std::vector<LayerNames> layers = find_layers(file, shapes, order);
-  const Architecture architecture = architecture_of(file, layers, by_name);
+  Architecture architecture = architecture_of(file, layers, by_name);
+  architecture.activation = activation_in(file, metadata);
   Model model = new_model(architecture, 1, {});
   const auto fill = [&](const Tensor& target, const std::string& module, const char* leaf) {
     const std::string name = tensor_name(module, leaf);
@@ -151,6 +165,9 @@ Metadata metadata_of(const Model& model) {
                        {"rows", std::to_string(model.info.shape.rows)},
                        {"columns", std::to_string(model.info.shape.columns)},
                        {"classes", std::to_string(architecture.classes)}};
+  if (architecture.activation != Activation::relu) {
+    metadata["activation"] = activation_names[static_cast<int>(architecture.activation)];
+  }
   if (!model.info.training_config.empty()) metadata["training_config"] = model.info.training_config;
   if (model.info.test_accuracy) metadata["test_accuracy"] = fmt::format("{}", *model.info.test_accuracy);
   if (model.info.batch_norm_folded) metadata["batch_norm_folded"] = "true";

@@ -79,6 +79,10 @@ const char* operator_of(Activation activation) {
   switch (activation) {
     case Activation::relu:
       return "Relu";
+    case Activation::leaky_relu:
+      return "LeakyRelu";  // its default slope is ours
+    case Activation::tanh:
+      return "Tanh";
   }
   return "";
 }

@@ -34,6 +34,10 @@ const char* activation_source(Activation activation) {
   switch (activation) {
     case Activation::relu:
       return "torch.relu(x)";
+    case Activation::leaky_relu:
+      return "torch.leaky_relu(x)";  // its default slope is ours
+    case Activation::tanh:
+      return "torch.tanh(x)";
   }
   return "";
 }

@@ -45,7 +45,12 @@ int64_t Architecture::parameter_count() const {
 std::string Architecture::description() const {
   std::string text = std::to_string(inputs);
   for (const int64_t width : hidden) text += fmt::format("-{}", width);
-  return text + fmt::format("-{}{}", classes, batch_norm && !hidden.empty() ? " + batch norm" : "");
+  text += fmt::format("-{}", classes);
+  if (hidden.empty()) return text;
+  if (activation != Activation::relu) {
+    text += fmt::format(" {}", activation_titles[static_cast<int>(activation)]);
+  }
+  return text + (batch_norm ? " + batch norm" : "");
 }
 
 void validate(const Architecture& architecture, int64_t replicas) {

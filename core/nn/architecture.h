@@ -8,11 +8,11 @@
 
 namespace handgrad {
 
-enum class Activation { relu };
+enum class Activation { relu, leaky_relu, tanh };
 
 // "relu", …: their names in flags and files; and in messages.
-constexpr const char* activation_names[] = {"relu"};
-constexpr const char* activation_titles[] = {"ReLU"};
+constexpr const char* activation_names[] = {"relu", "leaky-relu", "tanh"};
+constexpr const char* activation_titles[] = {"ReLU", "leaky ReLU", "tanh"};
 
 // One layer of a network. A new kind has its file in layers/; the compiler (-Wswitch) names every other place
 // that needs a case for it.
@@ -54,7 +54,8 @@ struct Architecture {
   int64_t normalised_count() const { return batch_norm ? unit_count() - classes : 0; }
   int64_t parameter_count() const;
 
-  // "784-20-7-5-10", with " + batch norm" where there is any: it follows hidden layers.
+  // "784-20-7-5-10", with " tanh" for another activation than ReLU and " + batch norm" where there is any:
+  // both follow hidden layers.
   std::string description() const;
 };
 

@@ -40,6 +40,22 @@ void relu_backward(Tensor& dx, const Tensor& dy, const Tensor& y) {
   at::threshold_backward_out(dx, dy, y, 0);
 }
 
+void leaky_relu_forward(Tensor& y, const Tensor& x) {
+  at::leaky_relu_out(y, x, leaky_relu_slope);
+}
+
+void leaky_relu_backward(Tensor& dx, const Tensor& dy, const Tensor& y) {
+  at::leaky_relu_backward_out(dx, dy, y, leaky_relu_slope, /*self_is_result=*/true);
+}
+
+void tanh_forward(Tensor& y, const Tensor& x) {
+  at::tanh_out(y, x);
+}
+
+void tanh_backward(Tensor& dx, const Tensor& dy, const Tensor& y) {
+  at::tanh_backward_out(dx, dy, y);
+}
+
 void batch_norm_forward(Tensor& y, Tensor& x_hat, Tensor& mean, Tensor& variance, Tensor& inverse_std,
                         const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) {
   if (x.size(0) < 2) {

@@ -42,6 +42,23 @@ void relu_forward(Tensor& y, const Tensor& x);
 // dx may be dy.
 void relu_backward(Tensor& dx, const Tensor& dy, const Tensor& y);
 
+// y = x where x > 0, else s x, with s = 0.01  (torch.nn.LeakyReLU and its default; Maas et al., 2013)
+// Elementwise; y may be x.
+constexpr double leaky_relu_slope = 0.01;
+void leaky_relu_forward(Tensor& y, const Tensor& x);
+
+// dx = dy where y > 0, else s dy              (the derivative at 0 is s, as in PyTorch)
+// dx may be dy.
+void leaky_relu_backward(Tensor& dx, const Tensor& dy, const Tensor& y);
+
+// y = tanh x                                  (torch.nn.Tanh)
+// Elementwise; y may be x.
+void tanh_forward(Tensor& y, const Tensor& x);
+
+// dx = (1 − y²) dy
+// dx may be dy.
+void tanh_backward(Tensor& dx, const Tensor& dy, const Tensor& y);
+
 // Batch normalisation of each feature over the batch (Ioffe and Szegedy, 2015, algorithm 1;
 // torch.nn.BatchNorm1d):
 //   μ = (1/N) Σ_n x_n,   v = (1/N) Σ_n (x_n − μ)²,   x̂ = (x − μ) / √(v + ε),   y = γ x̂ + β

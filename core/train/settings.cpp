@@ -233,7 +233,13 @@ std::vector<Setting> make_table() {
           [](auto& s) -> auto& { return s.shape.hidden; }),
       row(
           "batch_norm", Group::network, Role::decides, toggle(), "",
-          "batch norm after each hidden layer's ReLU", [](auto& s) -> auto& { return s.shape.batch_norm; }),
+          "batch norm after each hidden layer's activation",
+          [](auto& s) -> auto& { return s.shape.batch_norm; }),
+      row(
+          "activation", Group::network, Role::decides,
+          one_of<Activation>({std::begin(activation_names), std::end(activation_names)}), "NAME",
+          fmt::format("after each hidden layer: {}", fmt::join(activation_names, ", ")),
+          [](auto& s) -> auto& { return s.shape.activation; }),
       row(
           "l2", Group::network, Role::per_network, of_each_network(not_negative()), "X",
           "λ: adds (λ/2m) Σ‖W‖² to the loss, m the batch size",
@@ -318,7 +324,7 @@ std::vector<std::pair<std::string, std::string>> architecture_settings(const Arc
   settings.shape = architecture;
   settings.classes = architecture.classes;
   std::vector<std::pair<std::string, std::string>> values;
-  for (const char* name : {"hidden", "batch_norm", "classes"}) {
+  for (const char* name : {"hidden", "batch_norm", "activation", "classes"}) {
     values.emplace_back(name, setting(name).text(settings));
   }
   return values;

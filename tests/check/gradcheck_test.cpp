@@ -271,6 +271,55 @@ TEST_CASE("gradcheck finds ReLU's derivative taken at the wrong tensor", "[gradc
   check_found(options, {"ReLU 4: dx"});
 }
 
+TEST_CASE("gradcheck: every activation passes, with and without batch norm", "[gradcheck]") {
+  const auto activation = GENERATE(Activation::leaky_relu, Activation::tanh);
+  const bool batch_norm = GENERATE(false, true);
+  const auto dtype = GENERATE(at::kDouble, at::kFloat);
+  GradcheckOptions options;
+  options.architecture = {784, {20, 7, 5}, 10, batch_norm, activation};
+  options.replicas = 3;
+  options.batch_size = 33;
+  options.dtype = dtype;
+  CAPTURE(static_cast<int>(activation), batch_norm, at::toString(dtype));
+  const GradientReport report = gradcheck(options);
+  CHECK(failing_rows(report) == Rows{});
+  CHECK(report.passed());
+  std::int64_t of_activation = 0;
+  for (const GradientCheck& check : report.checks) {
+    if (check.pair.rfind(activation_titles[static_cast<int>(activation)], 0) == 0) {
+      ++of_activation;
+      // tanh has no kink, so that no slope is left out.
+      if (activation == Activation::tanh) CHECK(check.skipped == 0);
+    }
+    if (!of_whole_network(check)) continue;
+    CAPTURE(row(check));
+    CHECK(within(check.autograd_error, dtype == at::kFloat ? 1e-4 : batch_norm ? 1e-10 : 1e-12));
+    CHECK(within(check.finite_difference_error, dtype == at::kFloat ? 1e-4 : 1e-6));
+    if (activation == Activation::tanh) CHECK(check.skipped == 0);
+  }
+  CHECK(of_activation == 3);
+  // Scaling a unit before batch norm changes what tanh gives out, so that the invariant is none.
+  const bool invariant =
+      std::any_of(report.checks.begin(), report.checks.end(),
+                  [](const GradientCheck& check) { return check.tensor == "⟨W,dW⟩+⟨b,db⟩ = 0"; });
+  CHECK(invariant == (batch_norm && activation == Activation::leaky_relu));
+}
+
+TEST_CASE("gradcheck finds a wrong derivative of each activation", "[gradcheck]") {
+  const auto activation = GENERATE(Activation::relu, Activation::leaky_relu, Activation::tanh);
+  GradcheckOptions options = square_layers(false);
+  options.architecture.activation = activation;
+  options.subject.activation_backward = [](Activation of, Tensor& dx, const Tensor& dy, const Tensor& y) {
+    activation_backward(of, dx, dy, y);
+    if (of == Activation::tanh) {
+      dx.copy_(dy * (1 - y));  // the square forgotten
+    } else {
+      dx.copy_(at::where(y > 0, dx, dx + 0.001 * dy));  // another slope on the left
+    }
+  };
+  check_found(options, {std::string(activation_titles[static_cast<int>(activation)]) + " 4: dx"});
+}
+
 TEST_CASE("gradcheck finds a fault in batch_norm_backward", "[gradcheck]") {
   GradcheckOptions options = square_layers(true, GENERATE(1, 3));
   auto& backward = options.subject.batch_norm_backward;

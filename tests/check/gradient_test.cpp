@@ -93,6 +93,27 @@ TEST_CASE("relu: gradients of y = max(x, 0), 0 at the kink", "[gradient]") {
   CHECK(torch::equal(dx, expected[0]));
 }
 
+TEST_CASE("leaky ReLU and tanh: gradients in place and beside, at the kink too", "[gradient]") {
+  const bool is_tanh = GENERATE(false, true);
+  const bool in_place = GENERATE(false, true);
+  torch::Tensor x = random({7, 3, 5});
+  x.view(-1).slice(0, 0, 20).zero_();
+  x.requires_grad_();
+  const torch::Tensor dy = random({7, 3, 5});
+  const torch::Tensor expected_y = is_tanh ? torch::tanh(x) : F::leaky_relu(x);
+  const auto expected = torch::autograd::grad({expected_y}, {x}, {dy});
+
+  const torch::NoGradGuard no_grad;
+  torch::Tensor y = in_place ? x.detach().clone() : same_shape(x);
+  torch::Tensor dx = in_place ? dy.clone() : same_shape(x);
+  const auto forward = is_tanh ? tanh_forward : leaky_relu_forward;
+  const auto backward = is_tanh ? tanh_backward : leaky_relu_backward;
+  forward(y, in_place ? y : x);
+  backward(dx, in_place ? dx : dy, y);
+  check_close(y, expected_y, 1e-15);
+  check_close(dx, expected[0], 1e-14);
+}
+
 TEST_CASE("batch norm: gradients through mean and variance", "[gradient]") {
   const int64_t n = GENERATE(7, 8, 32);
   const torch::Tensor x = leaf({n, 3, 5});

@@ -105,6 +105,20 @@ void check_damaged(const std::string& good, std::size_t length, int count, std::
 
 }  // namespace
 
+TEST_CASE("the activation of a model is what its metadata say, ReLU where they say nothing", "[export]") {
+  const auto activation = GENERATE(Activation::relu, Activation::leaky_relu, Activation::tanh);
+  Network network({12, {5}, 3, true, activation}, 1, at::kFloat);
+  network.initialise({1});
+  const Model model = model_of(network, 0, {{3, 4}, "", std::nullopt, false});
+  const Metadata metadata = metadata_of(model);
+  CHECK(metadata.count("activation") == (activation == Activation::relu ? 0 : 1));
+  const Model again = model_from_tensors("file", tensors_of(model), FileOrder::of_making, metadata);
+  CHECK(again.network->architecture().activation == activation);
+  CHECK_THROWS_WITH(
+      model_from_tensors("file", tensors_of(model), FileOrder::of_making, {{"activation", "sigmoid"}}),
+      "file: its metadata has the activation sigmoid; known are relu, leaky-relu, tanh");
+}
+
 TEST_CASE("every readable format gives back the same tensors and metadata", "[export]") {
   const bool batch_norm = GENERATE(false, true);
   const auto hidden = GENERATE(std::vector<int64_t>{9, 4}, std::vector<int64_t>{});

@@ -75,6 +75,13 @@ TEST_CASE("training goes on from any step to the same bits", "[training]") {
               Stopping::patience,
               1e38,
               4},
+      Setting{"tanh, batch norm",
+              {30, {6, 4}, 3, true, Activation::tanh},
+              2,
+              Kind::momentum,
+              Stopping::patience,
+              0.01,
+              4},
       Setting{"no change", {30, {6}, 3, true}, 2, Kind::nesterov, Stopping::no_change, 0.01, 60});
   CAPTURE(setting.name);
   const Dataset dataset = small_dataset(300, 30);

@@ -9,6 +9,7 @@ sys.path = [path for path in sys.path if path]  # not from the current directory
 
 import importlib
 import json
+import zipfile
 
 
 def need(name):
@@ -30,13 +31,17 @@ def with_torch():
     torch = need("torch")
     state = torch.load(model_file, map_location="cpu", weights_only=True)
     assert type(state) is dict, type(state)
+    archive = zipfile.ZipFile(model_file)
+    (metadata,) = [name for name in archive.namelist() if name.endswith("extra/metadata.json")]
+    named = json.loads(archive.read(metadata)).get("activation", "relu")
+    activation = {"relu": torch.nn.ReLU, "leaky-relu": torch.nn.LeakyReLU, "tanh": torch.nn.Tanh}[named]
     modules = []
     for name, tensor in state.items():
         index, leaf = name.split(".")
         if leaf != "weight":
             continue
         while len(modules) < int(index):
-            modules.append(torch.nn.ReLU())
+            modules.append(activation())
         modules.append(torch.nn.Linear(*reversed(tensor.shape)) if tensor.dim() == 2 else torch.nn.BatchNorm1d(len(tensor)))
     sequential = torch.nn.Sequential(*modules)
     sequential.load_state_dict(state)
@@ -48,27 +53,32 @@ def with_torch():
 
 def safetensors_file():
     """With the package safetensors, else by the description of the format."""
-    try:
-        package = importlib.import_module("safetensors.numpy")
-        return f"safetensors and numpy {numpy.__version__}, {python}", package.load_file(model_file)
-    except ImportError:
-        pass
     with open(model_file, "rb") as file:
         content = file.read()
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
-    header.pop("__metadata__", None)
+    activation = header.pop("__metadata__", {}).get("activation", "relu")
+    try:
+        package = importlib.import_module("safetensors.numpy")
+        return f"safetensors and numpy {numpy.__version__}, {python}", package.load_file(model_file), activation
+    except ImportError:
+        pass
     data = memoryview(content)[8 + length :]
     tensors = {}
     for name, entry in header.items():
         assert entry["dtype"] == "F32", entry
         begin, end = entry["data_offsets"]
         tensors[name] = numpy.frombuffer(data[begin:end], "<f4").reshape(entry["shape"])
-    return f"numpy {numpy.__version__}, {python}", tensors
+    return f"numpy {numpy.__version__}, {python}", tensors, activation
 
 
 def with_numpy():
-    reader, tensors = safetensors_file()
+    reader, tensors, named = safetensors_file()
+    activation = {
+        "relu": lambda x: numpy.maximum(x, 0),
+        "leaky-relu": lambda x: numpy.where(x > 0, x, numpy.float32(0.01) * x),
+        "tanh": numpy.tanh,
+    }[named]
     x = images
     indices = sorted(int(name.split(".")[0]) for name in tensors if name.endswith(".weight"))
     for index in indices:
@@ -76,7 +86,7 @@ def with_numpy():
         if weight.ndim == 2:
             x = x @ weight.T + bias
             if index != indices[-1]:
-                x = numpy.maximum(x, 0)
+                x = activation(x)
         else:
             mean, variance = tensors[f"{index}.running_mean"], tensors[f"{index}.running_var"]
             x = (x - mean) / numpy.sqrt(variance + numpy.float32(1e-5)) * weight + bias

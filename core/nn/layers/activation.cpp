@@ -7,6 +7,10 @@ void activation_forward(Activation activation, Tensor& y, const Tensor& x) {
   switch (activation) {
     case Activation::relu:
       return relu_forward(y, x);
+    case Activation::leaky_relu:
+      return leaky_relu_forward(y, x);
+    case Activation::tanh:
+      return tanh_forward(y, x);
   }
 }
 
@@ -14,6 +18,10 @@ void activation_backward(Activation activation, Tensor& dx, const Tensor& dy, co
   switch (activation) {
     case Activation::relu:
       return relu_backward(dx, dy, y);
+    case Activation::leaky_relu:
+      return leaky_relu_backward(dx, dy, y);
+    case Activation::tanh:
+      return tanh_backward(dx, dy, y);
   }
 }
 
