@@ -81,6 +81,7 @@ train() {
 }
 (train "$old" "$scratch/old")
 (train "$new" "$scratch/new")
-"$root/scripts/compare_runs.py" "$scratch/old" "$scratch/new" || fail "the two versions do not train to the same bits"
+version_of() { "$1" --version | grep -oE '[0-9]+(\.[0-9]+)+' | head -n 1; }
+"$root/scripts/compare_runs.py" "$scratch/old" "$scratch/new" "$(version_of "$old")" "$(version_of "$new")" || fail "the two versions do not train to the same bits"
 files=$(find "$scratch/new" -type f | wc -l)
 say "the same bits: ${#settings[@]} trainings, one gone on with, one that the old version began, and a sweep; $files files"

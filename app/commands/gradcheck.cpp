@@ -50,7 +50,7 @@ void print(const GradientReport& report) {
                scientific(check.finite_difference_error), scientific(angle),
                verdict_names.at(check.verdict()));
   }
-  fmt::print("finite differences: {}, {} skipped because a ReLU would have crossed its kink\n",
+  fmt::print("finite differences: {}, {} skipped because an activation would have crossed its kink\n",
              counted(report.points(), "point"), report.skipped());
 }
 

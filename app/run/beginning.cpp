@@ -36,7 +36,7 @@ void begin_with(Network& network, const Beginning& beginning, ImageShape images)
   if (ours.description() != theirs.description()) {
     throw ModelError(
         fmt::format("--init: {} holds {}, but flags and data ask for {}; choose another file, or "
-                    "leave out --hidden, --batch-norm and --classes",
+                    "leave out --hidden, --batch-norm, --activation and --classes",
                     beginning.file, theirs.description(), ours.description()));
   }
   const ImageShape& shape = beginning.model.info.shape;

@@ -120,7 +120,7 @@ class AutogradTraining {
           model_->push_back(torch::nn::Linear(layer.inputs, layer.outputs));
           break;
         case LayerSpec::Kind::activation:
-          model_->push_back(torch::nn::ReLU());
+          model_->push_back(torch::nn::ReLU());  // `bench` measures no other
           break;
         case LayerSpec::Kind::batch_norm:
           model_->push_back(torch::nn::BatchNorm1d(layer.outputs));

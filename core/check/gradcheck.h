@@ -26,7 +26,7 @@ struct GradcheckSubject {
   decltype(&handgrad::softmax_cross_entropy_backward) softmax_cross_entropy_backward =
       &handgrad::softmax_cross_entropy_backward;
   void (*l2_penalty_backward)(Tensor&, const Tensor&, const Tensor&,
-                              int64_t) = &handgrad::l2_penalty_backward;
+                              std::int64_t) = &handgrad::l2_penalty_backward;
   Gradients network_gradients = [](Network& network, Workspace& workspace, const Tensor& x,
                                    const Tensor& targets,
                                    const L2& l2) { network.forward_backward(workspace, x, targets, l2); };
@@ -64,7 +64,8 @@ struct GradientCheck {
   std::optional<double> cosine;  // of the angle between the gradient and autograd's
   double autograd_tolerance = 0;
   double finite_difference_tolerance = 0;
-  // Slopes of finite differences, and those left out because every step would have crossed a ReLU's kink.
+  // Slopes of finite differences, and those left out because every step would have crossed an activation's
+  // kink.
   std::int64_t points = 0;
   std::int64_t skipped = 0;
   // Whether a fault of 0.1 % of the gradient would be seen; found out without looking at the checked

@@ -14,7 +14,7 @@ namespace F = torch::nn::functional;
 
 constexpr int shakes = 4;
 
-std::vector<Tensor> leaves_of(const std::vector<Tensor>& tensors, int64_t replica) {
+std::vector<Tensor> leaves_of(const std::vector<Tensor>& tensors, std::int64_t replica) {
   std::vector<Tensor> leaves;
   for (const Tensor& tensor : tensors) {
     leaves.push_back(tensor.select(0, replica).detach().to(torch::kDouble, false, true).requires_grad_());
@@ -59,7 +59,7 @@ bool is_homogeneous(Activation activation) {
 }
 
 ReferenceNetwork::ReferenceNetwork(const Architecture& architecture, const Parameters& parameters,
-                                   int64_t replica, double eps)
+                                   std::int64_t replica, double eps)
     : layers_(architecture.layers()),
       weight_(leaves_of(parameters.weight, replica)),
       bias_(leaves_of(parameters.bias, replica)),
@@ -70,7 +70,7 @@ ReferenceNetwork::ReferenceNetwork(const Architecture& architecture, const Param
 Tensor ReferenceNetwork::logits(const Tensor& x) const {
   Tensor features = x;
   for (const LayerSpec& layer : layers_) {
-    const auto l = static_cast<size_t>(layer.index);
+    const auto l = static_cast<std::size_t>(layer.index);
     switch (layer.kind) {
       case LayerSpec::Kind::linear:
         features = F::linear(features, weight_[l], bias_[l]);
@@ -107,7 +107,7 @@ Tensor ReferenceNetwork::shaken_loss(const Tensor& x, const Tensor& targets, dou
                                      const Shake& shake) const {
   Tensor features = x;
   for (const LayerSpec& layer : layers_) {
-    const auto l = static_cast<size_t>(layer.index);
+    const auto l = static_cast<std::size_t>(layer.index);
     switch (layer.kind) {
       case LayerSpec::Kind::linear:
         features = shake(F::linear(features, shake(weight_[l]), shake(bias_[l])));
@@ -150,7 +150,7 @@ std::vector<double> ReferenceNetwork::rounding(const Tensor& x, const Tensor& la
   std::vector<double> squares(exact.size(), 0.0);
   for (int i = 0; i < shakes; ++i) {
     const auto shaken = torch::autograd::grad({shaken_loss(x, targets, l2, shake)}, leaves());
-    for (size_t t = 0; t < exact.size(); ++t) {
+    for (std::size_t t = 0; t < exact.size(); ++t) {
       squares[t] += ((shaken[t] - exact[t]) / unit).square().sum().item<double>();
     }
   }

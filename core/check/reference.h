@@ -24,7 +24,7 @@ bool is_homogeneous(Activation activation);
 class ReferenceNetwork {
  public:
   // A copy of network `replica`, in float64; eps is batch norm's ε.
-  ReferenceNetwork(const Architecture& architecture, const Parameters& parameters, int64_t replica,
+  ReferenceNetwork(const Architecture& architecture, const Parameters& parameters, std::int64_t replica,
                    double eps = batch_norm_eps);
 
   // x [N,inputs] → logits [N,classes], batch norm in training mode.

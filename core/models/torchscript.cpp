@@ -46,7 +46,7 @@ const char* activation_source(Activation activation) {
 std::string layers_source(const Architecture& architecture) {
   std::string text;
   const std::vector<LayerSpec> layers = architecture.layers();
-  for (size_t i = 0; i < layers.size(); ++i) {
+  for (std::size_t i = 0; i < layers.size(); ++i) {
     switch (layers[i].kind) {
       case LayerSpec::Kind::linear:
         text += fmt::format("    m = getattr(self, \"{}\")\n    x = torch.linear(x, m.weight, m.bias)\n", i);
@@ -67,16 +67,16 @@ std::string layers_source(const Architecture& architecture) {
 }
 
 // The logarithm of the mean of the networks' probabilities, which is large enough wherever one of them is.
-std::string ensemble_source(int64_t networks) {
+std::string ensemble_source(std::int64_t networks) {
   std::string terms;
-  for (int64_t r = 0; r < networks; ++r) {
+  for (std::int64_t r = 0; r < networks; ++r) {
     terms += fmt::format("{}torch.log_softmax(getattr(self, \"{}\").logits(x), -1)", r == 0 ? "" : ", ", r);
   }
   return fmt::format("    return torch.logsumexp(torch.stack([{}]), 0) - {}\n", terms,
                      std::log(static_cast<double>(networks)));
 }
 
-void register_layers(torch::jit::Module& module, const Network& network, int64_t replica) {
+void register_layers(torch::jit::Module& module, const Network& network, std::int64_t replica) {
   std::map<std::string, torch::jit::Module> children;
   const auto tensors = named_tensors(network.architecture(), network.parameters, network.running, replica);
   for (const auto& [name, tensor] : tensors) {
@@ -120,7 +120,7 @@ TorchScriptModel::TorchScriptModel(const Model& model)
   if (network.replicas() == 1) {
     register_layers(module, network, 0);
   } else {
-    for (int64_t r = 0; r < network.replicas(); ++r) {
+    for (std::int64_t r = 0; r < network.replicas(); ++r) {
       torch::jit::Module member(fmt::format("network_{}", r));
       register_layers(member, network, r);
       member.define("def logits(self, x: Tensor) -> Tensor:\n" + layers);

@@ -20,19 +20,19 @@ struct LayerSpec {
   enum class Kind { linear, activation, batch_norm };
 
   Kind kind = Kind::linear;
-  int64_t inputs = 0;   // features
-  int64_t outputs = 0;  // the same as inputs, except for linear
+  std::int64_t inputs = 0;   // features
+  std::int64_t outputs = 0;  // the same as inputs, except for linear
   // Of the linear layer that it is or follows, from 0: the place of its tensors in Parameters.
-  int64_t index = 0;
+  std::int64_t index = 0;
   Activation activation = Activation::relu;  // of an activation
 };
 
 // A fully connected classifier: inputs → hidden… → classes, an activation after each hidden layer, batch norm
 // after that.
 struct Architecture {
-  int64_t inputs = 784;
-  std::vector<int64_t> hidden = {20, 7, 5};  // empty: a linear classifier
-  int64_t classes = 10;
+  std::int64_t inputs = 784;
+  std::vector<std::int64_t> hidden = {20, 7, 5};  // empty: a linear classifier
+  std::int64_t classes = 10;
   bool batch_norm = false;
   Activation activation = Activation::relu;
 
@@ -40,28 +40,28 @@ struct Architecture {
   std::vector<LayerSpec> layers() const;
 
   // Of the linear layers, from 0.
-  int64_t linear_layers() const { return static_cast<int64_t>(hidden.size()) + 1; }
-  int64_t fan_in(int64_t linear) const {
-    return linear == 0 ? inputs : hidden[static_cast<size_t>(linear - 1)];
+  std::int64_t linear_layers() const { return static_cast<std::int64_t>(hidden.size()) + 1; }
+  std::int64_t fan_in(std::int64_t linear) const {
+    return linear == 0 ? inputs : hidden[static_cast<std::size_t>(linear - 1)];
   }
-  int64_t fan_out(int64_t linear) const {
-    return linear + 1 == linear_layers() ? classes : hidden[static_cast<size_t>(linear)];
+  std::int64_t fan_out(std::int64_t linear) const {
+    return linear + 1 == linear_layers() ? classes : hidden[static_cast<std::size_t>(linear)];
   }
-  int64_t widest_hidden() const;  // 0 where there is no hidden layer
+  std::int64_t widest_hidden() const;  // 0 where there is no hidden layer
   // Numbers of one network: outputs of linear layers, weights, outputs of batch norm, all that is trained.
-  int64_t unit_count() const;
-  int64_t weight_count() const;
-  int64_t normalised_count() const { return batch_norm ? unit_count() - classes : 0; }
-  int64_t parameter_count() const;
+  std::int64_t unit_count() const;
+  std::int64_t weight_count() const;
+  std::int64_t normalised_count() const { return batch_norm ? unit_count() - classes : 0; }
+  std::int64_t parameter_count() const;
 
   // "784-20-7-5-10", with " tanh" for another activation than ReLU and " + batch norm" where there is any:
   // both follow hidden layers.
   std::string description() const;
 };
 
-constexpr int64_t widest_layer = 65536;
+constexpr std::int64_t widest_layer = 65536;
 
 // Throws ArgumentError for a width outside 1 to widest_layer, no inputs, or less than one replica.
-void validate(const Architecture& architecture, int64_t replicas);
+void validate(const Architecture& architecture, std::int64_t replicas);
 
 }  // namespace handgrad

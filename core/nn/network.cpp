@@ -28,9 +28,9 @@ bool all_finite(const Tensor& tensor) {
 
 }  // namespace
 
-double largest_layer_flops(const Architecture& architecture, int64_t replicas, int64_t batch_size) {
+double largest_layer_flops(const Architecture& architecture, std::int64_t replicas, std::int64_t batch_size) {
   double largest = 0;
-  for (int64_t l = 0; l < architecture.linear_layers(); ++l) {
+  for (std::int64_t l = 0; l < architecture.linear_layers(); ++l) {
     const auto weights = static_cast<double>(replicas * architecture.fan_in(l) * architecture.fan_out(l));
     largest = std::max(largest, 2 * static_cast<double>(batch_size) * weights);
   }
@@ -44,7 +44,7 @@ L2::L2(std::vector<double> values, const Parameters& parameters) : per_replica(s
   }
 }
 
-Network::Network(const Architecture& architecture, int64_t replicas, const at::TensorOptions& options,
+Network::Network(const Architecture& architecture, std::int64_t replicas, const at::TensorOptions& options,
                  const NetworkOptions& network_options)
     : architecture_((validate(architecture, replicas), architecture)),
       replicas_(replicas),
@@ -54,14 +54,14 @@ Network::Network(const Architecture& architecture, int64_t replicas, const at::T
       running(architecture, replicas, options) {}
 
 void Network::initialise(const std::vector<std::uint64_t>& seeds) {
-  if (static_cast<int64_t>(seeds.size()) != replicas_) {
+  if (static_cast<std::int64_t>(seeds.size()) != replicas_) {
     throw ArgumentError(fmt::format("{} for {}; each network needs its own", counted(seeds.size(), "seed"),
                                     counted(replicas_, "network")));
   }
   parameters.flat.zero_();
-  for (size_t l = 0; l < parameters.weight.size(); ++l) {
+  for (std::size_t l = 0; l < parameters.weight.size(); ++l) {
     const bool by_outputs = network_options_.initial_fan == NetworkOptions::Fan::out;
-    const int64_t fan = parameters.weight[l].size(by_outputs ? 1 : 2);
+    const std::int64_t fan = parameters.weight[l].size(by_outputs ? 1 : 2);
     he_normal(parameters.weight[l], fan, seeds, l);
   }
   for (const Tensor& gamma : parameters.gamma) gamma.fill_(1);
@@ -86,8 +86,8 @@ void Network::add_penalty(Workspace& workspace, const L2& l2) {
     l2_penalty_backward(gradients.weights, parameters.weights, l2.spread_over_weights,
                         workspace.batch_size());
   } else if (l2.per_replica.front() != 0) {
-    share_out(static_cast<int64_t>(workspace.weights.size()), [&](int64_t i) {
-      const auto part = static_cast<size_t>(i);
+    share_out(static_cast<std::int64_t>(workspace.weights.size()), [&](std::int64_t i) {
+      const auto part = static_cast<std::size_t>(i);
       l2_penalty_backward(workspace.dweights[part], workspace.weights[part], l2.per_replica.front(),
                           workspace.batch_size());
     });
@@ -112,25 +112,25 @@ void Network::loss(Workspace& workspace, const Tensor& targets, Tensor& loss) {
     loss.copy_(clamped_cross_entropy(workspace.probabilities, targets));
 }
 
-std::string Network::layer_name(size_t linear) const {
-  const auto l = static_cast<int64_t>(linear);
+std::string Network::layer_name(std::size_t linear) const {
+  const auto l = static_cast<std::int64_t>(linear);
   return fmt::format("layer {} ({} → {})", l + 1, architecture_.fan_in(l), architecture_.fan_out(l));
 }
 
-std::string Network::fault_in_pass(const Workspace& workspace, int64_t replica) const {
-  for (size_t l = 0; l < gradients.weight.size(); ++l) {
-    const Tensor& output = workspace.activation(static_cast<int64_t>(l));
+std::string Network::fault_in_pass(const Workspace& workspace, std::int64_t replica) const {
+  for (std::size_t l = 0; l < gradients.weight.size(); ++l) {
+    const Tensor& output = workspace.activation(static_cast<std::int64_t>(l));
     if (!all_finite(output.select(1, replica))) return "the output of " + layer_name(l);
   }
-  for (size_t l = gradients.weight.size(); l-- > 0;) {
+  for (std::size_t l = gradients.weight.size(); l-- > 0;) {
     if (!all_finite(gradients.weight[l].select(0, replica))) return "the weight gradient of " + layer_name(l);
   }
   return "";
 }
 
-std::string Network::fault_in_parameters(int64_t replica) const {
+std::string Network::fault_in_parameters(std::int64_t replica) const {
   const auto first_fault = [&](const std::vector<Tensor>& tensors, const char* name) -> std::string {
-    for (size_t l = 0; l < tensors.size(); ++l) {
+    for (std::size_t l = 0; l < tensors.size(); ++l) {
       if (!all_finite(tensors[l].select(0, replica))) return fmt::format("the {} of {}", name, layer_name(l));
     }
     return "";
@@ -145,7 +145,7 @@ std::string Network::fault_in_parameters(int64_t replica) const {
   return "";
 }
 
-Tensor Network::l2_penalty(const L2& l2, int64_t batch_size) const {
+Tensor Network::l2_penalty(const L2& l2, std::int64_t batch_size) const {
   Tensor penalty = at::empty({replicas_}, options());
   l2_penalty_forward(penalty, parameters.weight, at::tensor(l2.per_replica).to(options()), batch_size);
   return penalty;

@@ -14,7 +14,7 @@ namespace handgrad {
 constexpr std::int64_t evaluation_batch_size = 1000;
 
 // Floating-point operations of the largest layer's product y = x Wᵀ, all networks together.
-double largest_layer_flops(const Architecture& architecture, int64_t replicas, int64_t batch_size);
+double largest_layer_flops(const Architecture& architecture, std::int64_t replicas, std::int64_t batch_size);
 
 // λ of the L2 penalty: a number when all networks share it, else one per weight of the flat buffer.
 struct L2 {
@@ -27,7 +27,7 @@ struct L2 {
 class Network {
  public:
   // Throws ArgumentError where validate does.
-  Network(const Architecture& architecture, int64_t replicas, const at::TensorOptions& options,
+  Network(const Architecture& architecture, std::int64_t replicas, const at::TensorOptions& options,
           const NetworkOptions& network_options = {});
   Network(const Network&) = delete;  // workspaces hold views into the buffers
   Network& operator=(const Network&) = delete;
@@ -51,13 +51,13 @@ class Network {
   // Where network `replica` first met a number that is not finite, in the order of computation, such as "the
   // output of layer 2 (20 → 7)"; "" where all are finite. Of a pass: layer outputs, then gradients. Of the
   // parameters.
-  std::string fault_in_pass(const Workspace& workspace, int64_t replica) const;
-  std::string fault_in_parameters(int64_t replica) const;
+  std::string fault_in_pass(const Workspace& workspace, std::int64_t replica) const;
+  std::string fault_in_parameters(std::int64_t replica) const;
 
   // The L2 penalty of each network, [R].
-  Tensor l2_penalty(const L2& l2, int64_t batch_size) const;
+  Tensor l2_penalty(const L2& l2, std::int64_t batch_size) const;
 
-  int64_t replicas() const { return replicas_; }
+  std::int64_t replicas() const { return replicas_; }
   const Architecture& architecture() const { return architecture_; }
   const NetworkOptions& network_options() const { return network_options_; }
   at::TensorOptions options() const { return parameters.flat.options(); }
@@ -65,10 +65,10 @@ class Network {
  private:
   void backward(Workspace& workspace, const Tensor& targets);
   void add_penalty(Workspace& workspace, const L2& l2);
-  std::string layer_name(size_t linear) const;
+  std::string layer_name(std::size_t linear) const;
 
   Architecture architecture_;
-  int64_t replicas_;
+  std::int64_t replicas_;
   NetworkOptions network_options_;
 
  public:

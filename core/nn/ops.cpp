@@ -84,7 +84,7 @@ void batch_norm_backward(Tensor& dx, Tensor& dgamma, Tensor& dbeta, const Tensor
 }
 
 void batch_norm_update_running(Tensor& running_mean, Tensor& running_var, const Tensor& mean,
-                               const Tensor& variance, int64_t batch_size, double momentum) {
+                               const Tensor& variance, std::int64_t batch_size, double momentum) {
   const auto n = static_cast<double>(batch_size);
   const Tensor& kept = constant(1 - momentum, running_mean);
   running_mean.mul_(kept).add_(mean, momentum);
@@ -114,17 +114,17 @@ void softmax_cross_entropy_backward(Tensor& dlogits, const Tensor& probabilities
   at::sub_out(dlogits, probabilities, targets).mul_(constant(inverse_n, dlogits));
 }
 
-void l2_penalty_forward(Tensor& penalty, at::TensorList weights, const Tensor& l2, int64_t batch_size) {
+void l2_penalty_forward(Tensor& penalty, at::TensorList weights, const Tensor& l2, std::int64_t batch_size) {
   penalty.zero_();
   for (const Tensor& weight : weights) penalty.add_(weight.square().sum({1, 2}));
   penalty.mul_(l2).mul_(0.5 / static_cast<double>(batch_size));
 }
 
-void l2_penalty_backward(Tensor& dweight, const Tensor& weight, double l2, int64_t batch_size) {
+void l2_penalty_backward(Tensor& dweight, const Tensor& weight, double l2, std::int64_t batch_size) {
   dweight.add_(weight, l2 / static_cast<double>(batch_size));
 }
 
-void l2_penalty_backward(Tensor& dweight, const Tensor& weight, const Tensor& l2, int64_t batch_size) {
+void l2_penalty_backward(Tensor& dweight, const Tensor& weight, const Tensor& l2, std::int64_t batch_size) {
   dweight.addcmul_(weight, l2, 1.0 / static_cast<double>(batch_size));
 }
 

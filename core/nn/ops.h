@@ -77,7 +77,7 @@ void batch_norm_backward(Tensor& dx, Tensor& dgamma, Tensor& dbeta, const Tensor
 //   running ← (1 − momentum) running + momentum batch,   with the unbiased variance v N / (N − 1).
 // No gradient flows through them. All [R,F].
 void batch_norm_update_running(Tensor& running_mean, Tensor& running_var, const Tensor& mean,
-                               const Tensor& variance, int64_t batch_size, double momentum);
+                               const Tensor& variance, std::int64_t batch_size, double momentum);
 
 // y = γ (x − running_mean) / √(running_var + ε) + β, the form used outside training; y may be x.
 void batch_norm_evaluate(Tensor& y, const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
@@ -95,11 +95,11 @@ void softmax_cross_entropy_backward(Tensor& dlogits, const Tensor& probabilities
 
 // penalty = (λ / 2m) Σ W², m the batch size, over the weights of each network, not the biases.
 // weights: the [R,out,in] weights of all layers; penalty [R]; l2 holds λ, one value per network [R].
-void l2_penalty_forward(Tensor& penalty, at::TensorList weights, const Tensor& l2, int64_t batch_size);
+void l2_penalty_forward(Tensor& penalty, at::TensorList weights, const Tensor& l2, std::int64_t batch_size);
 
 // dW += (λ / m) W, on top of the data loss: the one pair that adds to what is there, being a term of a sum.
 // weight, dweight: any shape; l2: a value for all, or a tensor that broadcasts against weight.
-void l2_penalty_backward(Tensor& dweight, const Tensor& weight, double l2, int64_t batch_size);
-void l2_penalty_backward(Tensor& dweight, const Tensor& weight, const Tensor& l2, int64_t batch_size);
+void l2_penalty_backward(Tensor& dweight, const Tensor& weight, double l2, std::int64_t batch_size);
+void l2_penalty_backward(Tensor& dweight, const Tensor& weight, const Tensor& l2, std::int64_t batch_size);
 
 }  // namespace handgrad

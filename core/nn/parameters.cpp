@@ -13,8 +13,8 @@ class Cutter {
   explicit Cutter(const Tensor& flat) : flat_(flat) {}
 
   Tensor cut(at::IntArrayRef shape) {
-    int64_t count = 1;
-    for (const int64_t size : shape) count *= size;
+    std::int64_t count = 1;
+    for (const std::int64_t size : shape) count *= size;
     Tensor view = flat_.narrow(0, position_, count).view(shape);
     position_ += count;
     return view;
@@ -22,7 +22,7 @@ class Cutter {
 
  private:
   const Tensor& flat_;
-  int64_t position_ = 0;
+  std::int64_t position_ = 0;
 };
 
 std::vector<Tensor> join(std::initializer_list<const std::vector<Tensor>*> parts) {
@@ -33,32 +33,33 @@ std::vector<Tensor> join(std::initializer_list<const std::vector<Tensor>*> parts
 
 }  // namespace
 
-Parameters::Parameters(const Architecture& architecture, int64_t replicas, const at::TensorOptions& options)
+Parameters::Parameters(const Architecture& architecture, std::int64_t replicas,
+                       const at::TensorOptions& options)
     : flat(at::zeros({replicas * architecture.parameter_count()}, options)),
       weights(flat.narrow(0, 0, replicas * architecture.weight_count())),
       biases(flat.narrow(0, weights.numel(), replicas * architecture.unit_count())) {
   Cutter cutter(flat);
-  for (int64_t l = 0; l < architecture.linear_layers(); ++l) {
+  for (std::int64_t l = 0; l < architecture.linear_layers(); ++l) {
     weight.push_back(cutter.cut({replicas, architecture.fan_out(l), architecture.fan_in(l)}));
   }
-  for (int64_t l = 0; l < architecture.linear_layers(); ++l)
+  for (std::int64_t l = 0; l < architecture.linear_layers(); ++l)
     bias.push_back(cutter.cut({replicas, architecture.fan_out(l)}));
   if (!architecture.batch_norm) return;
-  for (const int64_t width : architecture.hidden) gamma.push_back(cutter.cut({replicas, width}));
-  for (const int64_t width : architecture.hidden) beta.push_back(cutter.cut({replicas, width}));
+  for (const std::int64_t width : architecture.hidden) gamma.push_back(cutter.cut({replicas, width}));
+  for (const std::int64_t width : architecture.hidden) beta.push_back(cutter.cut({replicas, width}));
 }
 
 std::vector<Tensor> Parameters::views() const {
   return join({&weight, &bias, &gamma, &beta});
 }
 
-RunningStatistics::RunningStatistics(const Architecture& architecture, int64_t replicas,
+RunningStatistics::RunningStatistics(const Architecture& architecture, std::int64_t replicas,
                                      const at::TensorOptions& options)
     : flat(at::zeros({2 * replicas * architecture.normalised_count()}, options)) {
   if (!architecture.batch_norm) return;
   Cutter cutter(flat);
-  for (const int64_t width : architecture.hidden) mean.push_back(cutter.cut({replicas, width}));
-  for (const int64_t width : architecture.hidden) var.push_back(cutter.cut({replicas, width}).fill_(1));
+  for (const std::int64_t width : architecture.hidden) mean.push_back(cutter.cut({replicas, width}));
+  for (const std::int64_t width : architecture.hidden) var.push_back(cutter.cut({replicas, width}).fill_(1));
 }
 
 std::vector<Tensor> RunningStatistics::views() const {
@@ -67,15 +68,16 @@ std::vector<Tensor> RunningStatistics::views() const {
 
 std::vector<std::pair<std::string, Tensor>> named_tensors(const Architecture& architecture,
                                                           const Parameters& parameters,
-                                                          const RunningStatistics& running, int64_t replica) {
+                                                          const RunningStatistics& running,
+                                                          std::int64_t replica) {
   std::vector<std::pair<std::string, Tensor>> named;
-  const auto add = [&](int64_t index, const char* name, const Tensor& tensor) {
+  const auto add = [&](std::int64_t index, const char* name, const Tensor& tensor) {
     named.emplace_back(fmt::format("{}.{}", index, name), tensor.select(0, replica));
   };
   const std::vector<LayerSpec> layers = architecture.layers();
-  for (size_t i = 0; i < layers.size(); ++i) {
-    const auto l = static_cast<size_t>(layers[i].index);
-    const auto module = static_cast<int64_t>(i);
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const auto l = static_cast<std::size_t>(layers[i].index);
+    const auto module = static_cast<std::int64_t>(i);
     switch (layers[i].kind) {
       case LayerSpec::Kind::linear:
         add(module, "weight", parameters.weight[l]);
@@ -96,13 +98,13 @@ std::vector<std::pair<std::string, Tensor>> named_tensors(const Architecture& ar
 
 void copy_networks(Parameters& to_parameters, RunningStatistics& to_running,
                    const Parameters& from_parameters, const RunningStatistics& from_running,
-                   const std::vector<int64_t>& replicas) {
+                   const std::vector<std::int64_t>& replicas) {
   if (replicas.empty()) return;
   // The host's memory is not pinned: the call does not wait for the GPU, and needs it no longer.
   const Tensor index =
       at::tensor(replicas, at::kLong).to(to_parameters.flat.options().dtype(at::kLong), true);
   const auto copy = [&](const std::vector<Tensor>& to, const std::vector<Tensor>& from) {
-    for (size_t i = 0; i < to.size(); ++i) to[i].index_copy_(0, index, from[i].index_select(0, index));
+    for (std::size_t i = 0; i < to.size(); ++i) to[i].index_copy_(0, index, from[i].index_select(0, index));
   };
   copy(to_parameters.views(), from_parameters.views());
   copy(to_running.views(), from_running.views());
@@ -111,7 +113,7 @@ void copy_networks(Parameters& to_parameters, RunningStatistics& to_running,
 Tensor spread(const std::vector<double>& values, const std::vector<Tensor>& views) {
   std::vector<Tensor> parts;
   for (const Tensor& view : views) {
-    std::vector<int64_t> shape(static_cast<size_t>(view.dim()), 1);
+    std::vector<std::int64_t> shape(static_cast<std::size_t>(view.dim()), 1);
     shape[0] = view.size(0);
     const Tensor column = at::tensor(values, at::kDouble).view(shape);
     parts.push_back(column.expand(view.sizes()).reshape(-1).to(view.options()));

@@ -15,7 +15,7 @@ namespace handgrad {
 // Views into `flat`: [all weights | all biases | all γ | all β], layer by layer. `weights` is the first part,
 // `biases` the second: [R·F₁ + R·F₂ + …].
 struct Parameters {
-  Parameters(const Architecture& architecture, int64_t replicas, const at::TensorOptions& options);
+  Parameters(const Architecture& architecture, std::int64_t replicas, const at::TensorOptions& options);
 
   Tensor flat;
   Tensor weights, biases;
@@ -30,7 +30,8 @@ struct Parameters {
 
 // The running mean and variance of each hidden layer [R,F]; empty without batch norm.
 struct RunningStatistics {
-  RunningStatistics(const Architecture& architecture, int64_t replicas, const at::TensorOptions& options);
+  RunningStatistics(const Architecture& architecture, std::int64_t replicas,
+                    const at::TensorOptions& options);
 
   Tensor flat;
   std::vector<Tensor> mean;
@@ -44,12 +45,13 @@ struct RunningStatistics {
 // nn.Sequential(Linear, ReLU, [BatchNorm1d], …, Linear): "0.weight" [out,in], "0.bias" [out], …
 std::vector<std::pair<std::string, Tensor>> named_tensors(const Architecture& architecture,
                                                           const Parameters& parameters,
-                                                          const RunningStatistics& running, int64_t replica);
+                                                          const RunningStatistics& running,
+                                                          std::int64_t replica);
 
 // Copies these networks, by their numbers, from one set of tensors to another of the same shape.
 void copy_networks(Parameters& to_parameters, RunningStatistics& to_running,
                    const Parameters& from_parameters, const RunningStatistics& from_running,
-                   const std::vector<int64_t>& replicas);
+                   const std::vector<std::int64_t>& replicas);
 
 // A value per network, spread over a flat buffer with a [R,…] view per entry of `views`: each element gets
 // the value of the network that it belongs to.

@@ -10,11 +10,12 @@
 
 namespace handgrad {
 
-Workspace::Workspace(Network& network, int64_t batch_size, Use use, int64_t lanes) : batch_size_(batch_size) {
+Workspace::Workspace(Network& network, std::int64_t batch_size, Use use, std::int64_t lanes)
+    : batch_size_(batch_size) {
   if (use == Use::training) {
     dy_of_linear = at::empty({batch_size, network.parameters.biases.numel()}, network.options());
     const Tensor& all = network.parameters.weights;
-    const int64_t parts = all.is_cuda() ? 1 : threads_for_numbers(all.numel());
+    const std::int64_t parts = all.is_cuda() ? 1 : threads_for_numbers(all.numel());
     weights = all.chunk(parts);
     dweights = network.gradients.weights.chunk(parts);
   }
@@ -22,16 +23,16 @@ Workspace::Workspace(Network& network, int64_t batch_size, Use use, int64_t lane
   probabilities = at::empty_like(logits());
 }
 
-void Workspace::add_layer(Network& network, const LayerSpec& spec, Use use, int64_t lanes) {
-  const auto index = static_cast<size_t>(spec.index);
+void Workspace::add_layer(Network& network, const LayerSpec& spec, Use use, std::int64_t lanes) {
+  const auto index = static_cast<std::size_t>(spec.index);
   switch (spec.kind) {
     case LayerSpec::Kind::linear: {
-      const int64_t replicas = network.replicas();
+      const std::int64_t replicas = network.replicas();
       const Tensor y = at::empty({batch_size_, replicas, spec.outputs}, network.options());
       Tensor dy;
       if (use == Use::training) {
         const Tensor& bias = network.parameters.bias[index];
-        const int64_t column = bias.storage_offset() - network.parameters.biases.storage_offset();
+        const std::int64_t column = bias.storage_offset() - network.parameters.biases.storage_offset();
         dy = dy_of_linear.narrow(1, column, bias.numel()).unflatten(1, {replicas, spec.outputs});
       }
       Linear::Tensors tensors;

@@ -17,15 +17,15 @@ class Workspace {
  public:
   // The network must outlive it. lanes: how many inputs the networks have, equally many networks each, in
   // order.
-  Workspace(Network& network, int64_t batch_size, Use use, int64_t lanes = 1);
+  Workspace(Network& network, std::int64_t batch_size, Use use, std::int64_t lanes = 1);
 
-  int64_t batch_size() const { return batch_size_; }
+  std::int64_t batch_size() const { return batch_size_; }
   // Those of Architecture::layers(), in their order.
   const std::vector<std::unique_ptr<Layer>>& layers() const { return layers_; }
   Linear& first() { return *first_; }
   const Tensor& logits() const { return layers_.back()->y; }  // [N,R,C]
   // What linear layer `index`, from 0, and its activation give out, before batch norm; [N,R,F].
-  const Tensor& activation(int64_t index) const { return activations_[static_cast<size_t>(index)]; }
+  const Tensor& activation(std::int64_t index) const { return activations_[static_cast<std::size_t>(index)]; }
 
   Tensor probabilities;  // [N,R,C]
   // [N, R·F₁ + R·F₂ + …]: dy of all linear layers, side by side as the biases are.
@@ -34,9 +34,9 @@ class Workspace {
   std::vector<Tensor> weights, dweights;
 
  private:
-  void add_layer(Network& network, const LayerSpec& spec, Use use, int64_t lanes);
+  void add_layer(Network& network, const LayerSpec& spec, Use use, std::int64_t lanes);
 
-  int64_t batch_size_;
+  std::int64_t batch_size_;
   std::vector<std::unique_ptr<Layer>> layers_;
   Linear* first_ = nullptr;
   std::vector<Tensor>

@@ -35,25 +35,25 @@ void check_close(const torch::Tensor& actual, const torch::Tensor& expected, dou
   CHECK(relative_error(actual, expected) <= tolerance);
 }
 
-torch::Tensor one_hot_rows(const torch::Tensor& labels, int64_t classes) {
+torch::Tensor one_hot_rows(const torch::Tensor& labels, std::int64_t classes) {
   return torch::one_hot(labels, classes).to(torch::kDouble).unsqueeze(1);
 }
 
 }  // namespace
 
 TEST_CASE("linear: gradients of y = x Wᵀ + b", "[gradient]") {
-  const int64_t n = GENERATE(1, 2, 7, 32);
+  const std::int64_t n = GENERATE(1, 2, 7, 32);
   const bool batched = GENERATE(false, true);
-  const auto shape = [&](int64_t a, int64_t b) {
-    return batched ? std::vector<int64_t>{3, a, b} : std::vector<int64_t>{a, b};
+  const auto shape = [&](std::int64_t a, std::int64_t b) {
+    return batched ? std::vector<std::int64_t>{3, a, b} : std::vector<std::int64_t>{a, b};
   };
   const torch::Tensor x = leaf(shape(n, 11));
   const torch::Tensor weight = leaf(shape(5, 11));
-  const torch::Tensor bias = leaf(batched ? std::vector<int64_t>{3, 5} : std::vector<int64_t>{5});
+  const torch::Tensor bias = leaf(batched ? std::vector<std::int64_t>{3, 5} : std::vector<std::int64_t>{5});
   const torch::Tensor dy = random(shape(n, 5));
 
   std::vector<torch::Tensor> outputs;
-  for (int64_t r = 0; r < (batched ? 3 : 1); ++r) {
+  for (std::int64_t r = 0; r < (batched ? 3 : 1); ++r) {
     outputs.push_back(batched ? F::linear(x[r], weight[r], bias[r]) : F::linear(x, weight, bias));
   }
   const torch::Tensor expected_y = batched ? torch::stack(outputs) : outputs.front();
@@ -115,7 +115,7 @@ TEST_CASE("leaky ReLU and tanh: gradients in place and beside, at the kink too",
 }
 
 TEST_CASE("batch norm: gradients through mean and variance", "[gradient]") {
-  const int64_t n = GENERATE(7, 8, 32);
+  const std::int64_t n = GENERATE(7, 8, 32);
   const torch::Tensor x = leaf({n, 3, 5});
   const torch::Tensor gamma = leaf({3, 5});
   const torch::Tensor beta = leaf({3, 5});
@@ -159,12 +159,12 @@ TEST_CASE("batch norm: gradients through mean and variance", "[gradient]") {
 }
 
 TEST_CASE("softmax cross entropy: loss and gradient, also for extreme logits", "[gradient]") {
-  const int64_t n = GENERATE(1, 2, 7, 32);
+  const std::int64_t n = GENERATE(1, 2, 7, 32);
   const double scale = GENERATE(1.0, 1e4);
   const torch::Tensor logits = (random({n, 3, 10}) * scale).requires_grad_();
   const torch::Tensor labels = torch::randint(10, {n}, torch::kLong);
   std::vector<torch::Tensor> losses;
-  for (int64_t r = 0; r < 3; ++r) losses.push_back(F::cross_entropy(logits.select(1, r), labels));
+  for (std::int64_t r = 0; r < 3; ++r) losses.push_back(F::cross_entropy(logits.select(1, r), labels));
   const torch::Tensor expected_loss = torch::stack(losses);
   const torch::Tensor dloss = torch::ones({3}, float64);
   const auto expected = torch::autograd::grad({expected_loss}, {logits}, {dloss});
@@ -201,13 +201,13 @@ TEST_CASE("L2 penalty: value and gradient, one λ or one each", "[gradient]") {
 }
 
 TEST_CASE("whole network: gradients equal autograd over an independent forward", "[gradient]") {
-  const int64_t replicas = GENERATE(1, 3);
+  const std::int64_t replicas = GENERATE(1, 3);
   const bool batch_norm = GENERATE(false, true);
   const std::vector<double> l2_values =
       GENERATE(std::vector<double>{0.0}, std::vector<double>{0.7}, std::vector<double>{0.7, 0.0, 0.2});
-  const int64_t n = GENERATE(1, 2, 7, 32);
-  const auto hidden =
-      GENERATE(std::vector<int64_t>{20, 7, 5}, std::vector<int64_t>{}, std::vector<int64_t>{4});
+  const std::int64_t n = GENERATE(1, 2, 7, 32);
+  const auto hidden = GENERATE(std::vector<std::int64_t>{20, 7, 5}, std::vector<std::int64_t>{},
+                               std::vector<std::int64_t>{4});
   if (l2_values.size() > 1 && replicas == 1) return;
   CAPTURE(replicas, batch_norm, l2_values, n, hidden);
 
@@ -216,7 +216,7 @@ TEST_CASE("whole network: gradients equal autograd over an independent forward",
   network.parameters.flat.copy_(torch::randn_like(network.parameters.flat) * 0.7);
   for (const torch::Tensor& gamma : network.parameters.gamma) gamma.add_(1);
   std::vector<double> l2_each = l2_values;
-  l2_each.resize(static_cast<size_t>(replicas), l2_values.front());
+  l2_each.resize(static_cast<std::size_t>(replicas), l2_values.front());
   const L2 l2(l2_each, network.parameters);
   const torch::Tensor x = random({n, 30});
   const torch::Tensor labels = torch::randint(10, {n}, torch::kLong);
@@ -233,15 +233,15 @@ TEST_CASE("whole network: gradients equal autograd over an independent forward",
   network.gradients.flat.fill_(1e300);
   pass();
 
-  for (int64_t r = 0; r < replicas; ++r) {
+  for (std::int64_t r = 0; r < replicas; ++r) {
     CAPTURE(r);
     const ReferenceNetwork copy(network.architecture(), network.parameters, r);
-    const double l2_of_r = l2_each[static_cast<size_t>(r)];
+    const double l2_of_r = l2_each[static_cast<std::size_t>(r)];
     const auto expected = copy.gradients(x, labels, l2_of_r);
     const auto rounding = copy.rounding(x, labels, l2_of_r, 0x1p-36, 1);
     const auto actual = network.gradients.views();
     REQUIRE(actual.size() == expected.size());
-    for (size_t i = 0; i < expected.size(); ++i) {
+    for (std::size_t i = 0; i < expected.size(); ++i) {
       const double norm = expected[i].norm().item<double>();
       CAPTURE(i, norm, rounding[i]);
       // With two images a normalised feature is ±1: what flows back is of the order ε/(v + ε) of the terms
@@ -260,7 +260,7 @@ TEST_CASE("whole network: gradients equal autograd over an independent forward",
 // below.
 TEST_CASE("the rounding of a gradient is foretold, however much of it cancels", "[gradient]") {
   const bool float32 = GENERATE(false, true);
-  const int64_t n = GENERATE(2, 3, 32);
+  const std::int64_t n = GENERATE(2, 3, 32);
   const torch::NoGradGuard no_grad;
   int vanishing = 0;
   for (std::uint64_t seed = 1; seed <= 8; ++seed) {
@@ -281,7 +281,7 @@ TEST_CASE("the rounding of a gradient is foretold, however much of it cancels", 
     const auto expected = copy.gradients(x, labels, 0);
     const auto rounding = copy.rounding(x, labels, 0, float32 ? 0x1p-24 : 0x1p-36, 1);
     const auto actual = network.gradients.views();
-    for (size_t i = 0; i < expected.size(); ++i) {
+    for (std::size_t i = 0; i < expected.size(); ++i) {
       const double norm = expected[i].norm().item<double>();
       const double error = (actual[i][0].to(torch::kDouble) - expected[i]).norm().item<double>();
       CAPTURE(i, norm, rounding[i], error);

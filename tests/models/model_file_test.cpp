@@ -121,7 +121,7 @@ TEST_CASE("the activation of a model is what its metadata say, ReLU where they s
 
 TEST_CASE("every readable format gives back the same tensors and metadata", "[export]") {
   const bool batch_norm = GENERATE(false, true);
-  const auto hidden = GENERATE(std::vector<int64_t>{9, 4}, std::vector<int64_t>{});
+  const auto hidden = GENERATE(std::vector<std::int64_t>{9, 4}, std::vector<std::int64_t>{});
   const TemporaryDirectory directory;
   const Model model = random_model({35, hidden, 3, batch_norm}, {7, 5});
   const auto path = directory.path() / "model";
@@ -153,7 +153,7 @@ TEST_CASE("what is not known of a model is not claimed", "[export]") {
 }
 
 TEST_CASE("batch norm folds into the next layer", "[export]") {
-  const auto hidden = GENERATE(std::vector<int64_t>{9, 4, 6}, std::vector<int64_t>{5});
+  const auto hidden = GENERATE(std::vector<std::int64_t>{9, 4, 6}, std::vector<std::int64_t>{5});
   const Model model = random_model({35, hidden, 3, true}, {7, 5}, 2);
   const Model folded = fold_batch_norm(model);
   CHECK_FALSE(folded.network->architecture().batch_norm);
@@ -179,7 +179,7 @@ TEST_CASE("numbers that leave float32 are refused where they arise", "[export]")
 
 TEST_CASE("two files agree only within rounding, and NaN never does", "[export]") {
   const Tensor expected = at::tensor({0.5, 0.3, 0.2, 0.40001, 0.4, 0.19999}).view({2, 3});
-  const auto after = [&](int64_t row, int64_t column, double change) {
+  const auto after = [&](std::int64_t row, std::int64_t column, double change) {
     Tensor actual = expected.clone();
     actual[row][column] += change;
     return compare(expected, actual);

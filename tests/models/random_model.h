@@ -5,7 +5,7 @@
 
 namespace handgrad {
 
-inline Model random_model(const Architecture& architecture, ImageShape shape, int64_t networks = 1) {
+inline Model random_model(const Architecture& architecture, ImageShape shape, std::int64_t networks = 1) {
   at::manual_seed(7);  // LibTorch itself seeds its generator anew in each process
   Model model{std::make_unique<Network>(architecture, networks, at::kFloat), {}};
   model.network->parameters.flat.normal_(0, 0.5);

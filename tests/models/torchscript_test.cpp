@@ -14,7 +14,7 @@ using Catch::Contains;
 
 TEST_CASE("a TorchScript file computes what the network computes, for each kind of input", "[export]") {
   const bool batch_norm = GENERATE(false, true);
-  const auto hidden = GENERATE(std::vector<int64_t>{20, 7}, std::vector<int64_t>{});
+  const auto hidden = GENERATE(std::vector<std::int64_t>{20, 7}, std::vector<std::int64_t>{});
   const TemporaryDirectory directory;
   const Model pair = random_model({35, hidden, 3, batch_norm}, {7, 5}, 2);
   const auto path = directory.path() / "model.pt";
@@ -46,7 +46,8 @@ TEST_CASE("an ensemble's TorchScript file gives the mean of its networks' probab
   write_file(path, TorchScriptModel(three).serialize());
   const Tensor bytes = at::randint(256, {1003, 35}, at::kByte);
   Tensor mean = at::zeros({1003, 4});
-  for (int64_t r = 0; r < 3; ++r) mean += probabilities(model_of(*three.network, r, three.info), bytes) / 3;
+  for (std::int64_t r = 0; r < 3; ++r)
+    mean += probabilities(model_of(*three.network, r, three.info), bytes) / 3;
   CHECK(mean.std(0).max().item<float>() > 0.01);  // the networks do tell the images apart
   CHECK(at::allclose(TorchScriptModel(path).log_probabilities(bytes).exp(), mean, 1e-5, 1e-6));
   CHECK(at::allclose(probabilities(three, bytes), mean, 1e-5, 1e-6));

@@ -91,18 +91,18 @@ TEST_CASE("bn-batch-stats evaluates with the statistics of the evaluated set", "
   network.running.flat.fill_(7);  // must not be used
   const Splits splits = split(small_dataset(100, 1203), {}, at::kDouble);
   const std::vector<LossAndAccuracy> results = evaluate(network, splits.test);
-  for (int64_t r = 0; r < 2; ++r) {
+  for (std::int64_t r = 0; r < 2; ++r) {
     Tensor x = splits.test.pixels.to(at::kDouble) / 255;
-    for (size_t l = 0; l < 3; ++l) {
+    for (std::size_t l = 0; l < 3; ++l) {
       x = at::linear(x, network.parameters.weight[l][r], network.parameters.bias[l][r]);
       if (l == 2) break;
       x = x.relu();
       x = (x - x.mean(0)) / (x.var(0, false) + 1e-8).sqrt();
     }
     const Tensor labels = splits.test.targets.argmax(1);
-    CHECK(results[static_cast<size_t>(r)].loss ==
+    CHECK(results[static_cast<std::size_t>(r)].loss ==
           Approx(at::nll_loss(x.log_softmax(1), labels).item<double>()));
-    CHECK(results[static_cast<size_t>(r)].accuracy ==
+    CHECK(results[static_cast<std::size_t>(r)].accuracy ==
           Approx(x.argmax(1).eq(labels).to(at::kDouble).mean().item<double>()));
   }
   CHECK(at::equal(network.running.flat, at::full_like(network.running.flat, 7)));

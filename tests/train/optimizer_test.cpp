@@ -55,18 +55,18 @@ TEST_CASE("each optimizer equals torch::optim", "[optimizer]") {
 
   std::vector<torch::Tensor> copies;
   std::vector<std::unique_ptr<torch::optim::Optimizer>> references;
-  for (int64_t r = 0; r < 2; ++r) {
+  for (std::int64_t r = 0; r < 2; ++r) {
     std::vector<torch::Tensor> parts;
     for (const torch::Tensor& view : parameters.views()) parts.push_back(view[r].flatten());
     copies.push_back(torch::cat(parts).requires_grad_());
-    references.push_back(reference_optimizer(options, rates[static_cast<size_t>(r)], copies.back()));
+    references.push_back(reference_optimizer(options, rates[static_cast<std::size_t>(r)], copies.back()));
   }
   for (int step = 0; step < 50; ++step) {
     gradients.flat.normal_();
-    for (size_t r = 0; r < 2; ++r) {
+    for (std::size_t r = 0; r < 2; ++r) {
       std::vector<torch::Tensor> parts;
       for (const torch::Tensor& view : gradients.views())
-        parts.push_back(view[static_cast<int64_t>(r)].flatten());
+        parts.push_back(view[static_cast<std::int64_t>(r)].flatten());
       copies[r].mutable_grad() = torch::cat(parts);
       references[r]->step();
     }
@@ -78,10 +78,10 @@ TEST_CASE("each optimizer equals torch::optim", "[optimizer]") {
     }
     optimizer->step();
   }
-  for (int64_t r = 0; r < 2; ++r) {
+  for (std::int64_t r = 0; r < 2; ++r) {
     std::vector<torch::Tensor> parts;
     for (const torch::Tensor& view : parameters.views()) parts.push_back(view[r].flatten());
-    const torch::Tensor& expected = copies[static_cast<size_t>(r)];
+    const torch::Tensor& expected = copies[static_cast<std::size_t>(r)];
     CHECK(((torch::cat(parts) - expected).norm() / expected.norm()).item<double>() <= 1e-12);
   }
 }

@@ -49,7 +49,7 @@ Tensor scaled(const Tensor& pixels) {
   return pixels.to(at::kDouble).div(255);
 }
 
-Tensor flat_of(const Network& network, int64_t replica) {
+Tensor flat_of(const Network& network, std::int64_t replica) {
   std::vector<Tensor> parts;
   for (const auto& [name, tensor] :
        named_tensors(network.architecture(), network.parameters, network.running, replica)) {
@@ -138,7 +138,7 @@ TEST_CASE("a network of an ensemble equals the solo run", "[training]") {
     Network solo(architecture, 1, at::kDouble);
     const TrainingResult alone = train(solo, splits, solo_options, records);
     const Tensor expected = flat_of(solo, 0);
-    const Tensor difference = flat_of(ensemble, static_cast<int64_t>(r)) - expected;
+    const Tensor difference = flat_of(ensemble, static_cast<std::int64_t>(r)) - expected;
     const double relative = (difference.norm() / expected.norm()).item<double>();
     CAPTURE(fmt::format("{:.1e}", relative));
     CHECK(relative <= 1e-12);
@@ -179,7 +179,7 @@ TEST_CASE("a last, smaller batch counts with its own size", "[training]") {
   by_hand.initialise({1});
   const L2 l2({0.3}, by_hand.parameters);
   const Tensor order = at::tensor(epoch_order(11, 1, 0));
-  for (const auto& [begin, end] : {std::pair<int64_t, int64_t>{0, 8}, {8, 11}}) {
+  for (const auto& [begin, end] : {std::pair<std::int64_t, std::int64_t>{0, 8}, {8, 11}}) {
     const Tensor chosen = order.slice(0, begin, end);
     Workspace workspace(by_hand, end - begin, Use::training);
     by_hand.forward_backward(workspace, scaled(splits.train.pixels.index_select(0, chosen)),
@@ -380,7 +380,7 @@ TEST_CASE("evaluation in parts equals evaluation at once", "[training]") {
   Workspace workspace(network, 2503, Use::evaluation);
   network.forward(workspace, scaled(splits.train.pixels), Use::evaluation);
   const Tensor labels = splits.train.targets.argmax(1);
-  for (int64_t r = 0; r < 2; ++r) {
+  for (std::int64_t r = 0; r < 2; ++r) {
     const Tensor logits = workspace.logits().select(1, r);
     const auto& part = in_parts[static_cast<std::size_t>(r)];
     CHECK(part.loss == Approx(at::cross_entropy_loss(logits, labels).item<double>()).epsilon(1e-12));

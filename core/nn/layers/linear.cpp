@@ -14,11 +14,11 @@ constexpr double most_products_per_thread = 16;
 
 // Runs `work` for all items, `grain` of them at a time on one thread.
 template <typename Item, typename Work>
-void for_each(std::vector<Item>& items, int64_t grain, const Work& work) {
-  const auto count = static_cast<int64_t>(items.size());
-  share_out((count + grain - 1) / grain, [&](int64_t part) {
-    const int64_t end = std::min(count, (part + 1) * grain);
-    for (int64_t i = part * grain; i < end; ++i) work(items[static_cast<size_t>(i)]);
+void for_each(std::vector<Item>& items, std::int64_t grain, const Work& work) {
+  const auto count = static_cast<std::int64_t>(items.size());
+  share_out((count + grain - 1) / grain, [&](std::int64_t part) {
+    const std::int64_t end = std::min(count, (part + 1) * grain);
+    for (std::int64_t i = part * grain; i < end; ++i) work(items[static_cast<std::size_t>(i)]);
   });
 }
 
@@ -29,7 +29,7 @@ double flops(const Tensor& y, const Tensor& weight) {
 
 }  // namespace
 
-Linear::Linear(const Tensor& y, const Tensor& dy, const Tensors& tensors, int64_t lanes)
+Linear::Linear(const Tensor& y, const Tensor& dy, const Tensors& tensors, std::int64_t lanes)
     : Layer(y, dy), lanes_(lanes), bias_(tensors.bias) {
   Operands all;
   all.y = y;
@@ -62,10 +62,22 @@ Linear::Linear(const Tensor& y, const Tensor& dy, const Tensors& tensors, const 
 }
 
 void Linear::add(const Operands& product) {
-  if (product.y.defined()) forward_.push_back({product.y, product.x, product.weight});
+  const Matrix weight = product.weight.defined() ? Matrix(product.weight) : Matrix();
+  if (product.y.defined()) {
+    ForwardProduct forward;
+    forward.y = product.y;
+    forward.x = product.x;
+    forward.weight = weight;
+    forward_.push_back(forward);
+  }
   if (product.dy.defined()) {
-    backward_.push_back({product.dx, product.dweight, product.dy, product.x,
-                         product.weight.defined() ? Matrix(product.weight) : Matrix()});
+    BackwardProduct backward;
+    backward.dx = product.dx;
+    backward.dweight = product.dweight;
+    backward.dy = product.dy;
+    backward.x = product.x;
+    backward.weight = weight;
+    backward_.push_back(backward);
   }
 }
 
@@ -81,7 +93,7 @@ void Linear::lane_by_lane(const Operands& all) {
   lanes.dweight = weights(all.dweight);
   if (all.dy.defined()) lanes.dy = by_lane(all.dy);
   if (lanes.y.is_cuda()) return add(lanes);
-  for (int64_t k = 0; k < lanes_; ++k) {
+  for (std::int64_t k = 0; k < lanes_; ++k) {
     Operands lane;
     lane.y = lanes.y[k];
     lane.weight = lanes.weight[k];
@@ -107,10 +119,10 @@ void Linear::batched(const Operands& all) {
 
 // On a CPU one product per network is faster than a batched one.
 void Linear::network_by_network(const Operands& all) {
-  const int64_t replicas = all.y.size(1);
+  const std::int64_t replicas = all.y.size(1);
   const double per_thread = flops_per_thread / (flops(all.y, all.weight) / static_cast<double>(replicas));
-  grain_ = static_cast<int64_t>(std::clamp(per_thread, 1.0, most_products_per_thread));
-  for (int64_t r = 0; r < replicas; ++r) {
+  grain_ = static_cast<std::int64_t>(std::clamp(per_thread, 1.0, most_products_per_thread));
+  for (std::int64_t r = 0; r < replicas; ++r) {
     Operands network;
     network.y = all.y.select(1, r);
     network.x = all.x.select(1, r);
@@ -136,11 +148,12 @@ void Linear::as_one_wide_layer(const Operands& all) {
     wide.dy = all.dy.flatten(1);
     if (all.dx.defined()) wide.dx = all.dx.flatten(1);
   }
-  const int64_t parts = all.y.is_cuda() ? 1 : std::min(threads(), useful_threads(flops(all.y, all.weight)));
+  const std::int64_t parts =
+      all.y.is_cuda() ? 1 : std::min(threads(), useful_threads(flops(all.y, all.weight)));
   const std::vector<Tensor> y = wide.y.chunk(parts, 1);
   if (y.size() == 1) return add(wide);
   const std::vector<Tensor> weight = wide.weight.chunk(parts, 0);
-  for (size_t i = 0; i < y.size(); ++i) {
+  for (std::size_t i = 0; i < y.size(); ++i) {
     Operands outputs;
     outputs.y = y[i];
     outputs.x = wide.x;
@@ -150,7 +163,7 @@ void Linear::as_one_wide_layer(const Operands& all) {
   if (!wide.dy.defined()) return;
   const std::vector<Tensor> dweight = wide.dweight.chunk(parts, 0);
   const std::vector<Tensor> dy = wide.dy.chunk(parts, 1);
-  for (size_t i = 0; i < dweight.size(); ++i) {
+  for (std::size_t i = 0; i < dweight.size(); ++i) {
     Operands outputs;
     outputs.dweight = dweight[i];
     outputs.dy = dy[i];
@@ -160,7 +173,7 @@ void Linear::as_one_wide_layer(const Operands& all) {
   if (!wide.dx.defined()) return;
   const std::vector<Tensor> dx = wide.dx.chunk(parts, 0);
   const std::vector<Tensor> dy_rows = wide.dy.chunk(parts, 0);
-  for (size_t i = 0; i < dx.size(); ++i) {
+  for (std::size_t i = 0; i < dx.size(); ++i) {
     Operands images;
     images.dx = dx[i];
     images.dy = dy_rows[i];
@@ -170,12 +183,12 @@ void Linear::as_one_wide_layer(const Operands& all) {
 }
 
 void Linear::set_input(const Tensor& x) {
-  const auto input_of = [&](size_t product) {
+  const auto input_of = [&](std::size_t product) {
     if (lanes_ == 1) return x;
-    return x.is_cuda() ? x.transpose(0, 1) : x.select(1, static_cast<int64_t>(product));
+    return x.is_cuda() ? x.transpose(0, 1) : x.select(1, static_cast<std::int64_t>(product));
   };
-  for (size_t i = 0; i < forward_.size(); ++i) forward_[i].x = input_of(i);
-  for (size_t i = 0; i < backward_.size(); ++i) backward_[i].x = input_of(i);
+  for (std::size_t i = 0; i < forward_.size(); ++i) forward_[i].x = input_of(i);
+  for (std::size_t i = 0; i < backward_.size(); ++i) backward_[i].x = input_of(i);
 }
 
 void Linear::forward(Use /*use*/) {

@@ -17,7 +17,7 @@ class Linear : public Layer {
 
   // The first layer, of images [N,inputs] that all networks share, or [N,K,inputs] of K lanes of networks:
   // set_input gives it each batch. y, dy [N,R,out].
-  Linear(const Tensor& y, const Tensor& dy, const Tensors& tensors, int64_t lanes);
+  Linear(const Tensor& y, const Tensor& dy, const Tensors& tensors, std::int64_t lanes);
 
   // A layer upon another.
   Linear(const Tensor& y, const Tensor& dy, const Tensors& tensors, const Layer& below);
@@ -53,11 +53,11 @@ class Linear : public Layer {
   void as_one_wide_layer(const Operands& all);
   void add(const Operands& product);
 
-  int64_t lanes_;
+  std::int64_t lanes_;
   Tensor bias_;
   std::vector<ForwardProduct> forward_;
   std::vector<BackwardProduct> backward_;
-  int64_t grain_ = 1;  // more products than this are shared among threads
+  std::int64_t grain_ = 1;  // more products than this are shared among threads
 };
 
 }  // namespace handgrad
