@@ -87,8 +87,7 @@ void check_activation(Judge& judge, Activation activation, std::int64_t features
                                      return {value.view({-1, 1}), side_of_kink(activation, value)};
                                    },
                                    dy.view({-1, 1})};
-  judge.judge(claim(fmt::format("{} {}", activation_titles[static_cast<int>(activation)], features), "dx", x,
-                    dx, expected[0]),
+  judge.judge(claim(fmt::format("{} {}", title_of(activation), features), "dx", x, dx, expected[0]),
               function);
 }
 

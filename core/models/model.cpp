@@ -166,7 +166,7 @@ Metadata metadata_of(const Model& model) {
                        {"columns", std::to_string(model.info.shape.columns)},
                        {"classes", std::to_string(architecture.classes)}};
   if (architecture.activation != Activation::relu) {
-    metadata["activation"] = activation_names[static_cast<int>(architecture.activation)];
+    metadata["activation"] = name_of(architecture.activation);
   }
   if (!model.info.training_config.empty()) metadata["training_config"] = model.info.training_config;
   if (model.info.test_accuracy) metadata["test_accuracy"] = fmt::format("{}", *model.info.test_accuracy);

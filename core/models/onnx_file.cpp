@@ -123,8 +123,7 @@ std::string to_onnx(const Model& model) {
                    std::int64_t{1});
         break;
       case LayerSpec::Kind::activation:
-        graph.add(operator_of(layers[i].activation), {},
-                  name(activation_names[static_cast<int>(layers[i].activation)]));
+        graph.add(operator_of(layers[i].activation), {}, name(name_of(layers[i].activation)));
         break;
       case LayerSpec::Kind::batch_norm:
         Graph::set(graph.add("BatchNormalization",

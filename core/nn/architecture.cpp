@@ -48,7 +48,7 @@ std::string Architecture::description() const {
   text += fmt::format("-{}", classes);
   if (hidden.empty()) return text;
   if (activation != Activation::relu) {
-    text += fmt::format(" {}", activation_titles[static_cast<int>(activation)]);
+    text += fmt::format(" {}", title_of(activation));
   }
   return text + (batch_norm ? " + batch norm" : "");
 }

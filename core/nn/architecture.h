@@ -13,6 +13,12 @@ enum class Activation { relu, leaky_relu, tanh };
 // "relu", …: their names in flags and files; and in messages.
 constexpr const char* activation_names[] = {"relu", "leaky-relu", "tanh"};
 constexpr const char* activation_titles[] = {"ReLU", "leaky ReLU", "tanh"};
+constexpr const char* name_of(Activation activation) {
+  return activation_names[static_cast<int>(activation)];
+}
+constexpr const char* title_of(Activation activation) {
+  return activation_titles[static_cast<int>(activation)];
+}
 
 // One layer of a network. A new kind has its file in layers/; the compiler (-Wswitch) names every other place
 // that needs a case for it.

@@ -39,9 +39,9 @@ void Workspace::add_layer(Network& network, const LayerSpec& spec, Use use, std:
       tensors.weight = network.parameters.weight[index];
       tensors.dweight = network.gradients.weight[index];
       tensors.bias = network.parameters.bias[index];
-      auto layer = layers_.empty() ? std::make_unique<Linear>(y, dy, tensors, lanes)
-                                   : std::make_unique<Linear>(y, dy, tensors, *layers_.back());
-      if (layers_.empty()) first_ = layer.get();
+      const Layer* below = layers_.empty() ? nullptr : layers_.back().get();
+      auto layer = std::make_unique<Linear>(y, dy, tensors, below, lanes);
+      if (below == nullptr) first_ = layer.get();
       activations_.push_back(layer->y);
       layers_.push_back(std::move(layer));
       break;

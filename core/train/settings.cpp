@@ -200,9 +200,7 @@ Setting compat_row() {
     if (changed) settings = std::move(*changed);
     return changed.has_value();
   };
-  setting.is_allowed = [](const Settings& settings) {
-    return with_compat(Settings(), compat_list(settings)).has_value();
-  };
+  setting.is_allowed = [](const Settings& /*settings*/) { return true; };  // switches are on or off
   return setting;
 }
 

@@ -286,7 +286,7 @@ TEST_CASE("gradcheck: every activation passes, with and without batch norm", "[g
   CHECK(report.passed());
   std::int64_t of_activation = 0;
   for (const GradientCheck& check : report.checks) {
-    if (check.pair.rfind(activation_titles[static_cast<int>(activation)], 0) == 0) {
+    if (check.pair.rfind(title_of(activation), 0) == 0) {
       ++of_activation;
       // tanh has no kink, so that no slope is left out.
       if (activation == Activation::tanh) CHECK(check.skipped == 0);
@@ -317,7 +317,7 @@ TEST_CASE("gradcheck finds a wrong derivative of each activation", "[gradcheck]"
       dx.copy_(at::where(y > 0, dx, dx + 0.001 * dy));  // another slope on the left
     }
   };
-  check_found(options, {std::string(activation_titles[static_cast<int>(activation)]) + " 4: dx"});
+  check_found(options, {std::string(title_of(activation)) + " 4: dx"});
 }
 
 TEST_CASE("gradcheck finds a fault in batch_norm_backward", "[gradcheck]") {

@@ -29,32 +29,24 @@ double flops(const Tensor& y, const Tensor& weight) {
 
 }  // namespace
 
-Linear::Linear(const Tensor& y, const Tensor& dy, const Tensors& tensors, std::int64_t lanes)
+Linear::Linear(const Tensor& y, const Tensor& dy, const Tensors& tensors, const Layer* below,
+               std::int64_t lanes)
     : Layer(y, dy), lanes_(lanes), bias_(tensors.bias) {
+  const bool first = below == nullptr;
   Operands all;
   all.y = y;
   all.dy = dy;
   all.weight = tensors.weight;
   all.dweight = tensors.dweight;
-  if (lanes > 1) {
-    lane_by_lane(all);
-  } else {
-    as_one_wide_layer(all);
+  if (!first) {
+    all.x = below->y;
+    all.dx = below->dy;
   }
-}
-
-Linear::Linear(const Tensor& y, const Tensor& dy, const Tensors& tensors, const Layer& below)
-    : Layer(y, dy), lanes_(1), bias_(tensors.bias) {
-  Operands all;
-  all.y = y;
-  all.dy = dy;
-  all.weight = tensors.weight;
-  all.dweight = tensors.dweight;
-  all.x = below.y;
-  all.dx = below.dy;
-  if (y.is_cuda()) {
+  if (first && lanes > 1) {
+    lane_by_lane(all);
+  } else if (!first && y.is_cuda()) {
     batched(all);
-  } else if (y.size(1) > 1) {
+  } else if (!first && y.size(1) > 1) {
     network_by_network(all);
   } else {
     as_one_wide_layer(all);

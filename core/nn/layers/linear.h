@@ -15,12 +15,9 @@ class Linear : public Layer {
     Tensor weight, dweight, bias;
   };
 
-  // The first layer, of images [N,inputs] that all networks share, or [N,K,inputs] of K lanes of networks:
-  // set_input gives it each batch. y, dy [N,R,out].
-  Linear(const Tensor& y, const Tensor& dy, const Tensors& tensors, std::int64_t lanes);
-
-  // A layer upon another.
-  Linear(const Tensor& y, const Tensor& dy, const Tensors& tensors, const Layer& below);
+  // y, dy [N,R,out]. `below` is null for the first layer, of images [N,inputs] that all networks share, or
+  // [N,K,inputs] of K lanes of networks: set_input gives it each batch.
+  Linear(const Tensor& y, const Tensor& dy, const Tensors& tensors, const Layer* below, std::int64_t lanes);
 
   void set_input(const Tensor& x);
 
