@@ -54,14 +54,23 @@ void require_sense(const Options& options, const Settings& settings) {
           "--compat: {} needs --batch-norm, without which it changes nothing; add that flag", fault.name));
     }
   }
-  if (settings.training.optimizer.weight_decay > 0 && !settings.network.batch_norm.backward &&
-      settings.shape.batch_norm) {
+  const OptimizerOptions& optimizer = settings.training.optimizer;
+  if (optimizer.weight_decay > 0 && optimizer.decayed == OptimizerOptions::Decayed::all &&
+      !settings.network.batch_norm.backward && settings.shape.batch_norm) {
     throw UsageError(
-        "--compat: bn-no-backward keeps γ and β as they are, which --weight-decay does not; use --l2");
+        "--compat: bn-no-backward keeps γ and β as they are, which --weight-decay does not; use --l2, or "
+        "--weight-decay-on weights");
   }
-  if (settings.training.optimizer.weight_decay > 0 && options.given("l2") &&
-      settings.training.l2.front() > 0) {
+  if (optimizer.weight_decay > 0 && options.given("l2") && settings.training.l2.front() > 0) {
     throw UsageError("--weight-decay: takes the place of --l2; give one of the two");
+  }
+  if (optimizer.kind == OptimizerOptions::Kind::adamw &&
+      optimizer.decay == OptimizerOptions::Decay::coupled) {
+    throw UsageError("--weight-decay-form: coupled decay makes adam of adamw; use --optimizer adam");
+  }
+  const RateScheduleOptions& schedule = settings.training.schedule;
+  if (schedule.kind == RateScheduleOptions::Kind::constant && schedule.final_rate) {
+    throw UsageError("--final-rate: a constant rate has none; add --schedule cosine or step");
   }
 }
 

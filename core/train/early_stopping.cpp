@@ -9,17 +9,18 @@ namespace handgrad {
 
 EarlyStopping::EarlyStopping(const TrainingOptions& options, std::size_t replicas)
     : options_(options),
-      best_loss_(replicas, std::numeric_limits<double>::infinity()),
-      previous_loss_(best_loss_),
+      best_(replicas, std::numeric_limits<double>::infinity()),
+      previous_loss_(best_),
       evaluations_since_best_(replicas) {}
 
-EarlyStopping::Verdict EarlyStopping::judge(std::size_t replica, double loss) {
+EarlyStopping::Verdict EarlyStopping::judge(std::size_t replica, double loss, double accuracy) {
   if (options_.stopping == TrainingOptions::Stopping::no_change) {
     const double previous = std::exchange(previous_loss_[replica], loss);
     return std::abs(previous - loss) < options_.min_delta ? Verdict::stopped_here : Verdict::not_improved;
   }
-  if (best_loss_[replica] - loss > options_.min_delta) {
-    best_loss_[replica] = loss;
+  const double score = options_.monitor == TrainingOptions::Monitor::loss ? loss : 1 - accuracy;
+  if (best_[replica] - score > options_.min_delta) {
+    best_[replica] = score;
     evaluations_since_best_[replica] = 0;
     return Verdict::improved;
   }
@@ -29,14 +30,14 @@ EarlyStopping::Verdict EarlyStopping::judge(std::size_t replica, double loss) {
 }
 
 void EarlyStopping::save(TrainingState& state) const {
-  state.set_each("replica.best_loss", best_loss_);
+  state.set_each("replica.best_loss", best_);
   state.set_each("replica.previous_loss", previous_loss_);
   state.set_each("replica.evaluations_since_best", evaluations_since_best_);
 }
 
 void EarlyStopping::restore(const TrainingState& state) {
-  const std::size_t replicas = best_loss_.size();
-  best_loss_ = state.each<double>("replica.best_loss", replicas);
+  const std::size_t replicas = best_.size();
+  best_ = state.each<double>("replica.best_loss", replicas);
   previous_loss_ = state.each<double>("replica.previous_loss", replicas);
   evaluations_since_best_ = state.each<std::int64_t>("replica.evaluations_since_best", replicas);
 }

@@ -16,9 +16,9 @@ class EarlyStopping {
 
   enum class Verdict { improved, not_improved, stopped, stopped_here };
 
-  // What a network's loss at this evaluation means for it. stopped: training ends, and another evaluation was
-  // better, unless it is stopped_here.
-  Verdict judge(std::size_t replica, double loss);
+  // What a network's loss and accuracy at this evaluation mean for it. stopped: training ends, and another
+  // evaluation was better, unless it is stopped_here.
+  Verdict judge(std::size_t replica, double loss, double accuracy);
 
   void save(TrainingState& state) const;
   // Throws ModelError for a state of another network.
@@ -26,7 +26,7 @@ class EarlyStopping {
 
  private:
   const TrainingOptions& options_;
-  std::vector<double> best_loss_;      // with Stopping::patience
+  std::vector<double> best_;           // with Stopping::patience: the lowest loss, or share of errors
   std::vector<double> previous_loss_;  // with Stopping::no_change
   std::vector<std::int64_t> evaluations_since_best_;
 };

@@ -66,15 +66,32 @@ std::size_t buffer_count(Kind kind) {
 // The update of a part of the flat buffers, which one thread takes.
 class Optimizer::Slice {
  public:
-  // learning_rates: undefined where all networks share one rate.
-  Slice(const OptimizerOptions& options, Tensor parameters, Tensor gradients, std::vector<Tensor> buffers,
-        double learning_rate, Tensor learning_rates, Counter counter)
+  // The parts of flat buffers. rates: one each, undefined where all networks share one.
+  struct Tensors {
+    Tensor parameters, gradients;
+    std::vector<Tensor> buffers;
+    Tensor rates;
+  };
+
+  // decayed: so many parameters, from the first, have weight decay.
+  Slice(const OptimizerOptions& options, Tensors tensors, std::int64_t decayed, double learning_rate,
+        bool rate_changes, Counter counter)
       : options_(options),
-        parameters_(std::move(parameters)),
-        gradients_(std::move(gradients)),
-        buffers_(std::move(buffers)),
+        parameters_(std::move(tensors.parameters)),
+        gradients_(std::move(tensors.gradients)),
+        buffers_(std::move(tensors.buffers)),
         learning_rate_(learning_rate),
-        learning_rates_(std::move(learning_rates)) {
+        learning_rates_(std::move(tensors.rates)) {
+    if (rate_changes && counter == Counter::device) {
+      if (!learning_rates_.defined()) learning_rates_ = at::full({1}, learning_rate, parameters_.options());
+      unchanged_rates_ = learning_rates_.clone();
+    }
+    if (options.weight_decay != 0) {
+      decayed_parameters_ = parameters_.narrow(0, 0, decayed);
+      decayed_gradients_ = gradients_.narrow(0, 0, decayed);
+      const bool one_each = learning_rates_.defined() && learning_rates_.numel() > 1;
+      decayed_rates_ = one_each ? learning_rates_.narrow(0, 0, decayed) : learning_rates_;
+    }
     if (options.kind != Kind::adam && options.kind != Kind::adamw) return;
     denominator_ = at::empty_like(parameters_);
     eps_ = at::empty({}, parameters_.options());
@@ -102,27 +119,37 @@ class Optimizer::Slice {
     }
   }
 
+  void set_rate(double factor) {
+    if (unchanged_rates_.defined()) {
+      learning_rates_.copy_(unchanged_rates_).mul_(factor);
+    } else {
+      rate_factor_ = factor;
+    }
+  }
+
   void set_steps(std::int64_t steps) {
     if (steps_.defined()) steps_.fill_(steps);
   }
 
  private:
   void decay() {
-    if (options_.kind != Kind::adamw) {
-      gradients_.add_(parameters_, options_.weight_decay);
-    } else if (learning_rates_.defined()) {
-      parameters_.addcmul_(parameters_, learning_rates_, -options_.weight_decay);
+    if (options_.decouples()) {
+      move(decayed_parameters_, decayed_parameters_, decayed_rates_, options_.weight_decay);
     } else {
-      parameters_.add_(parameters_, -learning_rate_ * options_.weight_decay);
+      decayed_gradients_.add_(decayed_parameters_, options_.weight_decay);
     }
   }
 
-  // θ ← θ − scale · learning_rate · direction
   void descend(const Tensor& direction, double scale = 1) {
-    if (learning_rates_.defined()) {
-      parameters_.addcmul_(direction, learning_rates_, -scale);
+    move(parameters_, direction, learning_rates_, scale);
+  }
+
+  // θ ← θ − scale · η · direction. rates: η, undefined where it is one number on the host.
+  void move(Tensor& parameters, const Tensor& direction, const Tensor& rates, double scale) const {
+    if (rates.defined()) {
+      parameters.addcmul_(direction, rates, -scale * rate_factor_);
     } else {
-      parameters_.add_(direction, -scale * learning_rate_);
+      parameters.add_(direction, -scale * rate_factor_ * learning_rate_);
     }
   }
 
@@ -159,13 +186,17 @@ class Optimizer::Slice {
   Tensor parameters_, gradients_;
   std::vector<Tensor> buffers_;
   double learning_rate_;
-  Tensor learning_rates_;
-  Tensor denominator_, eps_;  // adam, adamw
-  Tensor steps_;              // the count on the device; undefined where the host's is used
+  double rate_factor_ = 1;  // where no tensor below has it
+  Tensor learning_rates_;   // one each, or on a device [1]; undefined where the number says it
+  Tensor unchanged_rates_;  // of set_rate(1), where a recorded step reads the others
+  Tensor decayed_parameters_, decayed_gradients_, decayed_rates_;  // that have weight decay
+  Tensor denominator_, eps_;                                       // adam, adamw
+  Tensor steps_;  // the count on the device; undefined where the host's is used
 };
 
 Optimizer::Optimizer(const OptimizerOptions& options, const Parameters& parameters,
-                     const Parameters& gradients, const std::vector<double>& learning_rate, Counter counter) {
+                     const Parameters& gradients, const std::vector<double>& learning_rate, bool rate_changes,
+                     Counter counter) {
   const double first_rate = learning_rate.front();
   const auto differs = [&](double rate) { return rate != first_rate; };
   const bool one_rate = std::none_of(learning_rate.begin(), learning_rate.end(), differs);
@@ -174,19 +205,26 @@ Optimizer::Optimizer(const OptimizerOptions& options, const Parameters& paramete
     state_.buffers.push_back(at::zeros_like(parameters.flat));
   }
   const std::int64_t count = parameters.flat.numel();
+  const std::int64_t decayed =
+      options.decayed == OptimizerOptions::Decayed::weights ? parameters.weights.numel() : count;
   const std::int64_t slices = parameters.flat.is_cuda() ? 1 : threads_for_numbers(count);
   for (std::int64_t i = 0; i < slices; ++i) {
     const std::int64_t begin = count * i / slices;
     const std::int64_t size = count * (i + 1) / slices - begin;
     const auto part = [&](const Tensor& flat) { return flat.defined() ? flat.narrow(0, begin, size) : flat; };
-    std::vector<Tensor> buffers;
-    for (const Tensor& buffer : state_.buffers) buffers.push_back(part(buffer));
-    slices_.push_back(std::make_unique<Slice>(options, part(parameters.flat), part(gradients.flat),
-                                              std::move(buffers), first_rate, part(rates), counter));
+    Slice::Tensors tensors = {part(parameters.flat), part(gradients.flat), {}, part(rates)};
+    for (const Tensor& buffer : state_.buffers) tensors.buffers.push_back(part(buffer));
+    slices_.push_back(std::make_unique<Slice>(options, std::move(tensors),
+                                              std::clamp<std::int64_t>(decayed - begin, 0, size), first_rate,
+                                              rate_changes, counter));
   }
 }
 
 Optimizer::~Optimizer() = default;
+
+void Optimizer::set_rate(double factor) {
+  for (const std::unique_ptr<Slice>& slice : slices_) slice->set_rate(factor);
+}
 
 void Optimizer::step() {
   ++state_.steps;

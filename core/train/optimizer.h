@@ -15,11 +15,23 @@ struct OptimizerOptions {
   enum class Kind { sgd, momentum, nesterov, adam, adamw };
 
   Kind kind = Kind::sgd;
-  double momentum = 0.9;      // of momentum and nesterov
-  double beta1 = 0.9;         // of adam and adamw
-  double beta2 = 0.999;       // of adam and adamw
-  double eps = 1e-8;          // of adam and adamw
-  double weight_decay = 0.0;  // on every parameter; decoupled for adamw, else added to the gradient
+  double momentum = 0.9;  // of momentum and nesterov
+  double beta1 = 0.9;     // of adam and adamw
+  double beta2 = 0.999;   // of adam and adamw
+  double eps = 1e-8;      // of adam and adamw
+  // How weight decay changes the parameters: coupled, by its gradient, which is added to that of the loss;
+  // decoupled, by η times it apart from the loss (Loshchilov and Hutter, 2019). automatic: decoupled with
+  // adamw, else coupled.
+  enum class Decay { automatic, coupled, decoupled };
+  enum class Decayed { all, weights };
+
+  double weight_decay = 0.0;
+  Decay decay = Decay::automatic;
+  Decayed decayed = Decayed::all;
+
+  bool decouples() const {
+    return decay == Decay::decoupled || (decay == Decay::automatic && kind == Kind::adamw);
+  }
 };
 
 // "sgd", "momentum", …: the names of the kinds, in their order.
@@ -45,15 +57,19 @@ class Optimizer {
   // is the same launches every time, and can be recorded; on the host it takes fewer operations.
   enum class Counter { host, device };
 
-  // learning_rate: one value per network, [R]. The buffers must outlive the optimizer. Threads share a large
-  // update among themselves, which changes no bit of it.
+  // learning_rate: one value per network, [R]; rate_changes: whether set_rate will be called with another
+  // factor than 1. The buffers must outlive the optimizer. Threads share a large update among themselves,
+  // which changes no bit of it.
   Optimizer(const OptimizerOptions& options, const Parameters& parameters, const Parameters& gradients,
-            const std::vector<double>& learning_rate)
-      : Optimizer(options, parameters, gradients, learning_rate,
+            const std::vector<double>& learning_rate, bool rate_changes = false)
+      : Optimizer(options, parameters, gradients, learning_rate, rate_changes,
                   parameters.flat.is_cuda() ? Counter::device : Counter::host) {}
   Optimizer(const OptimizerOptions& options, const Parameters& parameters, const Parameters& gradients,
-            const std::vector<double>& learning_rate, Counter counter);
+            const std::vector<double>& learning_rate, bool rate_changes, Counter counter);
   ~Optimizer();
+
+  // From here on all learning rates are multiplied with this. A recorded step reads it when it is launched.
+  void set_rate(double factor);
 
   // One update of all parameters from the gradients of this step. May change the gradient buffer.
   void step();

@@ -53,15 +53,15 @@ Form<Integer> whole(std::int64_t least, std::int64_t most) {
 }
 
 // The number, or `word` for none.
-template <typename Integer>
-Form<std::optional<Integer>> or_none(const std::string& word, const Form<Integer>& form) {
+template <typename T>
+Form<std::optional<T>> or_none(const std::string& word, const Form<T>& form) {
   return {form.kind, word.empty() ? form.allowed : fmt::format("{}, or {}", word, form.allowed),
-          [=](const std::optional<Integer>& value) { return value ? form.text(*value) : word; },
-          [=](const std::string& text) -> std::optional<std::optional<Integer>> {
-            if (text == word) return std::optional<Integer>();
-            const std::optional<Integer> value = form.parse(text);
+          [=](const std::optional<T>& value) { return value ? form.text(*value) : word; },
+          [=](const std::string& text) -> std::optional<std::optional<T>> {
+            if (text == word) return std::optional<T>();
+            const std::optional<T> value = form.parse(text);
             if (!value) return std::nullopt;
-            return std::optional<std::optional<Integer>>(value);
+            return std::optional<std::optional<T>>(value);
           }};
 }
 
@@ -89,6 +89,10 @@ Form<double> not_negative() {
 Form<double> above_zero(double most) {
   return real(fmt::format("a number above 0 and at most {}", most),
               [=](double value) { return value >= std::numeric_limits<float>::min() && value <= most; });
+}
+
+Form<double> share() {
+  return real("a number from 0 to 1", [](double value) { return value >= 0 && value <= 1; });
 }
 
 Form<double> below_one() {
@@ -143,10 +147,7 @@ Form<std::vector<std::int64_t>> widths() {
 
 Form<Interval> interval() {
   return {Kind::text, "a number of steps such as 100, or of epochs such as 1ep",
-          [](const Interval& value) {
-            return fmt::format("{}{}", value.count, value.unit == Interval::Unit::epochs ? "ep" : "");
-          },
-          parse_interval};
+          [](const Interval& value) { return to_string(value); }, parse_interval};
 }
 
 // 0: as many as the labels name. One class alone is none to tell apart.
@@ -262,6 +263,19 @@ std::vector<Setting> make_table() {
           "learning_rate", Group::training, Role::per_network, of_each_network(above_zero(largest_factor)),
           "X", "step size of the optimizer", [](auto& s) -> auto& { return s.training.learning_rate; }),
       row(
+          "schedule", Group::training, Role::decides,
+          one_of<RateScheduleOptions::Kind>(rate_schedule_names()), "NAME",
+          "of the learning rate: constant; cosine: falls to the final rate; step: at 1/2 and 3/4 of training",
+          [](auto& s) -> auto& { return s.training.schedule.kind; }),
+      row(
+          "warmup", Group::training, Role::decides, or_none("none", interval()), "N|Nep",
+          "steps or epochs in which the learning rate rises to its value",
+          [](auto& s) -> auto& { return s.training.schedule.warmup; }),
+      row(
+          "final_rate", Group::training, Role::decides, or_none("auto", share()), "X",
+          "share of the learning rate that a schedule ends with; auto: 0 with cosine, 0.01 with step",
+          [](auto& s) -> auto& { return s.training.schedule.final_rate; }),
+      row(
           "optimizer", Group::training, Role::decides, one_of<OptimizerOptions::Kind>(optimizer_names()),
           "NAME", fmt::format("{}", fmt::join(optimizer_names(), ", ")),
           [](auto& s) -> auto& { return s.training.optimizer.kind; }),
@@ -279,8 +293,18 @@ std::vector<Setting> make_table() {
           [](auto& s) -> auto& { return s.training.optimizer.eps; }),
       row(
           "weight_decay", Group::training, Role::decides, not_negative(), "X",
-          "PyTorch's weight decay on all parameters; takes the place of --l2",
+          "PyTorch's weight decay; takes the place of --l2",
           [](auto& s) -> auto& { return s.training.optimizer.weight_decay; }),
+      row(
+          "weight_decay_form", Group::training, Role::decides,
+          one_of<OptimizerOptions::Decay>({"auto", "coupled", "decoupled"}), "NAME",
+          "coupled: in the gradient; decoupled: apart from it; auto: decoupled with adamw alone",
+          [](auto& s) -> auto& { return s.training.optimizer.decay; }),
+      row(
+          "weight_decay_on", Group::training, Role::decides,
+          one_of<OptimizerOptions::Decayed>({"all", "weights"}), "NAME",
+          "what decays: all parameters, or the weights alone",
+          [](auto& s) -> auto& { return s.training.optimizer.decayed; }),
       row(
           "data_seed", Group::training, Role::of_run, or_none("", whole<std::uint64_t>(0, most_seed)), "N",
           "of the split and the batch order [the seed]", [](auto& s) -> auto& { return s.data_seed; }),
@@ -288,12 +312,16 @@ std::vector<Setting> make_table() {
           "evaluate_every", Group::training, Role::decides, interval(), "N|Nep",
           "steps or epochs between validations", [](auto& s) -> auto& { return s.training.evaluate_every; }),
       row(
+          "monitor", Group::training, Role::decides, one_of<TrainingOptions::Monitor>({"loss", "accuracy"}),
+          "NAME", "what of the validation set chooses the best parameters: loss or accuracy",
+          [](auto& s) -> auto& { return s.training.monitor; }),
+      row(
           "patience", Group::training, Role::decides, or_none("none", whole(1, largest_count)), "N",
           "stop after so many validations without improvement; none: never",
           [](auto& s) -> auto& { return s.training.patience; }),
       row(
           "min_delta", Group::training, Role::decides, not_negative(), "X",
-          "an improvement is a validation loss lower than at the last one by more than this",
+          "an improvement is a validation loss lower (an accuracy higher) than at the last one by more than this",
           [](auto& s) -> auto& { return s.training.min_delta; }),
 
       row(

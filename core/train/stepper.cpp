@@ -16,9 +16,11 @@ Stepper::Stepper(Network& network, const Examples& examples, const TrainingOptio
     : network_(network),
       learning_rate_(one_each(options.learning_rate, network.replicas())),
       l2_(one_each(options.l2, network.replicas()), network.parameters),
-      optimizer_(options.optimizer, network.parameters, network.gradients, learning_rate_),
       batches_(examples, network.replicas(), options.batch_size, options.data_seeds, options.reshuffle,
                options.prefetch),
+      schedule_(options.schedule, batches_.per_epoch(), options.epochs * batches_.per_epoch()),
+      optimizer_(options.optimizer, network.parameters, network.gradients, learning_rate_,
+                 !schedule_.is_constant()),
       workspace_(network, options.batch_size, Use::training, examples.lanes()),
       records_(options.cuda_graph && examples.pixels.is_cuda()) {
   if (batches_.last_size() != options.batch_size) {
@@ -34,10 +36,22 @@ const Workspace& Stepper::differentiate(std::int64_t step, Tensor* loss) {
   return workspace;
 }
 
+void Stepper::update(std::int64_t step) {
+  optimizer_.set_rate(schedule_.factor(step));
+  optimizer_.step();
+}
+
+std::vector<double> Stepper::learning_rate(std::int64_t step) const {
+  std::vector<double> rates = learning_rate_;
+  for (double& rate : rates) rate *= schedule_.factor(step);
+  return rates;
+}
+
 void Stepper::advance(std::int64_t step) {
+  optimizer_.set_rate(schedule_.factor(step));  // no part of what is recorded
   const auto work = [&] {
     differentiate(step);
-    update();
+    optimizer_.step();
   };
   if (!records_) return work();
   Place& place = places_[&batches_.at(step)];

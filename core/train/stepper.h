@@ -23,8 +23,8 @@ class Stepper {
   // the data loss of its batch. The workspace is that of the pass.
   const Workspace& differentiate(std::int64_t step, Tensor* loss = nullptr);
 
-  // Updates the parameters from the gradients.
-  void update() { optimizer_.step(); }
+  // Updates the parameters from the gradients of that step.
+  void update(std::int64_t step);
 
   // Both at once, to the same bits: on a GPU the launches of a step are recorded and replayed. The current
   // stream must then be an OwnStream.
@@ -32,8 +32,8 @@ class Stepper {
 
   std::int64_t steps_per_epoch() const { return batches_.per_epoch(); }
   const L2& l2() const { return l2_; }
-  // One per network.
-  const std::vector<double>& learning_rate() const { return learning_rate_; }
+  // In that step, one per network.
+  std::vector<double> learning_rate(std::int64_t step) const;
   Optimizer& optimizer() { return optimizer_; }
 
  private:
@@ -47,8 +47,9 @@ class Stepper {
   Network& network_;
   std::vector<double> learning_rate_;
   L2 l2_;
-  Optimizer optimizer_;
   Batches batches_;
+  RateSchedule schedule_;
+  Optimizer optimizer_;
   Workspace workspace_;
   std::optional<Workspace> last_workspace_;  // where the last batch of an epoch is smaller
   bool records_;

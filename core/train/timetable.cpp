@@ -11,9 +11,7 @@ Timetable::Timetable(const TrainingOptions& options, std::int64_t steps_per_epoc
     : steps_per_epoch_(steps_per_epoch),
       total_(options.epochs * steps_per_epoch),
       fixed_distance_(options.stopping == TrainingOptions::Stopping::no_change) {
-  const bool in_epochs = options.evaluate_every.unit == Interval::Unit::epochs;
-  evaluation_steps_ =
-      fixed_distance_ ? steps_per_record : options.evaluate_every.count * (in_epochs ? steps_per_epoch : 1);
+  evaluation_steps_ = fixed_distance_ ? steps_per_record : options.evaluate_every.steps(steps_per_epoch);
   for (const std::int64_t epochs : options.report_epochs) {
     const std::int64_t step = epochs * steps_per_epoch;
     if (step % evaluation_steps_ != 0 && !fixed_distance_) {

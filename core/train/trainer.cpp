@@ -83,7 +83,7 @@ class Training {
   void record_step() {
     stepper_.differentiate(step_, &loss_);
     const Tensor penalty = network_.l2_penalty(stepper_.l2(), options_.batch_size);
-    stepper_.update();
+    stepper_.update(step_);
     outcomes_.count_steps(++step_);
     // Both at once: each copy from a GPU waits for it.
     const Tensor costs = at::stack({loss_.to(at::kDouble), penalty.to(at::kDouble)}).to(at::kCPU);
@@ -92,7 +92,7 @@ class Training {
     record.epoch = timetable_.epoch(step_);
     record.loss = to_vector(costs[0]);
     record.l2_penalty = to_vector(costs[1]);
-    record.learning_rate = stepper_.learning_rate();
+    record.learning_rate = stepper_.learning_rate(step_ - 1);
     outcomes_.record_cost(record.loss, record.l2_penalty);
     observer_.on_train(record);
     stop_non_finite(record.loss);
@@ -116,7 +116,7 @@ class Training {
     std::vector<std::int64_t> to_keep;
     for (std::size_t r = 0; r < losses.size(); ++r) {
       if (!outcomes_.trains(r)) continue;
-      const Verdict verdict = stopping_.judge(r, losses[r]);
+      const Verdict verdict = stopping_.judge(r, losses[r], record.validation[r].accuracy);
       if (verdict == Verdict::improved || verdict == Verdict::stopped_here) {
         to_keep.push_back(static_cast<std::int64_t>(r));
       }

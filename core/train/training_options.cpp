@@ -5,7 +5,6 @@
 
 #include "handgrad/base/counted.h"
 #include "handgrad/base/errors.h"
-#include "handgrad/base/numbers.h"
 #include "handgrad/train/settings.h"
 
 namespace handgrad {
@@ -20,14 +19,12 @@ bool normalises(const TrainingOptions& options, const Architecture& architecture
   return architecture.batch_norm && !architecture.hidden.empty() && options.epochs > 0;
 }
 
-}  // namespace
-
-std::optional<Interval> parse_interval(const std::string& text) {
-  const bool epochs = text.size() > 2 && text.compare(text.size() - 2, 2, "ep") == 0;
-  const auto count = parse_integer(epochs ? text.substr(0, text.size() - 2) : text);
-  if (!count || *count < 1 || *count > largest_count) return std::nullopt;
-  return Interval{*count, epochs ? Interval::Unit::epochs : Interval::Unit::steps};
+bool warmup_fits(const TrainingOptions& options, std::int64_t steps_per_epoch) {
+  const std::optional<Interval>& warmup = options.schedule.warmup;
+  return !warmup || options.epochs == 0 || warmup->steps(steps_per_epoch) <= options.epochs * steps_per_epoch;
 }
+
+}  // namespace
 
 void validate(const TrainingOptions& options, const Architecture& architecture, std::int64_t replica_count) {
   validate(architecture, replica_count);
@@ -54,6 +51,11 @@ void validate(const TrainingOptions& options, const Architecture& architecture, 
   if (normalises(options, architecture) && options.batch_size == 1) {
     throw ArgumentError("batch_size", "got 1; must be at least 2 with batch norm");
   }
+  const std::optional<Interval>& warmup = options.schedule.warmup;
+  if (warmup && warmup->unit == Interval::Unit::epochs && !warmup_fits(options, 1)) {
+    throw ArgumentError("warmup", fmt::format("got {}, but training ends after {}; must be at most that long",
+                                              to_string(*warmup), counted(options.epochs, "epoch")));
+  }
 }
 
 void validate(const TrainingOptions& options, const Architecture& architecture, std::int64_t replica_count,
@@ -68,6 +70,12 @@ void validate(const TrainingOptions& options, const Architecture& architecture, 
                     fmt::format("{} leaves a batch of a single image out of {}, which batch norm cannot "
                                 "normalise; choose another size",
                                 options.batch_size, train_images));
+  }
+  const std::int64_t steps_per_epoch = (train_images + options.batch_size - 1) / options.batch_size;
+  if (!warmup_fits(options, steps_per_epoch)) {
+    throw DataError("warmup",
+                    fmt::format("got {}, but training ends after {} steps; must be at most that",
+                                to_string(*options.schedule.warmup), options.epochs * steps_per_epoch));
   }
 }
 

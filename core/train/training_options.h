@@ -6,26 +6,18 @@
 #include <string>
 #include <vector>
 
+#include "handgrad/train/interval.h"
 #include "handgrad/train/optimizer.h"
+#include "handgrad/train/rate_schedule.h"
 
 namespace handgrad {
-
-// A number of steps or of epochs.
-struct Interval {
-  enum class Unit { steps, epochs };
-
-  std::int64_t count = 1;
-  Unit unit = Unit::epochs;
-};
-
-// "100" steps or "1ep" epochs; none for anything else.
-std::optional<Interval> parse_interval(const std::string& text);
 
 struct TrainingOptions {
   std::int64_t batch_size = 32;
   std::int64_t epochs = 100;
   OptimizerOptions optimizer;
   std::vector<double> learning_rate = {0.009};  // one for all networks, or one each
+  RateScheduleOptions schedule;                 // of all learning rates
   std::vector<double> l2 = {0.01};         // λ of (λ / 2m) Σ‖W‖²; one for all networks, or one each
   std::vector<std::uint64_t> seeds = {1};  // of the initial weights, one per network
   bool initialise = true;  // false: training goes on from the parameters that the networks have
@@ -34,8 +26,11 @@ struct TrainingOptions {
   bool cuda_graph = true;  // on a GPU: steps are recorded once and replayed; the results are the same
   bool reshuffle = true;   // false: the batches of all epochs are those of the first
   Interval evaluate_every;
+  // What the watched set must be better in for its parameters to be the best so far.
+  enum class Monitor { loss, accuracy };
+  Monitor monitor = Monitor::loss;
   // What ends training early. patience: so many evaluations without an improvement, a validation loss that is
-  // lower than at the last one by more than min_delta; none: nothing does. no_change: two validation losses,
+  // lower than at the last one (or an accuracy that is higher) by more than min_delta; none: nothing does. no_change: two validation losses,
   // 100 steps apart, that differ by less than min_delta either way; the last parameters are kept then.
   enum class Stopping { patience, no_change };
   Stopping stopping = Stopping::patience;

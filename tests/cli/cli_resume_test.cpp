@@ -169,6 +169,11 @@ TEST_CASE("a run goes on with its own settings") {
   write_text(directory / "other/train-images-idx3-ubyte", bytes);
   refused("--data other", 1, "other: is not the data that the run was trained on");
 
+  // A longer training would have had other rates from the beginning.
+  REQUIRE(run(directory, few + "--schedule cosine --out to-zero").exit_code == 0);
+  check_refused(run(directory, "train --resume to-zero --epochs 5"), 1,
+                "the run has epochs 4, not 5; leave --epochs out, or begin another run");
+
   // A finished run without checkpoints, and one that was being overwritten.
   fs::copy(directory / "part", directory / "finished");
   fs::remove(directory / "finished/checkpoint.safetensors");

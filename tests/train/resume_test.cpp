@@ -47,6 +47,7 @@ struct Setting {
   TrainingOptions::Stopping stopping;
   double rate;
   std::int64_t epochs;
+  RateScheduleOptions::Kind schedule = RateScheduleOptions::Kind::constant;
 };
 
 bool same(double a, double b) {
@@ -66,7 +67,8 @@ TEST_CASE("training goes on from any step to the same bits", "[training]") {
               Kind::adam,
               Stopping::patience,
               0.01,
-              4},
+              4,
+              RateScheduleOptions::Kind::cosine},
       Setting{"momentum, stops early", {30, {6}, 3, false}, 2, Kind::momentum, Stopping::patience, 0.05, 30},
       Setting{"a network that leaves the finite numbers",
               {30, {6, 4}, 3, false},
@@ -92,6 +94,9 @@ TEST_CASE("training goes on from any step to the same bits", "[training]") {
   options.epochs = setting.epochs;
   options.optimizer.kind = setting.optimizer;
   options.learning_rate = {setting.rate};
+  options.schedule.kind = setting.schedule;
+  if (setting.schedule != RateScheduleOptions::Kind::constant)
+    options.schedule.warmup = Interval{1, Interval::Unit::epochs};
   options.evaluate_every = {20, Interval::Unit::steps};
   options.stopping = setting.stopping;
   options.patience = 3;

@@ -1,0 +1,56 @@
+// How the learning rate changes in the course of training.
+#include "handgrad/train/rate_schedule.h"
+
+#include <cmath>
+
+namespace handgrad {
+
+using Kind = RateScheduleOptions::Kind;
+
+namespace {
+
+double default_final_rate(Kind kind) {
+  return kind == Kind::step ? 0.01 : 0;
+}
+
+}  // namespace
+
+const std::vector<std::string>& rate_schedule_names() {
+  static const std::vector<std::string> names = {"constant", "cosine", "step"};
+  return names;
+}
+
+RateSchedule::RateSchedule(const RateScheduleOptions& options, std::int64_t steps_per_epoch,
+                           std::int64_t total)
+    : kind_(options.kind),
+      final_rate_(options.final_rate.value_or(default_final_rate(options.kind))),
+      warmup_steps_(options.warmup ? options.warmup->steps(steps_per_epoch) : 0),
+      total_(total) {}
+
+double RateSchedule::factor(std::int64_t step) const {
+  if (step < warmup_steps_) return static_cast<double>(step + 1) / static_cast<double>(warmup_steps_);
+  return decay(step);
+}
+
+double RateSchedule::decay(std::int64_t step) const {
+  if (step < warmup_steps_) return 1;
+  const double progress =
+      static_cast<double>(step - warmup_steps_) / static_cast<double>(total_ - warmup_steps_);
+  switch (kind_) {
+    case Kind::constant:
+      return 1;
+    case Kind::cosine: {
+      constexpr double pi = 3.14159265358979323846;
+      return final_rate_ + (1 - final_rate_) * (1 + std::cos(pi * progress)) / 2;
+    }
+    case Kind::step:
+      return progress < 0.5 ? 1 : progress < 0.75 ? std::sqrt(final_rate_) : final_rate_;
+  }
+  return 1;
+}
+
+bool RateSchedule::is_constant() const {
+  return kind_ == Kind::constant && warmup_steps_ == 0;
+}
+
+}  // namespace handgrad
