@@ -193,6 +193,13 @@ Json summary_json(const TrainingResult& result, const TrainingSession& session, 
           {"replicas", replicas}};
 }
 
+// To augment images takes about as long as a step of a small network: the thread that gathers them ahead keeps
+// a core to itself.
+int chosen_threads(double largest_layer_flops, const TrainingOptions& training) {
+  const int useful = useful_threads(largest_layer_flops);
+  return training.augment.options().any() ? std::clamp(available_cores() - 1, 1, useful) : useful;
+}
+
 TrainingSession prepare_training(Settings& settings, const Options& options) {
   TrainingSession session;
   const std::optional<int> threads_asked = read_threads(options);
@@ -203,14 +210,15 @@ TrainingSession prepare_training(Settings& settings, const Options& options) {
       split_indices(session.dataset.train_count(), session.dataset.test_count(), settings.split);
   validate(settings.training, architecture, settings.replicas,
            static_cast<std::int64_t>(images.train.size()));
+  validate(settings.training.augment.options(), session.images());
   require_memory({architecture, settings.network, settings.training, std::move(images), settings.replicas, 1,
-                  session.device.is_cpu()},
+                  session.device.is_cpu(), session.device.is_cuda()},
                  session.device, free_memory(session.device));
   session.splits =
       split(session.dataset, settings.split, at::TensorOptions(session.device).dtype(at::kFloat));
   const double largest_layer =
       largest_layer_flops(architecture, settings.replicas, settings.training.batch_size);
-  session.threads = threads_asked.value_or(useful_threads(largest_layer));
+  session.threads = threads_asked.value_or(chosen_threads(largest_layer, settings.training));
   set_threads(session.threads);
   choose_blas_kernels(architecture.widest_hidden());
   settings.training.prefetch = threads_asked != 1 && session.threads < available_cores();

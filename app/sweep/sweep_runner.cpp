@@ -83,7 +83,10 @@ TrainingShape SweepRunner::shape_of_seed(const Ensemble& ensemble) const {
   training.seeds.assign(static_cast<std::size_t>(ensemble.replicas()), 1);
   SplitIndices images = split_indices(dataset_.train_count(), dataset_.test_count(), settings.split);
   validate(training, architecture, ensemble.replicas(), static_cast<std::int64_t>(images.train.size()));
-  return {architecture, settings.network, training, std::move(images), ensemble.replicas()};
+  validate(training.augment.options(), {dataset_.rows(), dataset_.columns()});
+  TrainingShape shape{architecture, settings.network, training, std::move(images), ensemble.replicas()};
+  shape.on_gpu = device_.is_cuda();
+  return shape;
 }
 
 // Each processor core has a training of its own: more networks in one gain nothing there.

@@ -1,10 +1,13 @@
 // Batches in a seeded order.
 #include "handgrad/data/batches.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <numeric>
 #include <utility>
 
+#include "handgrad/base/errors.h"
 #include "handgrad/base/random.h"
 #include "handgrad/data/pixels.h"
 #include "handgrad/platform/threads.h"
@@ -26,38 +29,56 @@ std::vector<std::int64_t> epoch_order(std::int64_t count, std::uint64_t data_see
   return order;
 }
 
-void gather(Tensor& pixels, Tensor& targets, const Examples& examples, const Tensor& chosen) {
+void gather_pixels(Tensor& pixels, const Examples& examples, const Tensor& chosen) {
   if (examples.lanes() == 1) {
-    Tensor target_rows = targets.squeeze(1);
     at::index_select_out(pixels, examples.pixels, 0, chosen);
-    at::index_select_out(target_rows, examples.targets, 0, chosen);
+    return;
+  }
+  Tensor rows = pixels.flatten(0, 1);
+  at::index_select_out(rows, examples.pixels, 0, chosen.reshape(-1));
+}
+
+void gather_targets(Tensor& targets, const Examples& examples, const Tensor& chosen) {
+  if (examples.lanes() == 1) {
+    Tensor rows = targets.squeeze(1);
+    at::index_select_out(rows, examples.targets, 0, chosen);
     return;
   }
   const std::int64_t networks_in_lane = targets.size(1) / examples.lanes();
-  const Tensor of_lanes = chosen.reshape(-1);
   const Tensor of_networks = chosen.unsqueeze(2).expand({-1, -1, networks_in_lane}).reshape(-1);
-  Tensor pixel_rows = pixels.flatten(0, 1);
-  Tensor target_rows = targets.flatten(0, 1);
-  at::index_select_out(pixel_rows, examples.pixels, 0, of_lanes);
-  at::index_select_out(target_rows, examples.targets, 0, of_networks);
+  Tensor rows = targets.flatten(0, 1);
+  at::index_select_out(rows, examples.targets, 0, of_networks);
 }
 
 Batches::Batches(const Examples& examples, std::int64_t replicas, std::int64_t batch_size,
-                 std::vector<std::uint64_t> data_seeds, bool reshuffle, bool prefetch)
+                 std::vector<std::uint64_t> data_seeds, bool reshuffle, bool prefetch, AugmentOptions augment,
+                 AugmentStrength strength)
     : examples_(examples),
       replicas_(replicas),
       batch_size_(batch_size),
       data_seeds_(std::move(data_seeds)),
       reshuffle_(reshuffle),
-      per_epoch_((examples.count() + batch_size - 1) / batch_size),
+      augment_(augment),
+      strength_(std::move(strength)),
+      per_epoch_(batches_per_epoch(examples.count(), batch_size)),
       last_size_(examples.count() - (per_epoch_ - 1) * batch_size),
       batches_per_block_(std::clamp<std::int64_t>(
           (prefetch || examples.pixels.is_cuda() ? most_images_ahead : images_in_line) /
               (batch_size * examples.lanes()),
           1, per_epoch_)),
       blocks_per_epoch_((per_epoch_ + batches_per_block_ - 1) / batches_per_block_),
-      order_(at::empty({examples.count()}, at::kLong)),
-      current_(make_block()) {
+      order_(at::empty({examples.count()}, at::kLong)) {
+  if (augment_.any()) {
+    const ImageShape& shape = examples.shape;
+    if (shape.rows * shape.columns != examples.pixels.size(1)) {
+      throw ArgumentError(
+          fmt::format("images of {} pixels cannot be augmented as {} × {}; give Examples::shape",
+                      examples.pixels.size(1), shape.rows, shape.columns));
+    }
+    validate(augment_, shape);
+    augmenter_.emplace(examples.shape);
+  }
+  current_ = make_block();
   if (examples.lanes() > 1) {
     rows_ = examples.rows.to(at::kCPU).contiguous();
     order_ = at::empty({examples.count(), examples.lanes()}, at::kLong);
@@ -84,9 +105,9 @@ Batches::Block Batches::make_block() const {
   const std::int64_t lanes = examples_.lanes();
   const std::int64_t inputs = examples_.pixels.size(1);
   Block block;
-  block.pixels = at::empty({count, lanes, inputs}, examples_.pixels.options());
-  if (lanes == 1) block.pixels = block.pixels.squeeze(1);
-  block.images = at::empty(block.pixels.sizes(), examples_.targets.options());
+  block.images = at::empty({count, lanes, inputs}, examples_.targets.options());
+  if (lanes == 1) block.images = block.images.squeeze(1);
+  if (!augmenter_) block.pixels = at::empty(block.images.sizes(), examples_.pixels.options());
   block.targets =
       at::empty({count, lanes == 1 ? 1 : replicas_, examples_.targets.size(1)}, examples_.targets.options());
   const auto batch = [&](std::int64_t position, std::int64_t size) {
@@ -119,16 +140,23 @@ void Batches::order_epoch(std::int64_t epoch) {
 
 void Batches::fill(Block& block, std::int64_t number) {
   block.number = -1;  // until it is filled
-  const std::int64_t epoch = reshuffle_ ? number / blocks_per_epoch_ : 0;
-  if (epoch != epoch_) order_epoch(epoch);
+  const std::int64_t epoch = number / blocks_per_epoch_;
+  const std::int64_t epoch_of_order = reshuffle_ ? epoch : 0;
+  if (epoch_of_order != epoch_) order_epoch(epoch_of_order);
   const std::int64_t begin = number % blocks_per_epoch_ * batches_per_block_ * batch_size_;
-  const std::int64_t count = std::min(block.pixels.size(0), examples_.count() - begin);
+  const std::int64_t count = std::min(block.images.size(0), examples_.count() - begin);
   const Tensor chosen = order_on_device_.narrow(0, begin, count);
-  Tensor pixels = block.pixels.narrow(0, 0, count);
   Tensor images = block.images.narrow(0, 0, count);
   Tensor targets = block.targets.narrow(0, 0, count);
-  gather(pixels, targets, examples_, chosen);
-  scale_pixels(images, pixels);
+  gather_targets(targets, examples_, chosen);
+  if (augmenter_) {
+    const AugmentOptions options = strength_ ? augment_.times(strength_(epoch)) : augment_;
+    augmenter_->augment(images, examples_.pixels, chosen, {options, data_seeds_, epoch, begin});
+  } else {
+    Tensor pixels = block.pixels.narrow(0, 0, count);
+    gather_pixels(pixels, examples_, chosen);
+    scale_pixels(images, pixels);
+  }
   block.number = number;
 }
 

@@ -4,9 +4,11 @@
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
+#include "handgrad/data/augment.h"
 #include "handgrad/data/dataset.h"
 
 namespace handgrad {
@@ -19,6 +21,11 @@ struct Batch {
   Tensor targets;  // [N, 1, classes], one-hot; with lanes [N, R, classes]
 };
 
+// The last batch of an epoch holds what is left.
+constexpr std::int64_t batches_per_epoch(std::int64_t images, std::int64_t batch_size) {
+  return (images + batch_size - 1) / batch_size;
+}
+
 // The images of an epoch (from 0) in the order in which they are trained on: a permutation of 0 … count − 1
 // that is a function of the seed and the epoch alone.
 std::vector<std::int64_t> epoch_order(std::int64_t count, std::uint64_t data_seed, std::int64_t epoch);
@@ -26,16 +33,19 @@ std::vector<std::int64_t> epoch_order(std::int64_t count, std::uint64_t data_see
 // The chosen of the examples' images, [N, inputs] and as bytes, and their targets [N, 1, classes]; with K
 // lanes `chosen` is [N, K], and the networks of a lane get a copy of its targets each: [N, K, inputs], [N, R,
 // classes].
-void gather(Tensor& pixels, Tensor& targets, const Examples& examples, const Tensor& chosen);
+void gather_pixels(Tensor& pixels, const Examples& examples, const Tensor& chosen);
+void gather_targets(Tensor& targets, const Examples& examples, const Tensor& chosen);
 
 class Batches {
  public:
   // For so many networks side by side. The examples must outlive the batches, which are of the examples'
   // device and the targets' dtype. The last batch of an epoch holds what is left. data_seeds: one per lane.
   // reshuffle: whether each epoch has its own order, not that of the first. prefetch: on a CPU, a second
-  // thread gathers what comes next while the caller computes; the batches are the same.
+  // thread gathers what comes next while the caller computes; the batches are the same. augment: how far each
+  // image is changed, anew in each epoch. Throws what validate throws for it and the shape of the images.
   Batches(const Examples& examples, std::int64_t replicas, std::int64_t batch_size,
-          std::vector<std::uint64_t> data_seeds, bool reshuffle, bool prefetch);
+          std::vector<std::uint64_t> data_seeds, bool reshuffle, bool prefetch, AugmentOptions augment = {},
+          AugmentStrength strength = {});
   ~Batches();
   Batches(const Batches&) = delete;
   Batches& operator=(const Batches&) = delete;
@@ -50,7 +60,8 @@ class Batches {
   // Several batches that are gathered at once, so that the overhead is paid once for all of them.
   struct Block {
     std::int64_t number = -1;  // through all epochs
-    Tensor pixels, images, targets;
+    Tensor pixels;             // undefined where images are augmented
+    Tensor images, targets;
     std::vector<Batch> batches;
     Batch last;  // of the epoch
   };
@@ -65,6 +76,9 @@ class Batches {
   std::int64_t replicas_, batch_size_;
   std::vector<std::uint64_t> data_seeds_;
   bool reshuffle_;
+  AugmentOptions augment_;
+  AugmentStrength strength_;
+  std::optional<Augmenter> augmenter_;
   std::int64_t per_epoch_, last_size_;
   std::int64_t batches_per_block_, blocks_per_epoch_;
 

@@ -202,8 +202,8 @@ Tensor one_hot(const IdxArray& labels, std::int64_t classes, const at::TensorOpt
 }
 
 Examples Examples::part(std::int64_t begin, std::int64_t count) const {
-  if (rows.defined()) return {pixels, targets, rows.narrow(1, begin, count)};
-  return {pixels.narrow(0, begin, count), targets.narrow(0, begin, count), {}};
+  if (rows.defined()) return {pixels, targets, rows.narrow(1, begin, count), shape};
+  return {pixels.narrow(0, begin, count), targets.narrow(0, begin, count), {}, shape};
 }
 
 Splits split(const Dataset& dataset, const SplitOptions& options, const at::TensorOptions& tensor_options) {
@@ -223,12 +223,13 @@ Splits split(const Dataset& dataset, const SplitOptions& options, const std::vec
           .to(tensor_options.device());
   const Tensor targets = at::cat({one_hot(dataset.train_labels, dataset.classes, tensor_options),
                                   one_hot(dataset.test_labels, dataset.classes, tensor_options)});
+  const ImageShape shape{dataset.rows(), dataset.columns()};
   const auto pick = [&](const auto& chosen_of) {
     std::vector<Tensor> of_lanes;
     for (const SplitIndices& indices : lanes) of_lanes.push_back(at::tensor(chosen_of(indices), at::kLong));
     const Tensor rows = at::stack(of_lanes).to(tensor_options.device());
-    if (lanes.size() > 1) return Examples{pixels, targets, rows};
-    return Examples{pixels.index_select(0, rows[0]), targets.index_select(0, rows[0]), {}};
+    if (lanes.size() > 1) return Examples{pixels, targets, rows, shape};
+    return Examples{pixels.index_select(0, rows[0]), targets.index_select(0, rows[0]), {}, shape};
   };
   Splits splits;
   splits.validation = pick([](const SplitIndices& indices) { return indices.validation; });

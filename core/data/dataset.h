@@ -9,6 +9,7 @@
 
 #include "handgrad/base/tensor.h"
 #include "handgrad/data/idx.h"
+#include "handgrad/data/image_shape.h"
 
 namespace handgrad {
 
@@ -69,6 +70,7 @@ struct Examples {
   Tensor pixels;   // [P, inputs], uint8
   Tensor targets;  // [P, classes], one-hot, floating
   Tensor rows;  // [K, N], int64: which of the images a lane has; undefined for one lane, which has them all
+  ImageShape shape = {};  // of each image
 
   std::int64_t count() const { return rows.defined() ? rows.size(1) : pixels.size(0); }
   std::int64_t lanes() const { return rows.defined() ? rows.size(0) : 1; }

@@ -10,21 +10,11 @@
 #include <utility>
 #include <vector>
 
+#include "handgrad/data/image_shape.h"
 #include "handgrad/models/layer_names.h"
 #include "handgrad/nn/network.h"
 
 namespace handgrad {
-
-struct ImageShape {
-  std::int64_t rows = 0;
-  std::int64_t columns = 0;
-
-  // Whether an image of this many pixels can be given. One row stands for a flat vector, which any image of
-  // as many pixels is.
-  bool takes(ImageShape image) const {
-    return rows == 1 ? columns == image.rows * image.columns : rows == image.rows && columns == image.columns;
-  }
-};
 
 struct ModelInfo {
   ImageShape shape;                     // of the images

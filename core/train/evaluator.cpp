@@ -46,7 +46,9 @@ std::vector<LossAndAccuracy> Evaluator::evaluate(const EvaluationProgress& progr
     if (pixels_.defined()) {
       pixels = pixels_.narrow(0, 0, size);
       targets = targets_.narrow(0, 0, size);
-      gather(pixels, targets, part, part.rows.t().contiguous());
+      const Tensor chosen = part.rows.t().contiguous();
+      gather_pixels(pixels, part, chosen);
+      gather_targets(targets, part, chosen);
     }
     Tensor images = images_.narrow(0, 0, size);
     if (!images_are_whole_set_) scale_pixels(images, pixels);

@@ -18,6 +18,9 @@ namespace {
 constexpr std::int64_t number = 4;  // bytes of a float
 constexpr std::int64_t index = 8;   // bytes of an int64
 
+// Floats for each pixel of a block while Augmenter::augment_by_operations works on it.
+constexpr std::int64_t augmenting = 7;
+
 std::int64_t count_of(const std::vector<std::int64_t>& set) {
   return static_cast<std::int64_t>(set.size());
 }
@@ -98,14 +101,16 @@ std::int64_t training_bytes(const TrainingShape& shape) {
   const std::int64_t split_off_last = count_of(shape.images.watched);
   const std::int64_t images = train + split_off_last + validation + test;
 
-  const std::int64_t image = inputs * (1 + number);  // as bytes and as floats
+  const bool augmented = shape.options.augment.options().any();
+  const std::int64_t image = augmented ? inputs * number : inputs * (1 + number);  // bytes are not kept
   const std::int64_t data = images * (inputs + size.classes * number);
   const std::int64_t rows = (one_lane ? 0 : shape.lanes * images * index) + 2 * shape.lanes * train * index;
 
   const std::int64_t batch = shape.options.batch_size;
   const std::int64_t in_block = std::min(train, std::max(most_images_ahead / shape.lanes, batch));
   const std::int64_t targets_of_image = size.classes * number * (one_lane ? 1 : shape.replicas);
-  const std::int64_t batches = in_block * (shape.lanes * image + 2 * targets_of_image);
+  const std::int64_t while_augmented = augmented && shape.on_gpu ? augmenting * inputs * number : 0;
+  const std::int64_t batches = in_block * (shape.lanes * (image + while_augmented) + 2 * targets_of_image);
 
   const bool batch_statistics = !shape.network.batch_norm.evaluate_with_running_average;
   const auto evaluation_batch = [&](std::int64_t set) {

@@ -19,6 +19,7 @@ struct TrainingShape {
   std::int64_t replicas = 1;
   std::int64_t lanes = 1;    // Examples: a divisor of the replicas
   bool checkpoints = false;  // whether they are put together in the same memory, as on a CPU
+  bool on_gpu = false;       // where to augment images takes tensors
 };
 
 // The most bytes that the tensors of a training in float32 hold together, its data included; at least what

@@ -24,27 +24,36 @@ RateSchedule::RateSchedule(const RateScheduleOptions& options, std::int64_t step
                            std::int64_t total)
     : kind_(options.kind),
       final_rate_(options.final_rate.value_or(default_final_rate(options.kind))),
+      steps_per_epoch_(steps_per_epoch),
       warmup_steps_(options.warmup ? options.warmup->steps(steps_per_epoch) : 0),
       total_(total) {}
 
-double RateSchedule::factor(std::int64_t step) const {
-  if (step < warmup_steps_) return static_cast<double>(step + 1) / static_cast<double>(warmup_steps_);
-  return decay(step);
+double RateSchedule::progress(std::int64_t step) const {
+  if (step < warmup_steps_) return 0;
+  return static_cast<double>(step - warmup_steps_) / static_cast<double>(total_ - warmup_steps_);
 }
 
-double RateSchedule::decay(std::int64_t step) const {
-  if (step < warmup_steps_) return 1;
-  const double progress =
-      static_cast<double>(step - warmup_steps_) / static_cast<double>(total_ - warmup_steps_);
+double RateSchedule::factor(std::int64_t step) const {
+  if (step < warmup_steps_) return static_cast<double>(step + 1) / static_cast<double>(warmup_steps_);
+  return factor_at(progress(step), final_rate_);
+}
+
+double RateSchedule::fall(std::int64_t epoch) const {
+  const double share = progress(epoch * steps_per_epoch_);
+  if (kind_ == Kind::step) return share < 0.5 ? 1 : share < 0.75 ? 0.5 : 0;
+  return factor_at(share, 0);
+}
+
+double RateSchedule::factor_at(double progress, double final_rate) const {
   switch (kind_) {
     case Kind::constant:
       return 1;
     case Kind::cosine: {
       constexpr double pi = 3.14159265358979323846;
-      return final_rate_ + (1 - final_rate_) * (1 + std::cos(pi * progress)) / 2;
+      return final_rate + (1 - final_rate) * (1 + std::cos(pi * progress)) / 2;
     }
     case Kind::step:
-      return progress < 0.5 ? 1 : progress < 0.75 ? std::sqrt(final_rate_) : final_rate_;
+      return progress < 0.5 ? 1 : progress < 0.75 ? std::sqrt(final_rate) : final_rate;
   }
   return 1;
 }

@@ -38,8 +38,8 @@ class RateSchedule {
   // where p = (step − W) / (total − W) and f is the final rate.
   double factor(std::int64_t step) const;
 
-  // The same without the warm-up: 1 until it ends.
-  double decay(std::int64_t step) const;
+  // How much of its way down the rate has before it when an epoch, from 0, begins: 1 at first, 0 at the end.
+  double fall(std::int64_t epoch) const;
 
   // Whether the factor is always 1.
   bool is_constant() const;
@@ -47,9 +47,13 @@ class RateSchedule {
   std::int64_t warmup_steps() const { return warmup_steps_; }
 
  private:
+  // The share of the training after the warm-up that lies before a step; 0 in the warm-up.
+  double progress(std::int64_t step) const;
+  double factor_at(double progress, double final_rate) const;
+
   RateScheduleOptions::Kind kind_;
   double final_rate_;
-  std::int64_t warmup_steps_, total_;
+  std::int64_t steps_per_epoch_, warmup_steps_, total_;
 };
 
 }  // namespace handgrad

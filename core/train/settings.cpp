@@ -11,155 +11,17 @@
 #include <utility>
 
 #include "handgrad/base/lists.h"
-#include "handgrad/base/numbers.h"
 #include "handgrad/train/compat.h"
+#include "handgrad/train/setting_forms.h"
 
 namespace handgrad {
 
 namespace {
 
-using Kind = Setting::Kind;
 using Group = Setting::Group;
 using Role = Setting::Role;
 
 constexpr std::int64_t most_replicas = 100000;
-
-// How a value of a type is written and read, and which are allowed: `parse` gives none for the others.
-template <typename T>
-struct Form {
-  Kind kind = Kind::text;
-  std::string allowed;
-  std::function<std::string(const T&)> text;
-  std::function<std::optional<T>(const std::string&)> parse;
-};
-
-Form<bool> toggle() {
-  return {Kind::toggle, "true or false", [](bool value) { return value ? "true" : "false"; },
-          [](const std::string& text) -> std::optional<bool> {
-            if (text != "true" && text != "false") return std::nullopt;
-            return text == "true";
-          }};
-}
-
-template <typename Integer = std::int64_t>
-Form<Integer> whole(std::int64_t least, std::int64_t most) {
-  return {Kind::whole, fmt::format("a whole number from {} to {}", least, most),
-          [](Integer value) { return std::to_string(value); },
-          [=](const std::string& text) -> std::optional<Integer> {
-            const auto value = parse_integer(text);
-            if (!value || *value < least || *value > most) return std::nullopt;
-            return static_cast<Integer>(*value);
-          }};
-}
-
-// The number, or `word` for none.
-template <typename T>
-Form<std::optional<T>> or_none(const std::string& word, const Form<T>& form) {
-  return {form.kind, word.empty() ? form.allowed : fmt::format("{}, or {}", word, form.allowed),
-          [=](const std::optional<T>& value) { return value ? form.text(*value) : word; },
-          [=](const std::string& text) -> std::optional<std::optional<T>> {
-            if (text == word) return std::optional<T>();
-            const std::optional<T> value = form.parse(text);
-            if (!value) return std::nullopt;
-            return std::optional<std::optional<T>>(value);
-          }};
-}
-
-// The number, or "auto"; config.json has both as text.
-Form<std::optional<std::int64_t>> number_or_auto(std::int64_t most) {
-  Form<std::optional<std::int64_t>> form = or_none("auto", whole(1, most));
-  form.kind = Kind::text;
-  return form;
-}
-
-Form<double> real(std::string allowed, std::function<bool(double)> is_allowed) {
-  return {Kind::real, std::move(allowed), [](double value) { return fmt::format("{}", value); },
-          [is_allowed = std::move(is_allowed)](const std::string& text) {
-            const auto value = parse_number(text);
-            return value && is_allowed(*value) ? value : std::nullopt;
-          }};
-}
-
-Form<double> not_negative() {
-  return real(fmt::format("a number from 0 to {}", largest_factor),
-              [](double value) { return value >= 0 && value <= largest_factor; });
-}
-
-// What is below float32's smallest normal number would be 0 in the training.
-Form<double> above_zero(double most) {
-  return real(fmt::format("a number above 0 and at most {}", most),
-              [=](double value) { return value >= std::numeric_limits<float>::min() && value <= most; });
-}
-
-Form<double> share() {
-  return real("a number from 0 to 1", [](double value) { return value >= 0 && value <= 1; });
-}
-
-Form<double> below_one() {
-  return real("a number of at least 0 and below 1", [](double value) { return value >= 0 && value < 1; });
-}
-
-// One value for all networks; their own ones, which a command line cannot say, have commas between.
-Form<std::vector<double>> of_each_network(const Form<double>& form) {
-  return {form.kind, form.allowed,
-          [=](const std::vector<double>& values) { return fmt::format("{}", fmt::join(values, ",")); },
-          [=](const std::string& text) -> std::optional<std::vector<double>> {
-            const auto value = form.parse(text);
-            return value ? std::optional(std::vector<double>{*value}) : std::nullopt;
-          }};
-}
-
-template <typename Enum>
-Form<Enum> one_of(const std::vector<std::string>& names) {
-  return {Kind::text, fmt::format("one of {}", fmt::join(names, ", ")),
-          [=](Enum value) { return names.at(static_cast<std::size_t>(value)); },
-          [=](const std::string& text) -> std::optional<Enum> {
-            const auto found = std::find(names.begin(), names.end(), text);
-            if (found == names.end()) return std::nullopt;
-            return static_cast<Enum>(found - names.begin());
-          }};
-}
-
-Form<std::string> anything() {
-  return {Kind::text, "text", [](const std::string& value) { return value; },
-          [](const std::string& text) { return std::optional(text); }};
-}
-
-Form<std::vector<std::int64_t>> widths() {
-  const auto width = whole(1, widest_layer);
-  return {
-      Kind::text,
-      fmt::format("whole numbers from 1 to {} with commas between, such as 20,7,5, or none", widest_layer),
-      [](const std::vector<std::int64_t>& values) {
-        return values.empty() ? "none" : fmt::format("{}", fmt::join(values, ","));
-      },
-      [=](const std::string& text) -> std::optional<std::vector<std::int64_t>> {
-        std::vector<std::int64_t> values;
-        if (text == "none") return values;
-        for (const std::string& part : parts_of(text)) {
-          const auto value = width.parse(part);
-          if (!value) return std::nullopt;
-          values.push_back(*value);
-        }
-        return values;
-      }};
-}
-
-Form<Interval> interval() {
-  return {Kind::text, "a number of steps such as 100, or of epochs such as 1ep",
-          [](const Interval& value) { return to_string(value); }, parse_interval};
-}
-
-// 0: as many as the labels name. One class alone is none to tell apart.
-Form<std::int64_t> class_count() {
-  Form<std::int64_t> form = whole(0, most_classes);
-  form.allowed = fmt::format("0, or a whole number from 2 to {}", most_classes);
-  form.parse = [any = form.parse](const std::string& text) {
-    const auto value = any(text);
-    return value == 1 ? std::nullopt : value;
-  };
-  return form;
-}
 
 // `get` gives a setting's place in Settings, constant or not.
 template <typename T, typename Get>
@@ -272,7 +134,7 @@ std::vector<Setting> make_table() {
           "steps or epochs in which the learning rate rises to its value",
           [](auto& s) -> auto& { return s.training.schedule.warmup; }),
       row(
-          "final_rate", Group::training, Role::decides, or_none("auto", share()), "X",
+          "final_rate", Group::training, Role::decides, or_none("auto", up_to(1)), "X",
           "share of the learning rate that a schedule ends with; auto: 0 with cosine, 0.01 with step",
           [](auto& s) -> auto& { return s.training.schedule.final_rate; }),
       row(
@@ -308,6 +170,35 @@ std::vector<Setting> make_table() {
       row(
           "data_seed", Group::training, Role::of_run, or_none("", whole<std::uint64_t>(0, most_seed)), "N",
           "of the split and the batch order [the seed]", [](auto& s) -> auto& { return s.data_seed; }),
+      row(
+          "augment", Group::training, Role::decides,
+          one_of<AugmentChoice::Preset>({"none", "light", "medium", "strong"}), "NAME",
+          "none, light, medium or strong: how far training images are changed at random",
+          [](auto& s) -> auto& { return s.training.augment.preset; }),
+      row(
+          "rotation", Group::training, Role::decides, or_none("auto", up_to(180)), "X",
+          "turn training images by up to so many degrees; auto: as --augment says",
+          [](auto& s) -> auto& { return s.training.augment.rotation; }),
+      row(
+          "scale", Group::training, Role::decides, or_none("auto", up_to(1)), "X",
+          "scale their rows and columns: up to this, as a logarithm, so 0.1 is about ±10 %; auto, as above",
+          [](auto& s) -> auto& { return s.training.augment.scale; }),
+      row(
+          "shear", Group::training, Role::decides, or_none("auto", up_to(1)), "X",
+          "slant them by up to so many columns a row; auto, as above",
+          [](auto& s) -> auto& { return s.training.augment.shear; }),
+      row(
+          "shift", Group::training, Role::decides, or_none("auto", up_to(most_rows_or_columns)), "X",
+          "shift them by up to so many pixels along each axis; auto, as above",
+          [](auto& s) -> auto& { return s.training.augment.shift; }),
+      row(
+          "elastic", Group::training, Role::decides, or_none("auto", up_to(10)), "X",
+          "bend them: root mean square of the displacements, in pixels; auto, as above",
+          [](auto& s) -> auto& { return s.training.augment.elastic; }),
+      row(
+          "augment_final", Group::training, Role::decides, up_to(1), "X",
+          "the share of all this that is left at the end, to which it falls as --schedule does",
+          [](auto& s) -> auto& { return s.training.augment_final; }),
       row(
           "evaluate_every", Group::training, Role::decides, interval(), "N|Nep",
           "steps or epochs between validations", [](auto& s) -> auto& { return s.training.evaluate_every; }),

@@ -10,15 +10,28 @@ std::vector<double> one_each(std::vector<double> values, std::int64_t replicas) 
   return values;
 }
 
+RateSchedule schedule_of(const TrainingOptions& options, std::int64_t images) {
+  const std::int64_t steps_per_epoch = batches_per_epoch(images, options.batch_size);
+  return {options.schedule, steps_per_epoch, options.epochs * steps_per_epoch};
+}
+
+// As the learning rate falls from 1 to its final share, the bounds of augmentation fall from 1 to theirs.
+AugmentStrength strength_of(const TrainingOptions& options, const RateSchedule& schedule) {
+  if (options.augment_final == 1) return {};
+  return [schedule, last = options.augment_final](std::int64_t epoch) {
+    return last + (1 - last) * schedule.fall(epoch);
+  };
+}
+
 }  // namespace
 
 Stepper::Stepper(Network& network, const Examples& examples, const TrainingOptions& options)
     : network_(network),
       learning_rate_(one_each(options.learning_rate, network.replicas())),
       l2_(one_each(options.l2, network.replicas()), network.parameters),
+      schedule_(schedule_of(options, examples.count())),
       batches_(examples, network.replicas(), options.batch_size, options.data_seeds, options.reshuffle,
-               options.prefetch),
-      schedule_(options.schedule, batches_.per_epoch(), options.epochs * batches_.per_epoch()),
+               options.prefetch, options.augment.options(), strength_of(options, schedule_)),
       optimizer_(options.optimizer, network.parameters, network.gradients, learning_rate_,
                  !schedule_.is_constant()),
       workspace_(network, options.batch_size, Use::training, examples.lanes()),

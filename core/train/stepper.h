@@ -47,8 +47,8 @@ class Stepper {
   Network& network_;
   std::vector<double> learning_rate_;
   L2 l2_;
-  Batches batches_;
   RateSchedule schedule_;
+  Batches batches_;
   Optimizer optimizer_;
   Workspace workspace_;
   std::optional<Workspace> last_workspace_;  // where the last batch of an epoch is smaller

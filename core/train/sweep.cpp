@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "handgrad/base/statistics.h"
+#include "handgrad/data/batches.h"
 
 namespace handgrad {
 
@@ -142,7 +143,7 @@ EnsembleRun train_ensemble(const Ensemble& ensemble, const Dataset& dataset,
   Curves curves;
   ObserverList observers{&curves, &observer};
   const TrainingResult result = train(*run.network, splits, training, observers);
-  run.steps_per_epoch = (splits.train.count() + training.batch_size - 1) / training.batch_size;
+  run.steps_per_epoch = batches_per_epoch(splits.train.count(), training.batch_size);
   run.microseconds_per_step = result.microseconds_per_step;
   for (std::size_t s = 0; s < seeds.size(); ++s) {
     for (const Ensemble::Member& member : ensemble.members) {

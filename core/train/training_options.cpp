@@ -5,6 +5,7 @@
 
 #include "handgrad/base/counted.h"
 #include "handgrad/base/errors.h"
+#include "handgrad/data/batches.h"
 #include "handgrad/train/settings.h"
 
 namespace handgrad {
@@ -71,7 +72,7 @@ void validate(const TrainingOptions& options, const Architecture& architecture, 
                                 "normalise; choose another size",
                                 options.batch_size, train_images));
   }
-  const std::int64_t steps_per_epoch = (train_images + options.batch_size - 1) / options.batch_size;
+  const std::int64_t steps_per_epoch = batches_per_epoch(train_images, options.batch_size);
   if (!warmup_fits(options, steps_per_epoch)) {
     throw DataError("warmup",
                     fmt::format("got {}, but training ends after {} steps; must be at most that",

@@ -37,7 +37,7 @@ TEST_CASE("a constant rate is constant, after its warm-up", "[training]") {
   CHECK(warm.factor(9) == 0.5);
   CHECK(warm.factor(19) == 1);
   CHECK(warm.factor(99) == 1);
-  CHECK(warm.decay(0) == 1);
+  CHECK(warm.fall(5) == 1);
 }
 
 TEST_CASE("cosine and step begin at the rate and end at the final one", "[training]") {
@@ -60,6 +60,15 @@ TEST_CASE("cosine and step begin at the rate and end at the final one", "[traini
   CHECK(std::abs(step.factor(74) - 0.1) < 1e-15);
   CHECK(step.factor(75) == 0.01);
   CHECK(step.factor(99) == 0.01);
+
+  // By epochs, from 1 to 0 whatever the final rate.
+  CHECK(to_a_tenth.fall(0) == 1);
+  CHECK(to_a_tenth.fall(2) == 1);
+  CHECK(std::abs(to_a_tenth.fall(6) - 0.5) < 1e-15);
+  CHECK(std::abs(to_a_tenth.fall(10)) < 1e-15);
+  CHECK(step.fall(4) == 1);
+  CHECK(step.fall(5) == 0.5);
+  CHECK(step.fall(8) == 0);
 }
 
 TEST_CASE("training has the rates of its schedule, and plain SGD moves by them", "[training]") {
