@@ -35,6 +35,7 @@ constexpr Command commands[] = {
     {"evaluate", app::evaluate_command, "measure a saved model on labelled images"},
     {"predict", app::predict_command, "classify images from IDX or PNG files"},
     {"export", app::export_command, "write a trained network for other programs, checked by them", true},
+    {"data", app::data_command, "show what a data set holds, and its images as training changes them"},
     {"sweep", app::sweep_command, "train a grid of experiments with many seeds, and test claims", true},
     {"report", app::report_command, "write one HTML page about runs or sweeps", true},
     {"gradcheck", app::gradcheck_command, "prove the gradients of a network against autograd"},

@@ -16,7 +16,7 @@ failed() {
 diff -u "$root/docs/commands.md" "$scratch/commands.md" ||
   failed "the flags in docs/commands.md are not those of the program; run: scripts/reference.sh $1 build/reference docs/commands.md"
 
-for command in train evaluate predict export sweep report gradcheck bench doctor; do
+for command in train evaluate predict export data sweep report gradcheck bench doctor; do
   grep -qx ".SS $command" "$scratch/handgrad.1" || failed "the man page has no section $command"
   while read -r flag; do
     grep -qF -- "${flag//-/\\-}" "$scratch/handgrad.1" || failed "the man page is without $flag of $command"

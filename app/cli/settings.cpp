@@ -139,6 +139,17 @@ std::optional<int> read_threads(const Options& options) {
   return static_cast<int>(*settings.threads);
 }
 
+const std::vector<std::string>& augmentation_settings() {
+  static const std::vector<std::string> names = {"augment", "rotation", "scale", "shear", "shift", "elastic"};
+  return names;
+}
+
+AugmentOptions read_augmentation(const Options& options) {
+  Settings settings;
+  for (const std::string& name : augmentation_settings()) read(options, setting(name), settings);
+  return settings.training.augment.options();
+}
+
 Settings read_settings(const Options& options, bool needs_data) {
   Settings settings;
   for (const Setting& setting : settings_table()) read(options, setting, settings);

@@ -32,6 +32,10 @@ Settings read_settings(const Options& options, bool needs_data = true);
 std::int64_t read_classes(const Options& options);
 std::optional<int> read_threads(const Options& options);  // none for "auto"
 
+// --augment and the numbers that go with it.
+const std::vector<std::string>& augmentation_settings();
+AugmentOptions read_augmentation(const Options& options);
+
 // The device that the flags choose, set up as they say. Throws what choose_device throws, and DeviceError for
 // a flag of GPUs where none is chosen.
 at::Device read_device(const Options& options);

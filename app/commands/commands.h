@@ -9,6 +9,7 @@ namespace handgrad::app {
 using Arguments = std::vector<std::string>;
 
 int train_command(const Arguments& arguments);
+int data_command(const Arguments& arguments);
 int evaluate_command(const Arguments& arguments);
 int predict_command(const Arguments& arguments);
 int export_command(const Arguments& arguments);

@@ -77,4 +77,27 @@ IdxArray parse_png(const Bytes& bytes, const std::string& name) {
   return {{1, image.height, image.width}, transparent ? compose(pixels, name) : std::move(pixels)};
 }
 
+Bytes serialize_png(const IdxArray& picture) {
+  png_image image{};
+  image.version = PNG_IMAGE_VERSION;
+  image.height = static_cast<png_uint_32>(picture.shape[1]);
+  image.width = static_cast<png_uint_32>(picture.shape[2]);
+  image.format = PNG_FORMAT_GRAY;
+  constexpr int keep_16_bits = 0;
+  constexpr png_int_32 packed_rows = 0;
+  const auto write = [&](std::uint8_t* to, png_alloc_size_t& size) {
+    if (png_image_write_to_memory(&image, to, &size, keep_16_bits, picture.values.data(), packed_rows,
+                                  nullptr) == 0) {
+      throw DataError(
+          fmt::format("a picture of {} × {} pixels cannot be written as PNG ({}); make it smaller",
+                      picture.shape[1], picture.shape[2], image.message));
+    }
+  };
+  png_alloc_size_t size = 0;
+  write(nullptr, size);  // says how many bytes there will be
+  Bytes bytes(size);
+  write(bytes.data(), size);
+  return bytes;
+}
+
 }  // namespace handgrad

@@ -16,4 +16,7 @@ bool is_png(const Bytes& bytes);
 // the end of its pixels, larger than 4096 × 4096, or fully transparent everywhere.
 IdxArray parse_png(const Bytes& bytes, const std::string& name);
 
+// The bytes of a PNG file with a picture [1, rows, columns], in grey: what parse_png reads back.
+Bytes serialize_png(const IdxArray& picture);
+
 }  // namespace handgrad

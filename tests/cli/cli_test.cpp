@@ -54,6 +54,12 @@ TEST_CASE("wrong flags are refused by name, before anything is read or written",
       {"--hidden 20,7,", "--hidden: got 20,7,"},
       {"--hidden 0", "--hidden: got 0"},
       {"--l2 -0.1", "--l2: got -0.1"},
+      {"--augment weak", "--augment: got weak; must be one of none, light, medium, strong"},
+      {"--rotation 181", "--rotation: got 181; must be auto, or a number from 0 to 180"},
+      {"--scale 1.1", "--scale: got 1.1; must be auto, or a number from 0 to 1"},
+      {"--shear -0.1", "--shear: got -0.1; must be auto, or a number from 0 to 1"},
+      {"--shift nan", "--shift: got nan; must be auto, or a number from 0 to 4096"},
+      {"--elastic 11", "--elastic: got 11; must be auto, or a number from 0 to 10"},
       {"--l2 0.1 --weight-decay 0.1", "--weight-decay"},
       {"--optimizer sdg", "must be one of sgd, momentum"},
       {"--split half", "must be one of official, pooled"},
@@ -107,6 +113,7 @@ TEST_CASE("data that cannot be used is refused, and no run is begun") {
   const std::string good_images = contents(images);
 
   check_refused(run(directory, "train --epochs 1"), 2, "--data: not given");
+  refused("--shift 99", "--shift: got 99, but the images have ");
   check_refused(run(directory, "train --data missing"), 1, "missing: is not a directory");
   check_refused(run(directory, "train --data missing --batch-norm --batch-size 1"), 2, "--batch-size: got 1");
   SECTION("cut short") {
@@ -547,6 +554,32 @@ TEST_CASE("bench writes the figures that it prints") {
   write_small_dataset(directory.path());
   check_refused(run(directory, "bench --data ."), 1, "training images, but bench needs 128");
   check_refused(run(directory, "bench --json nowhere/bench.json"), 2, "--json: got nowhere/bench.json");
+}
+
+TEST_CASE("data tells what a data set holds, and shows its images as training changes them") {
+  const TemporaryDirectory directory;
+  const Outcome told = run(directory, "data --data synthetic");
+  CHECK(told.exit_code == 0);
+  CHECK_THAT(told.out, Catch::Contains("images of 28 × 28 pixels in 10 classes") &&
+                           Catch::Contains("20000      4000") && Catch::Contains("of class 9") &&
+                           Catch::Contains("mean pixel"));
+  const Outcome shown = run(directory, "data --data synthetic --augment strong --show digits.png");
+  CHECK(shown.exit_code == 0);
+  const std::string picture = contents(directory.path() / "digits.png");
+  CHECK(picture.substr(1, 3) == "PNG");
+  const Outcome again = run(directory, "data --data synthetic --augment strong --show digits.png --force");
+  CHECK(again.exit_code == 0);
+  CHECK(contents(directory.path() / "digits.png") == picture);
+  check_refused(run(directory, "data --data synthetic --augment strong --show digits.png"), 1,
+                "--show: digits.png is there already");
+  check_refused(run(directory, "data --data synthetic --show x.png"), 2, "--show: without augmentation");
+  check_refused(run(directory, "data --data synthetic --elastic 1"), 2, "--augment: only the picture");
+  check_refused(run(directory, "data --data synthetic --shift 28 --show x.png"), 1,
+                "--shift: got 28, but the images have 28 × 28 pixels; must be at least 0 and below 28");
+  check_refused(run(directory, "data --data synthetic --augment weak --show x.png"), 2,
+                "--augment: got weak");
+  check_refused(run(directory, "data --data missing"), 1, "missing: is not a directory");
+  CHECK_FALSE(fs::exists(directory.path() / "x.png"));
 }
 
 TEST_CASE("doctor tells what the program runs on", "[sanitize]") {

@@ -559,6 +559,15 @@ TEST_CASE("every grey value of a PNG picture comes back") {
   }
 }
 
+TEST_CASE("a picture that is written as PNG is read back") {
+  IdxArray picture{{1, 3, 50}, {}};
+  for (int i = 0; i < 150; ++i) picture.values.push_back(static_cast<std::uint8_t>(i * 37));
+  const IdxArray read = parse_png(serialize_png(picture), "some.png");
+  CHECK(read.shape == picture.shape);
+  CHECK(read.values == picture.values);
+  CHECK_THROWS_AS(serialize_png({{1, 0, 0}, {}}), DataError);
+}
+
 TEST_CASE("only the whole PNG signature is taken for PNG") {
   const Bytes bytes = write_grey_png(1, 1, {0});
   CHECK(is_png(first(bytes, 8)));

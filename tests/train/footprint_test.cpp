@@ -81,6 +81,30 @@ TEST_CASE("a training takes the memory that was foretold", "[memory]") {
   CHECK(foretold <= peak + peak / 4);
 }
 
+TEST_CASE("what augmenting takes is foretold, here and on a GPU", "[memory]") {
+  const Case c =
+      GENERATE(Case{{144, {20, 7, 5}, 4, false}, OptimizerOptions::Kind::sgd, 32, 1, 1, false, false},
+               Case{{144, {20, 7, 5}, 4, true}, OptimizerOptions::Kind::sgd, 32, 8, 4, false, false});
+  TrainingShape shape = shape_of(c);
+  shape.options.augment.preset = AugmentChoice::Preset::strong;
+  const std::int64_t peak = storages_of([&] { train_all(shape, c); }).peak;
+  const std::int64_t foretold = training_bytes(shape);
+  CAPTURE(peak, foretold);
+  CHECK(peak <= foretold);
+  CHECK(foretold <= peak + peak / 4);
+  // The operations that a GPU runs, here: of a block of 512 images of all lanes.
+  const Tensor pixels = at::randint(256, {512, 144}, at::kByte);
+  Tensor images = at::empty({512, 144}, at::kFloat);
+  const std::int64_t operations =
+      storages_of([&] {
+        Augmenter({12, 12}).augment_by_operations(images, pixels, at::arange(512),
+                                                  {shape.options.augment.options(), {1}, 0, 0});
+      }).peak;
+  shape.on_gpu = true;
+  CHECK(operations <= training_bytes(shape) - foretold);
+  CHECK(training_bytes(shape) - foretold <= operations + operations / 4);
+}
+
 TEST_CASE("as many networks as fit into memory, and no more", "[memory]") {
   const Case c{{144, {20, 7, 5}, 4, true}, OptimizerOptions::Kind::sgd, 32, 4, 1, false, false};
   const bool lane_each = GENERATE(false, true);

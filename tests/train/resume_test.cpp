@@ -84,6 +84,7 @@ TEST_CASE("training goes on from any step to the same bits", "[training]") {
               Stopping::patience,
               0.01,
               4},
+      Setting{"augmented", {30, {6, 4}, 3, false}, 2, Kind::sgd, Stopping::patience, 0.1, 4},
       Setting{"no change", {30, {6}, 3, true}, 2, Kind::nesterov, Stopping::no_change, 0.01, 60});
   CAPTURE(setting.name);
   const Dataset dataset = small_dataset(300, 30);
@@ -101,6 +102,7 @@ TEST_CASE("training goes on from any step to the same bits", "[training]") {
   options.stopping = setting.stopping;
   options.patience = 3;
   options.min_delta = 0.01;
+  if (setting.name == std::string("augmented")) options.augment.preset = AugmentChoice::Preset::strong;
   options.seeds.resize(static_cast<std::size_t>(setting.replicas));
   std::iota(options.seeds.begin(), options.seeds.end(), 1);
 

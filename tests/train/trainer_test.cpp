@@ -60,6 +60,27 @@ Tensor flat_of(const Network& network, std::int64_t replica) {
 
 }  // namespace
 
+TEST_CASE("what is evaluated is never augmented", "[training]") {
+  const Dataset dataset = small_dataset(200, 40);
+  const Splits splits = split(dataset, {}, at::kDouble);
+  const auto trained = [&](AugmentChoice::Preset preset) {
+    TrainingOptions options;
+    options.epochs = 4;
+    options.batch_size = 16;
+    options.learning_rate = {1.2e-38};  // the network stays what it is
+    options.augment.preset = preset;
+    Network network({30, {8, 6}, 3, false}, 1, at::kDouble);
+    TrainingObserver nobody;
+    return train(network, splits, options, nobody).replicas[0];
+  };
+  const ReplicaResult plain = trained(AugmentChoice::Preset::none);
+  const ReplicaResult augmented = trained(AugmentChoice::Preset::strong);
+  CHECK(augmented.train.loss == plain.train.loss);
+  CHECK(augmented.validation->loss == plain.validation->loss);
+  CHECK(augmented.test.loss == plain.test.loss);
+  CHECK(augmented.train_cost != plain.train_cost);
+}
+
 TEST_CASE("training learns, and nothing requires a gradient", "[training]") {
   const Splits splits = split(small_dataset(300, 60), {}, at::kFloat);
   Network network(small_architecture(), 1, at::kFloat);
