@@ -82,13 +82,18 @@ Options::Options(std::string command, std::string summary, std::string positiona
 
 Options& Options::value(const std::string& name, const std::string& default_value,
                         const std::string& placeholder, const std::string& help) {
-  flags_.push_back({name, default_value, placeholder, help, false});
+  flags_.push_back({name, default_value, placeholder, help, false, {}});
   values_[name] = default_value;
   return *this;
 }
 
 Options& Options::toggle(const std::string& name, const std::string& help) {
-  flags_.push_back({name, "false", "", help, true});
+  return toggle(name, {}, "", help);
+}
+
+Options& Options::toggle(const std::string& name, const std::vector<std::string>& words,
+                         const std::string& placeholder, const std::string& help) {
+  flags_.push_back({name, "false", placeholder, help, true, words});
   values_[name] = "false";
   return *this;
 }
@@ -104,6 +109,43 @@ Options& Options::hide(const std::string& name) {
   return *this;
 }
 
+// The flag that `argument` is, if it is one with words; else nullptr.
+const Options::Flag* Options::toggle_with_words(const std::string& argument) const {
+  for (const Flag& flag : flags_) {
+    if (!flag.words.empty() && argument == "--" + flag.name) return &flag;
+  }
+  return nullptr;
+}
+
+// "--name" and one of its words as "--name=word": cxxopts gives what may stand alone no other value.
+std::vector<std::string> Options::with_words_joined(const std::vector<std::string>& arguments) const {
+  std::vector<std::string> joined;
+  for (const std::string& argument : arguments) {
+    const Flag* flag = joined.empty() ? nullptr : toggle_with_words(joined.back());
+    const bool is_word =
+        flag != nullptr && std::find(flag->words.begin(), flag->words.end(), argument) != flag->words.end();
+    if (is_word) {
+      joined.back() += "=" + argument;
+    } else {
+      joined.push_back(argument);
+    }
+  }
+  return joined;
+}
+
+// Of the first of the arguments that are no flags, where there should be none.
+UsageError Options::unexpected(const std::vector<std::string>& arguments) const {
+  const std::string& first = positional_arguments_.front();
+  for (std::size_t i = 1; i < arguments.size(); ++i) {
+    const Flag* flag = toggle_with_words(arguments[i - 1]);
+    if (flag == nullptr || arguments[i] != first) continue;
+    return UsageError{fmt::format("--{}: got {}; must stand alone or be one of {}", flag->name, first,
+                                  fmt::join(flag->words, ", "))};
+  }
+  return UsageError{fmt::format("unexpected argument {}; `handgrad {}` takes flags only, `--help` lists them",
+                                first, command_)};
+}
+
 bool Options::parse(const std::vector<std::string>& arguments) {
   cxxopts::Options parser("handgrad " + command_);
   auto add = parser.add_options();
@@ -113,7 +155,8 @@ bool Options::parse(const std::vector<std::string>& arguments) {
     add(flag.name, "", flag.is_toggle ? toggle() : cxxopts::value<std::string>());
   }
   std::vector<const char*> argv = {"handgrad"};
-  for (const std::string& argument : arguments) argv.push_back(argument.c_str());
+  const std::vector<std::string> joined = with_words_joined(arguments);
+  for (const std::string& argument : joined) argv.push_back(argument.c_str());
   try {
     const cxxopts::ParseResult result = parser.parse(static_cast<int>(argv.size()), argv.data());
     if (result.count("help") > 0) return false;
@@ -129,11 +172,7 @@ bool Options::parse(const std::vector<std::string>& arguments) {
   for (const std::string& name : given_) {
     if (text(name).empty()) throw wrong(name, "a value");
   }
-  if (positional_help_.empty() && !positional_arguments_.empty()) {
-    throw UsageError(
-        fmt::format("unexpected argument {}; `handgrad {}` takes flags only, `--help` lists them",
-                    positional_arguments_.front(), command_));
-  }
+  if (positional_help_.empty() && !positional_arguments_.empty()) throw unexpected(arguments);
   return true;
 }
 

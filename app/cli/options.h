@@ -30,6 +30,10 @@ class Options {
   Options& value(const std::string& name, const std::string& default_value, const std::string& placeholder,
                  const std::string& help);
   Options& toggle(const std::string& name, const std::string& help);
+  // A toggle that may have one of `words` as its value, as `--name word` or `--name=word`: what stands behind
+  // it and is none of them is the next argument.
+  Options& toggle(const std::string& name, const std::vector<std::string>& words,
+                  const std::string& placeholder, const std::string& help);
 
   // The value of a flag that the command line did not give.
   void preset(const std::string& name, const std::string& value);
@@ -70,8 +74,12 @@ class Options {
   struct Flag {
     std::string name, default_value, placeholder, help;
     bool is_toggle;
+    std::vector<std::string> words;  // that a toggle may have as its value
   };
 
+  const Flag* toggle_with_words(const std::string& argument) const;
+  std::vector<std::string> with_words_joined(const std::vector<std::string>& arguments) const;
+  UsageError unexpected(const std::vector<std::string>& arguments) const;
   UsageError misread(const std::string& complaint) const;
   std::int64_t integer_of(const std::string& name, std::int64_t least, std::int64_t most,
                           const std::string& allowed) const;

@@ -34,7 +34,7 @@ std::optional<std::string> find_data_source(const Options& options) {
 void add_flag(Options& options, const Setting& setting, const std::string& default_value) {
   const std::string flag = flag_of(setting.name);
   if (setting.kind == Setting::Kind::toggle) {
-    options.toggle(flag, setting.help);
+    options.toggle(flag, setting.words, setting.placeholder, setting.help);
   } else {
     options.value(flag, default_value, setting.placeholder, setting.help);
   }
@@ -48,15 +48,16 @@ void read(const Options& options, const Setting& setting, Settings& settings) {
 // What is allowed of each setting by itself, but not together.
 void require_sense(const Options& options, const Settings& settings) {
   const bool is_notebook = options.text("compat") == "notebook";
+  const bool batch_norm = settings.shape.batch_norm != BatchNormPlace::none;
   for (const CompatSwitch& fault : compat_switches()) {
-    if (fault.is_on(settings) && fault.needs_batch_norm && !settings.shape.batch_norm && !is_notebook) {
+    if (fault.is_on(settings) && fault.needs_batch_norm && !batch_norm && !is_notebook) {
       throw UsageError(fmt::format(
           "--compat: {} needs --batch-norm, without which it changes nothing; add that flag", fault.name));
     }
   }
   const OptimizerOptions& optimizer = settings.training.optimizer;
   if (optimizer.weight_decay > 0 && optimizer.decayed == OptimizerOptions::Decayed::all &&
-      !settings.network.batch_norm.backward && settings.shape.batch_norm) {
+      !settings.network.batch_norm.backward && batch_norm) {
     throw UsageError(
         "--compat: bn-no-backward keeps γ and β as they are, which --weight-decay does not; use --l2, or "
         "--weight-decay-on weights");
@@ -170,7 +171,8 @@ Json json_of(const Setting& setting, const Settings& settings) {
   const std::string text = setting.text(settings);
   switch (setting.kind) {
     case Setting::Kind::toggle:
-      return text == "true";
+      if (text == "true" || text == "false") return text == "true";
+      break;
     case Setting::Kind::whole:
       if (const auto number = parse_integer(text)) return *number;
       break;

@@ -190,7 +190,7 @@ Options export_options() {
       .value("output", "", "FILE", "the file to write [model.ENDING here]")
       .value("replica", "0", "R",
              "which network of a run, from 0; ensemble: all as one, as torchscript, measured on test images")
-      .toggle("fold-batch-norm", "put batch norm into the weights of the next layer")
+      .toggle("fold-batch-norm", "put batch norm into the weights of the linear layer before or behind it")
       .toggle("verify", "read the file back with another program, and keep it only if that agrees")
       .value("data", "", "DIR",
              "whose test images to verify on [those of the run, else MNIST_DIR, else data/mnist]");
@@ -215,7 +215,7 @@ int export_command(const Arguments& arguments) {
   const Architecture architecture = model.network->architecture();
   if (request.ensemble)
     model.info.training_config = with_replicas(model.info.training_config, source.place.networks);
-  if (request.fold && (!architecture.batch_norm || architecture.hidden.empty())) {
+  if (request.fold && !architecture.has_batch_norm()) {
     throw ModelError(
         fmt::format("{}: has no batch norm to fold; leave out --fold-batch-norm", request.model));
   }

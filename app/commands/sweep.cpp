@@ -208,8 +208,10 @@ int sweep_command(const Arguments& arguments) {
     return 0;
   }
   if (options.positional().size() != 1) {
-    throw UsageError(fmt::format("sweep takes one TOML file, got {}; such as scripts/experiments/report.toml",
-                                 options.positional().size()));
+    const std::string found =
+        options.positional().empty() ? "none" : fmt::format("{}", fmt::join(options.positional(), ", "));
+    throw UsageError(
+        fmt::format("sweep takes one TOML file, got {}; such as scripts/experiments/report.toml", found));
   }
   const SweepFile file = read_sweep_file(options.positional().front(), options);
   const std::int64_t seed_count =

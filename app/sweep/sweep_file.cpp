@@ -269,10 +269,13 @@ class Reader {
 
   // Whether the only fault that is switched on is one of batch norm, and there is none.
   static bool lacks_batch_norm(const Options& options) {
-    return std::any_of(compat_switches().begin(), compat_switches().end(), [&](const CompatSwitch& fault) {
-      return fault.needs_batch_norm && options.text("compat") == fault.name &&
-             options.text("batch-norm") == "false";
-    });
+    Settings settings;
+    setting("batch_norm").read(settings, options.text("batch-norm"));
+    const bool none = settings.shape.batch_norm == BatchNormPlace::none;
+    return none &&
+           std::any_of(compat_switches().begin(), compat_switches().end(), [&](const CompatSwitch& fault) {
+             return fault.needs_batch_norm && options.text("compat") == fault.name;
+           });
   }
 
   void add_claim(SweepFile& sweep, const toml::table& table) const {
@@ -334,7 +337,10 @@ std::string setting_label(const std::string& key, const std::string& value) {
   if (key == "epochs") return value + " epochs";
   if (key == "l2") return "λ " + value;
   if (key == "learning_rate") return "rate " + value;
-  if (key == "batch_norm") return value == "true" ? "batch norm" : "no batch norm";
+  if (key == "batch_norm") {
+    if (value == "before") return "batch norm before the activation";
+    return value == "true" || value == "after" ? "batch norm" : "no batch norm";
+  }
   if (key == "hidden") return "hidden " + value;
   if (key == "compat" || key == "optimizer") return value;
   return key + " " + value;

@@ -25,7 +25,7 @@ std::vector<std::string> tensor_names(const Architecture& architecture) {
     for (std::int64_t l = 1; l <= layers; ++l) names.push_back(fmt::format("layer {} {}", l, name));
   };
   const std::int64_t layers = architecture.linear_layers();
-  const std::int64_t normalised = architecture.batch_norm ? layers - 1 : 0;
+  const std::int64_t normalised = architecture.has_batch_norm() ? layers - 1 : 0;
   add_names("weight", layers);
   add_names("bias", layers);
   add_names("γ", normalised);
@@ -43,10 +43,20 @@ struct Batch {
   Tensor x, labels, targets;
 };
 
+// Whether the gradient of tensor i of Parameters::views() is 0 whatever the numbers are: that of a bias which
+// batch norm right behind it takes out again. All that is left of the sum over the images is rounding, which has
+// no size of its own, so that the images' gradients that cancel in it, its terms, are the scale by which it
+// is judged: what is 0.1 % of them is seen.
+bool vanishes(const Architecture& architecture, std::size_t i) {
+  const auto biases = static_cast<std::size_t>(architecture.linear_layers());  // behind the weights
+  return architecture.batch_norm == BatchNormPlace::before && i >= biases &&
+         i < biases + architecture.hidden.size();
+}
+
 // What autograd says of the gradients of all networks, in the order of Parameters::views().
 struct Expected {
   std::vector<Tensor> gradients;  // [R,…]
-  std::vector<double> size;       // norm without the penalty, which may be far larger
+  std::vector<double> size;       // norm without the penalty, which may be far larger; or that of the terms
   std::vector<double> terms;      // norm of the terms that cancel, penalty included
 };
 
@@ -73,7 +83,10 @@ Expected expected_of(const Network& network, const Batch& batch, const std::vect
       expected.terms[i] = std::hypot(expected.terms[i], rounding[i]);
     }
   }
-  for (const auto& of_networks : gradients) expected.gradients.push_back(at::stack(of_networks));
+  for (std::size_t i = 0; i < count; ++i) {
+    if (vanishes(network.architecture(), i)) expected.size[i] = expected.terms[i];
+    expected.gradients.push_back(at::stack(gradients[i]));
+  }
   return expected;
 }
 
@@ -84,9 +97,9 @@ class NetworkCheck {
   // All gradients of `batch_size` images.
   void check_gradients(std::int64_t batch_size);
 
-  // Batch norm undoes any scaling of a unit before it, but for ε, and a homogeneous activation passes it on:
-  // along (W, b) of a unit the data loss changes as γ does, by ε/(v + ε) of it. ⟨W, dW⟩ + b db = γ dγ ε/(v +
-  // ε).
+  // Batch norm undoes any scaling of a unit before it, but for ε, and a homogeneous activation between them
+  // passes it on: along (W, b) of a unit the data loss changes as γ does, by ε/(v + ε) of it.
+  // ⟨W, dW⟩ + b db = γ dγ ε/(v + ε).
   void check_scale_invariance();
 
  private:
@@ -137,6 +150,7 @@ Differentiable NetworkCheck::loss(Network& twin, Workspace& workspace, const Bat
   const std::int64_t images = batch.x.size(0);
   const std::int64_t replicas = options_.replicas;
   const std::int64_t classes = options_.architecture.classes;
+  const std::vector<LayerSpec> layers = options_.architecture.layers();
   const Tensor targets = batch.targets.expand({images, replicas, classes}).reshape({1, -1, classes});
   const auto evaluate = [=, &twin, &workspace]() -> Differentiable::Value {
     twin.forward(workspace, batch.x, Use::training);
@@ -146,8 +160,9 @@ Differentiable NetworkCheck::loss(Network& twin, Workspace& workspace, const Bat
     std::vector<Tensor> terms = {losses.view({images, replicas})};
     for (const Tensor& weight : twin.parameters.weight) terms.push_back(weight.flatten(1).t().square());
     std::vector<Tensor> on = {at::empty({0}, at::kBool)};
-    for (std::int64_t l = 0; l + 1 < options_.architecture.linear_layers(); ++l) {
-      on.push_back(side_of_kink(options_.architecture.activation, workspace.activation(l)).flatten());
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      if (layers[i].kind != LayerSpec::Kind::activation) continue;
+      on.push_back(side_of_kink(layers[i].activation, workspace.layers()[i]->y).flatten());
     }
     return {at::cat(terms), at::cat(on)};
   };
@@ -190,7 +205,7 @@ void NetworkCheck::check_gradients(std::int64_t batch_size) {
                         expected.terms[i]);
     }
     judge_.judge({pair, names[i], parameters[i], gradients[i], expected.gradients[i], expected.size[i],
-                  expected.terms[i]},
+                  expected.terms[i], vanishes(options_.architecture, i)},
                  function);
   }
 }
@@ -214,7 +229,7 @@ void NetworkCheck::check_scale_invariance() {
     const Tensor along_bias = bias * on_cpu_as_double(network.gradients.bias[l]);
     const Tensor along_gamma = on_cpu_as_double(network.parameters.gamma[l] * network.gradients.gamma[l]);
     const Tensor variance =
-        on_cpu_as_double(workspace.activation(static_cast<std::int64_t>(l))).var(0, /*unbiased=*/false);
+        on_cpu_as_double(workspace.linear_output(static_cast<std::int64_t>(l))).var(0, /*unbiased=*/false);
     const Tensor rest = along_gamma * (eps / (variance + eps));
     const Tensor sum = along_weight.sum(2) + along_bias - rest;
     const double size = norm_of(along_weight.abs().sum(2) + along_bias.abs());
@@ -285,10 +300,10 @@ void require_memory(const GradcheckOptions& options, std::int64_t free_bytes) {
 GradientReport gradcheck(const GradcheckOptions& options) {
   const Architecture& architecture = options.architecture;
   validate(architecture, options.replicas);
-  const std::int64_t least = architecture.batch_norm ? 2 : 1;
+  const std::int64_t least = architecture.has_batch_norm() ? 2 : 1;
   if (options.batch_size < least) {
     throw ArgumentError("batch_size", fmt::format("got {}; must be at least {}{}", options.batch_size, least,
-                                                  architecture.batch_norm ? " with batch norm" : ""));
+                                                  architecture.has_batch_norm() ? " with batch norm" : ""));
   }
   const at::NoGradGuard no_grad;
   Judge judge(options);
@@ -297,7 +312,9 @@ GradientReport gradcheck(const GradcheckOptions& options) {
   networks.check_gradients(options.batch_size);
   const std::int64_t ragged = options.batch_size * 2 / 3;  // of a last batch
   if (ragged >= least) networks.check_gradients(ragged);
-  if (architecture.batch_norm && is_homogeneous(architecture.activation)) networks.check_scale_invariance();
+  const bool scales = architecture.batch_norm == BatchNormPlace::before ||
+                      is_homogeneous(architecture.activation);  // what batch norm takes in
+  if (architecture.has_batch_norm() && scales) networks.check_scale_invariance();
   return judge.report();
 }
 

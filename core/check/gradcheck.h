@@ -61,7 +61,8 @@ struct GradientCheck {
   std::optional<double> autograd_error;
   // The largest error along a random direction or in an element, over the root mean square of the gradient.
   std::optional<double> finite_difference_error;
-  std::optional<double> cosine;  // of the angle between the gradient and autograd's
+  // Of the angle between the gradient and autograd's; empty where both are 0 but for rounding.
+  std::optional<double> cosine;
   double autograd_tolerance = 0;
   double finite_difference_tolerance = 0;
   // Slopes of finite differences, and those left out because every step would have crossed an activation's

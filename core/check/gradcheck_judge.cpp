@@ -139,7 +139,7 @@ void Judge::judge(const Claim& claim, const Differentiable& function) {
   check.finite_difference_tolerance = over(std::max(resolved, of_gradient), unit);
   check.points = measured.points;
   check.skipped = measured.skipped;
-  check.cosine = cosine(gradient, claim.expected);
+  if (!claim.vanishes) check.cosine = cosine(gradient, claim.expected);
   check.decidable = visible && measured.skipped == 0 && resolved < resolution * claim.size;
   report_.checks.push_back(check);
 }

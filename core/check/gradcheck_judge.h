@@ -13,11 +13,12 @@ namespace handgrad {
 // A gradient that is claimed to be that of a function, and what autograd says of it.
 struct Claim {
   std::string pair, tensor;
-  Tensor input;     // float64 on the CPU; finite differences move it and set it back
-  Tensor gradient;  // claimed ∂/∂input of the sum of the K functions below
-  Tensor expected;  // autograd's
-  double size;      // norm of what has to be seen of the gradient
-  double terms;     // norm of the terms that it is the sum of: what rounding errors are proportional to
+  Tensor input;           // float64 on the CPU; finite differences move it and set it back
+  Tensor gradient;        // claimed ∂/∂input of the sum of the K functions below
+  Tensor expected;        // autograd's
+  double size;            // norm of what has to be seen of the gradient
+  double terms;           // norm of the terms that it is the sum of: what rounding errors are proportional to
+  bool vanishes = false;  // it is 0 but for rounding, which has no direction
 };
 
 double norm_of(const Tensor& tensor);

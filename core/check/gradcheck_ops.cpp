@@ -35,7 +35,7 @@ Differentiable upstream(const Tensor& dy, const std::function<Tensor()>& y) {
 Claim claim(const std::string& pair, const char* tensor, const Tensor& input, const Tensor& gradient,
             const Tensor& expected, double terms = 0) {
   const double norm = norm_of(expected);
-  return {pair, tensor, input, gradient, expected, norm, std::max(norm, terms)};
+  return {pair, tensor, input, gradient, expected, norm, std::max(norm, terms), false};
 }
 
 // The norm of all products a_ij b_jk.

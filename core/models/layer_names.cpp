@@ -159,10 +159,19 @@ class Finder {
     }
     std::vector<LayerNames> layers;
     for (std::size_t l = 0; l < linear_.size(); ++l) {
-      layers.push_back({linear_[l]->name, std::nullopt});
+      layers.push_back({linear_[l]->name, std::nullopt, std::nullopt});
       if (l < batch_norm_.size()) layers.back().batch_norm = batch_norm_[l]->name;
     }
-    for (std::size_t l = 0; l < hidden; ++l) check_room_for_relu(layers[l], layers[l + 1].linear);
+    std::optional<BatchNormPlace> place;
+    for (std::size_t l = 0; l < hidden; ++l) {
+      const std::optional<BatchNormPlace> here = find_place(layers[l], layers[l + 1].linear);
+      if (here && place && *here != *place) {
+        refuse(fmt::format("batch norm stands {} the activation behind {}, and {} it in a layer before that",
+                           name_of(*here), of(*linear_[l], "weight"), name_of(*place)));
+      }
+      if (here) place = here;
+    }
+    for (LayerNames& layer : layers) layer.batch_norm_place = place;
     return layers;
   }
 
@@ -173,7 +182,7 @@ class Finder {
     });
     throw ModelError(fmt::format(
         "{}: {}; found: {}; expected: of each Linear layer NAME.weight [outputs × inputs] and NAME.bias "
-        "[outputs], and of batch norm, after the ReLU of every hidden layer or of none, NAME.weight, bias, "
+        "[outputs], and of batch norm, before or after the ReLU of every hidden layer or of none, NAME.weight, bias, "
         "running_mean and running_var [units]; in one order only, as those of nn.Sequential(Linear, ReLU, …, "
         "Linear) are: 0.weight, 0.bias, 2.weight, …",
         printable(file_), reason, found));
@@ -282,26 +291,29 @@ class Finder {
     return true;
   }
 
-  void check_room_for_relu(const LayerNames& layer, const std::string& next) const {
-    const auto name = [](const std::string& module) {
-      return printable_excerpt(tensor_name(module, "weight"));
-    };
+  // Where batch norm stands, by the room that numbers leave for a ReLU in front of it or behind it.
+  std::optional<BatchNormPlace> find_place(const LayerNames& layer, const std::string& next) const {
+    const std::string linear = printable_excerpt(tensor_name(layer.linear, "weight"));
+    const std::string next_linear = printable_excerpt(tensor_name(next, "weight"));
+    const std::string no_room =
+        fmt::format("between {} and {} there is no room for a ReLU", linear, next_linear);
     if (!layer.batch_norm) {
-      if (distance(layer.linear, next).value_or(2) >= 2) return;
-      refuse(fmt::format("between {} and {} there is no room for a ReLU", name(layer.linear), name(next)));
+      if (distance(layer.linear, next).value_or(2) < 2) refuse(no_room);
+      return std::nullopt;
     }
-    if (distance(layer.linear, *layer.batch_norm).value_or(2) < 2) {
-      refuse(
-          fmt::format("between {} and {} there is no room for a ReLU, and batch norm before it is another "
-                      "network",
-                      name(layer.linear), name(*layer.batch_norm)));
+    const std::optional<std::int64_t> in_front = distance(layer.linear, *layer.batch_norm);
+    const std::optional<std::int64_t> behind = distance(*layer.batch_norm, next);
+    if (!in_front && !behind) return std::nullopt;
+    const bool room_in_front = in_front.value_or(2) > 1;
+    const bool room_behind = behind.value_or(room_in_front ? 1 : 2) > 1;
+    const bool backwards = in_front.value_or(1) < 1 || behind.value_or(1) < 1;
+    if (backwards || (!room_in_front && !room_behind)) refuse(no_room);
+    if (room_in_front && room_behind) {
+      const std::string norm = printable_excerpt(tensor_name(*layer.batch_norm, "weight"));
+      refuse(fmt::format("between {} and {} there is room for the ReLU, and in front of {} there {} too",
+                         norm, next_linear, norm, in_front ? "is" : "may be"));
     }
-    if (distance(*layer.batch_norm, next).value_or(1) != 1) {
-      refuse(
-          fmt::format("between {} and {} there is room for the ReLU too, and batch norm before it would "
-                      "be another network",
-                      name(*layer.batch_norm), name(next)));
-    }
+    return room_in_front ? BatchNormPlace::after : BatchNormPlace::before;
   }
 
   const std::string& file_;

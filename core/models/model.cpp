@@ -41,6 +41,25 @@ Activation activation_in(const std::string& file, const Metadata& metadata) {
   return static_cast<Activation>(name - std::begin(activation_names));
 }
 
+// Where the layers' names tell it, there; else where the metadata say; else after the activation.
+BatchNormPlace batch_norm_place_in(const std::string& file, const LayerNames& first,
+                                   const Metadata& metadata) {
+  if (!first.batch_norm) return BatchNormPlace::none;
+  const std::optional<BatchNormPlace> told = first.batch_norm_place;
+  const auto found = metadata.find("batch_norm");
+  if (found == metadata.end()) return told.value_or(BatchNormPlace::after);
+  for (const BatchNormPlace place : {BatchNormPlace::after, BatchNormPlace::before}) {
+    if (found->second != name_of(place)) continue;
+    if (told.value_or(place) == place) return place;
+    refuse(file,
+           fmt::format("its metadata has batch norm {}, but by the numbers in its names it stands {} the "
+                       "activation",
+                       name_of(place), name_of(*told)));
+  }
+  refuse(file, fmt::format("its metadata has batch norm {}; known are after and before",
+                           printable_excerpt(found->second)));
+}
+
 Architecture architecture_of(const std::string& file, const std::vector<LayerNames>& layers,
                              const std::map<std::string, Tensor>& tensors) {
   const auto weight = [&](const LayerNames& layer) {
@@ -49,7 +68,6 @@ Architecture architecture_of(const std::string& file, const std::vector<LayerNam
   Architecture architecture;
   architecture.inputs = weight(layers.front()).size(1);
   architecture.classes = weight(layers.back()).size(0);
-  architecture.batch_norm = layers.front().batch_norm.has_value();
   architecture.hidden.clear();
   for (std::size_t l = 0; l + 1 < layers.size(); ++l)
     architecture.hidden.push_back(weight(layers[l]).size(0));
@@ -132,6 +150,7 @@ Model model_from_tensors(const std::string& file, const NamedTensors& tensors, F
   const std::vector<LayerNames> layers = find_layers(file, shapes, order);
   Architecture architecture = architecture_of(file, layers, by_name);
   architecture.activation = activation_in(file, metadata);
+  architecture.batch_norm = batch_norm_place_in(file, layers.front(), metadata);
   Model model = new_model(architecture, 1, {});
   const auto fill = [&](const Tensor& target, const std::string& module, const char* leaf) {
     const std::string name = tensor_name(module, leaf);
@@ -167,6 +186,9 @@ Metadata metadata_of(const Model& model) {
                        {"classes", std::to_string(architecture.classes)}};
   if (architecture.activation != Activation::relu) {
     metadata["activation"] = name_of(architecture.activation);
+  }
+  if (architecture.has_batch_norm() && architecture.batch_norm != BatchNormPlace::after) {
+    metadata["batch_norm"] = name_of(architecture.batch_norm);
   }
   if (!model.info.training_config.empty()) metadata["training_config"] = model.info.training_config;
   if (model.info.test_accuracy) metadata["test_accuracy"] = fmt::format("{}", *model.info.test_accuracy);
@@ -227,14 +249,18 @@ std::vector<Affine> batch_norm_affines(const Network& network) {
 Model fold_batch_norm(const Model& model) {
   const Network& from = *model.network;
   Architecture architecture = from.architecture();
-  architecture.batch_norm = false;
+  architecture.batch_norm = BatchNormPlace::none;
   Model folded = new_model(architecture, from.replicas(), model.info);
   folded.info.batch_norm_folded = true;
   const std::vector<Affine> affines = batch_norm_affines(from);
+  const bool before = from.architecture().batch_norm == BatchNormPlace::before;
   for (std::size_t l = 0; l < from.parameters.weight.size(); ++l) {
     Tensor weight = from.parameters.weight[l].to(at::kDouble);
     Tensor bias = from.parameters.bias[l].to(at::kDouble);
-    if (l > 0 && !affines.empty()) {
+    if (before && l < affines.size()) {
+      bias = bias * affines[l].scale + affines[l].shift;
+      weight = weight * affines[l].scale.unsqueeze(2);
+    } else if (!before && l > 0 && !affines.empty()) {
       bias = bias + at::matmul(weight, affines[l - 1].shift.unsqueeze(-1)).squeeze(-1);
       weight = weight * affines[l - 1].scale.unsqueeze(1);
     }

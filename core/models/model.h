@@ -41,10 +41,12 @@ Model join_models(const std::vector<Model>& models);
 NamedTensors tensors_of(const Model& model);
 
 // What a file says of a model besides its tensors, as text by key: producer, architecture, rows, columns,
-// classes; where known training_config, test_accuracy, batch_norm_folded.
+// classes; activation for another than ReLU, batch_norm for another place than after it; where known
+// training_config, test_accuracy, batch_norm_folded.
 using Metadata = std::map<std::string, std::string>;
 
-// The network with these tensors of any floating type, whose layers find_layers tells by names and shapes.
+// The network with these tensors of any floating type, whose layers find_layers tells by names and shapes;
+// where these leave it open, metadata say whether batch norm stands before the activation, else it stands after.
 // `file` is what messages call it. Throws ModelError where it does not, and for numbers that are not finite
 // or, of a running variance, negative; and what info_from throws.
 Model model_from_tensors(const std::string& file, const NamedTensors& tensors, FileOrder order,
@@ -60,8 +62,9 @@ Metadata metadata_from_json(const std::string& json);
 // names none. Throws ModelError where it contradicts the network or itself.
 ModelInfo info_from(const std::string& file, const Metadata& metadata, std::int64_t inputs);
 
-// The same function without batch norm: evaluation's γ (x − μ) / √(v + ε) + β = a x + c is affine, so that
-// with W' = W diag(a), b' = b + W c the next layer computes it. In float64, rounded once.
+// The same function without batch norm: evaluation's γ (x − μ) / √(v + ε) + β = a x + c is affine, so that a
+// linear layer computes it too: behind an activation the next one, with W' = W diag(a), b' = b + W c; before the
+// activation that of x = W … + b, with W' = diag(a) W, b' = a b + c. In float64, rounded once.
 // Throws ModelError where the new weights leave float32.
 Model fold_batch_norm(const Model& model);
 

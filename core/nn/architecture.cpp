@@ -18,8 +18,10 @@ std::vector<LayerSpec> Architecture::layers() const {
     const std::int64_t features = fan_out(l);
     layers.push_back({Kind::linear, fan_in(l), features, l, {}});
     if (l + 1 == linear_layers()) break;
+    const LayerSpec normalisation = {Kind::batch_norm, features, features, l, {}};
+    if (batch_norm == BatchNormPlace::before) layers.push_back(normalisation);
     layers.push_back({Kind::activation, features, features, l, activation});
-    if (batch_norm) layers.push_back({Kind::batch_norm, features, features, l, {}});
+    if (batch_norm == BatchNormPlace::after) layers.push_back(normalisation);
   }
   return layers;
 }
@@ -50,7 +52,9 @@ std::string Architecture::description() const {
   if (activation != Activation::relu) {
     text += fmt::format(" {}", title_of(activation));
   }
-  return text + (batch_norm ? " + batch norm" : "");
+  if (batch_norm != BatchNormPlace::none) text += " + batch norm";
+  if (batch_norm == BatchNormPlace::before) text += fmt::format(" before {}", title_of(activation));
+  return text;
 }
 
 void validate(const Architecture& architecture, std::int64_t replicas) {

@@ -20,6 +20,16 @@ constexpr const char* title_of(Activation activation) {
   return activation_titles[static_cast<int>(activation)];
 }
 
+// Where batch norm stands in each hidden layer: behind its activation, or in front of it, behind the linear
+// layer, where Ioffe and Szegedy (2015, section 3.2) put it.
+enum class BatchNormPlace { none, after, before };
+
+// "none", …: their names in flags and files.
+constexpr const char* batch_norm_place_names[] = {"none", "after", "before"};
+constexpr const char* name_of(BatchNormPlace place) {
+  return batch_norm_place_names[static_cast<int>(place)];
+}
+
 // One layer of a network. A new kind has its file in layers/; the compiler (-Wswitch) names every other place
 // that needs a case for it.
 struct LayerSpec {
@@ -34,12 +44,12 @@ struct LayerSpec {
 };
 
 // A fully connected classifier: inputs → hidden… → classes, an activation after each hidden layer, batch norm
-// after that.
+// after or before that.
 struct Architecture {
   std::int64_t inputs = 784;
   std::vector<std::int64_t> hidden = {20, 7, 5};  // empty: a linear classifier
   std::int64_t classes = 10;
-  bool batch_norm = false;
+  BatchNormPlace batch_norm = BatchNormPlace::none;
   Activation activation = Activation::relu;
 
   // In the order of the forward pass, as in the equal nn.Sequential of PyTorch.
@@ -54,14 +64,15 @@ struct Architecture {
     return linear + 1 == linear_layers() ? classes : hidden[static_cast<std::size_t>(linear)];
   }
   std::int64_t widest_hidden() const;  // 0 where there is no hidden layer
+  bool has_batch_norm() const { return batch_norm != BatchNormPlace::none && !hidden.empty(); }
   // Numbers of one network: outputs of linear layers, weights, outputs of batch norm, all that is trained.
   std::int64_t unit_count() const;
   std::int64_t weight_count() const;
-  std::int64_t normalised_count() const { return batch_norm ? unit_count() - classes : 0; }
+  std::int64_t normalised_count() const { return has_batch_norm() ? unit_count() - classes : 0; }
   std::int64_t parameter_count() const;
 
-  // "784-20-7-5-10", with " tanh" for another activation than ReLU and " + batch norm" where there is any:
-  // both follow hidden layers.
+  // "784-20-7-5-10", with " tanh" for another activation than ReLU and " + batch norm" where there is any, or
+  // " + batch norm before ReLU": both are of hidden layers.
   std::string description() const;
 };
 

@@ -119,7 +119,7 @@ std::string Network::layer_name(std::size_t linear) const {
 
 std::string Network::fault_in_pass(const Workspace& workspace, std::int64_t replica) const {
   for (std::size_t l = 0; l < gradients.weight.size(); ++l) {
-    const Tensor& output = workspace.activation(static_cast<std::int64_t>(l));
+    const Tensor& output = workspace.linear_output(static_cast<std::int64_t>(l));
     if (!all_finite(output.select(1, replica))) return "the output of " + layer_name(l);
   }
   for (std::size_t l = gradients.weight.size(); l-- > 0;) {

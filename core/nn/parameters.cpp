@@ -44,7 +44,7 @@ Parameters::Parameters(const Architecture& architecture, std::int64_t replicas,
   }
   for (std::int64_t l = 0; l < architecture.linear_layers(); ++l)
     bias.push_back(cutter.cut({replicas, architecture.fan_out(l)}));
-  if (!architecture.batch_norm) return;
+  if (!architecture.has_batch_norm()) return;
   for (const std::int64_t width : architecture.hidden) gamma.push_back(cutter.cut({replicas, width}));
   for (const std::int64_t width : architecture.hidden) beta.push_back(cutter.cut({replicas, width}));
 }
@@ -56,7 +56,7 @@ std::vector<Tensor> Parameters::views() const {
 RunningStatistics::RunningStatistics(const Architecture& architecture, std::int64_t replicas,
                                      const at::TensorOptions& options)
     : flat(at::zeros({2 * replicas * architecture.normalised_count()}, options)) {
-  if (!architecture.batch_norm) return;
+  if (!architecture.has_batch_norm()) return;
   Cutter cutter(flat);
   for (const std::int64_t width : architecture.hidden) mean.push_back(cutter.cut({replicas, width}));
   for (const std::int64_t width : architecture.hidden) var.push_back(cutter.cut({replicas, width}).fill_(1));

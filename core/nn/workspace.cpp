@@ -42,7 +42,7 @@ void Workspace::add_layer(Network& network, const LayerSpec& spec, Use use, std:
       const Layer* below = layers_.empty() ? nullptr : layers_.back().get();
       auto layer = std::make_unique<Linear>(y, dy, tensors, below, lanes);
       if (below == nullptr) first_ = layer.get();
-      activations_.push_back(layer->y);
+      linear_outputs_.push_back(layer->y);
       layers_.push_back(std::move(layer));
       break;
     }

@@ -24,8 +24,11 @@ class Workspace {
   const std::vector<std::unique_ptr<Layer>>& layers() const { return layers_; }
   Linear& first() { return *first_; }
   const Tensor& logits() const { return layers_.back()->y; }  // [N,R,C]
-  // What linear layer `index`, from 0, and its activation give out, before batch norm; [N,R,F].
-  const Tensor& activation(std::int64_t index) const { return activations_[static_cast<std::size_t>(index)]; }
+  // What linear layer `index`, from 0, gives out, and its activation, if that follows directly, has changed in
+  // place: the input of batch norm, wherever that stands; [N,R,F].
+  const Tensor& linear_output(std::int64_t index) const {
+    return linear_outputs_[static_cast<std::size_t>(index)];
+  }
 
   Tensor probabilities;  // [N,R,C]
   // [N, R·F₁ + R·F₂ + …]: dy of all linear layers, side by side as the biases are.
@@ -39,8 +42,7 @@ class Workspace {
   std::int64_t batch_size_;
   std::vector<std::unique_ptr<Layer>> layers_;
   Linear* first_ = nullptr;
-  std::vector<Tensor>
-      activations_;  // the outputs of the linear layers, which their activations change in place
+  std::vector<Tensor> linear_outputs_;
 };
 
 }  // namespace handgrad

@@ -36,6 +36,21 @@ inline Form<bool> toggle() {
           }};
 }
 
+// As true and false, which is what it was before there was a choice of place, as far as they say it.
+inline Form<BatchNormPlace> batch_norm_place() {
+  return {Setting::Kind::toggle, "after (true), before, or none (false)",
+          [](BatchNormPlace place) {
+            if (place == BatchNormPlace::before) return name_of(place);
+            return place == BatchNormPlace::after ? "true" : "false";
+          },
+          [](const std::string& text) -> std::optional<BatchNormPlace> {
+            if (text == "false" || text == "none") return BatchNormPlace::none;
+            if (text == "true" || text == "after") return BatchNormPlace::after;
+            if (text == "before") return BatchNormPlace::before;
+            return std::nullopt;
+          }};
+}
+
 template <typename Integer = std::int64_t>
 Form<Integer> whole(std::int64_t least, std::int64_t most) {
   return {Setting::Kind::whole, fmt::format("a whole number from {} to {}", least, most),

@@ -27,7 +27,7 @@ constexpr std::int64_t most_replicas = 100000;
 template <typename T, typename Get>
 Setting row(const char* name, Group group, Role role, Form<T> form, const char* placeholder, std::string help,
             Get get) {
-  Setting setting{name, group, role, form.kind, placeholder, std::move(help), form.allowed, {}, {}, {}};
+  Setting setting{name, group, role, form.kind, placeholder, std::move(help), form.allowed, {}, {}, {}, {}};
   setting.text = [=](const Settings& settings) { return form.text(get(settings)); };
   setting.read = [=](Settings& settings, const std::string& text) {
     const std::optional<T> value = form.parse(text);
@@ -43,6 +43,15 @@ Setting row(const char* name, Group group, Role role, Form<T> form, const char* 
       return one(get(settings));
     }
   };
+  return setting;
+}
+
+Setting batch_norm_row() {
+  Setting setting = row(
+      "batch_norm", Group::network, Role::decides, batch_norm_place(), "[after|before]",
+      "batch norm after each hidden layer's activation, or before it",
+      [](auto& s) -> auto& { return s.shape.batch_norm; });
+  setting.words = {"after", "before", "none"};
   return setting;
 }
 
@@ -92,10 +101,7 @@ std::vector<Setting> make_table() {
       row(
           "hidden", Group::network, Role::decides, widths(), "LIST", "widths of the hidden layers, or none",
           [](auto& s) -> auto& { return s.shape.hidden; }),
-      row(
-          "batch_norm", Group::network, Role::decides, toggle(), "",
-          "batch norm after each hidden layer's activation",
-          [](auto& s) -> auto& { return s.shape.batch_norm; }),
+      batch_norm_row(),
       row(
           "activation", Group::network, Role::decides,
           one_of<Activation>({std::begin(activation_names), std::end(activation_names)}), "NAME",

@@ -53,7 +53,8 @@ struct Setting {
     machine,   // what computes, and where the data are; not what is learned
   };
 
-  enum class Kind { toggle, whole, real, text };  // how JSON and TOML write it
+  // How JSON and TOML write it; a toggle that has a word for its value, as text.
+  enum class Kind { toggle, whole, real, text };
 
   std::string name;  // in JSON and TOML; its flag has - for _
   Group group = Group::training;
@@ -66,6 +67,7 @@ struct Setting {
   std::function<bool(Settings&, const std::string&)>
       read;  // false, without a change, where the value is not allowed
   std::function<bool(const Settings&)> is_allowed;
+  std::vector<std::string> words;  // what the flag of a toggle may have as its value, if anything
 };
 
 // In the order of config.json and --help.

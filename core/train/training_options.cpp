@@ -17,7 +17,7 @@ void require(bool good, const std::string& message) {
 }
 
 bool normalises(const TrainingOptions& options, const Architecture& architecture) {
-  return architecture.batch_norm && !architecture.hidden.empty() && options.epochs > 0;
+  return architecture.has_batch_norm() && options.epochs > 0;
 }
 
 bool warmup_fits(const TrainingOptions& options, std::int64_t steps_per_epoch) {

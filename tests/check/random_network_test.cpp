@@ -27,7 +27,8 @@ struct Example {
   std::vector<std::pair<std::int64_t, int>> hidden;  // width and scale
   int last_scale = 0;
   int largest_logit = 0;  // decimal exponent in tenths
-  bool batch_norm = false, zero_biases = false;
+  BatchNormPlace batch_norm = BatchNormPlace::none;
+  bool zero_biases = false;
   std::int64_t replicas = 1, batch_size = 1;
   int zero_inputs = 0;  // in quarters of all
   Layout layout = Layout::contiguous;
@@ -74,7 +75,9 @@ struct Limits {
 };
 
 rc::Gen<Example> examples(const Limits& limits) {
-  return rc::gen::mapcat(rc::gen::arbitrary<bool>(), [limits](bool batch_norm) {
+  const auto places = rc::gen::element(BatchNormPlace::none, BatchNormPlace::after, BatchNormPlace::before);
+  return rc::gen::mapcat(places, [limits](BatchNormPlace batch_norm) {
+    const std::int64_t least = batch_norm == BatchNormPlace::none ? 1 : 2;  // images
     const auto layer = rc::gen::pair(between(limits.narrowest, limits.width), exponent(30));
     const auto layers = rc::gen::mapcat(between<std::int64_t>(1, limits.depth), [layer](std::int64_t depth) {
       return rc::gen::container<std::vector<std::pair<std::int64_t, int>>>(static_cast<std::size_t>(depth),
@@ -90,7 +93,7 @@ rc::Gen<Example> examples(const Limits& limits) {
         rc::gen::set(&Example::batch_norm, rc::gen::just(batch_norm)),
         rc::gen::set(&Example::zero_biases, rc::gen::arbitrary<bool>()),
         rc::gen::set(&Example::replicas, between<std::int64_t>(1, limits.replicas)),
-        rc::gen::set(&Example::batch_size, between<std::int64_t>(batch_norm ? 2 : 1, limits.batch_size)),
+        rc::gen::set(&Example::batch_size, between<std::int64_t>(least, limits.batch_size)),
         rc::gen::set(&Example::zero_inputs, between(0, 4)),
         rc::gen::set(&Example::layout, rc::gen::element(Layout::contiguous, Layout::transposed,
                                                         Layout::every_other_column, Layout::every_other_row)),
@@ -140,18 +143,19 @@ struct Condition {
   double mean_over_std = 1;
 };
 
-Condition condition_of(const Parameters& parameters, std::int64_t r, const Tensor& x) {
+Condition condition_of(const Parameters& parameters, BatchNormPlace place, std::int64_t r, const Tensor& x) {
   Condition condition;
   Tensor features = x;
   for (std::size_t l = 0; l < parameters.weight.size(); ++l) {
     features = F::linear(features, parameters.weight[l][r], parameters.bias[l][r]);
     if (l + 1 == parameters.weight.size()) break;
-    features = F::relu(features);
-    if (parameters.gamma.empty()) continue;
+    if (place != BatchNormPlace::before) features = F::relu(features);
+    if (place == BatchNormPlace::none) continue;
     const Tensor mean = features.mean(0);
     const Tensor std = (features.var(0, false) + batch_norm_eps).sqrt();
     condition.mean_over_std *= std::max(1.0, (mean / std).abs().max().item<double>());
     features = (features - mean) / std * parameters.gamma[l][r] + parameters.beta[l][r];
+    if (place == BatchNormPlace::before) features = F::relu(features);
   }
   condition.largest_logit = features.abs().max().item<double>();
   return condition;
@@ -165,13 +169,13 @@ void fill(Network& network, const Example& example, const Tensor& x, Numbers& nu
     const double of_inputs = std::sqrt(static_cast<double>(parameters.weight[l].size(2)));
     parameters.weight[l].copy_(numbers.normal(parameters.weight[l].sizes()) * scale / of_inputs);
     parameters.bias[l].copy_(numbers.normal(parameters.bias[l].sizes()) * (example.zero_biases ? 0 : scale));
-    if (last || !example.batch_norm) continue;
+    if (last || example.batch_norm == BatchNormPlace::none) continue;
     parameters.gamma[l].copy_((1 + 0.5 * numbers.normal(parameters.gamma[l].sizes())) * scale);
     parameters.beta[l].copy_(numbers.normal(parameters.beta[l].sizes()) * (example.zero_biases ? 0 : scale));
   }
   // Large weights in every layer would let the logits grow without bound.
   for (std::int64_t r = 0; r < example.replicas; ++r) {
-    const double largest = condition_of(parameters, r, x).largest_logit;
+    const double largest = condition_of(parameters, example.batch_norm, r, x).largest_logit;
     const double allowed = power_of_ten(example.largest_logit);
     if (largest <= allowed) continue;
     parameters.weight.back()[r].mul_(allowed / largest);
@@ -190,7 +194,7 @@ std::vector<double> l2_of(const Example& example) {
 // What the examples were like, to see that they were not all harmless.
 struct Coverage {
   int batch_norm = 0, deepest = 0, widest = 0, most_replicas = 0, odd_strides = 0, logits_above_1000 = 0;
-  int deep_batch_norm = 0;
+  int batch_norm_before = 0, deep_batch_norm = 0;
 };
 
 void equals_autograd(const Example& example, Coverage& coverage) {
@@ -204,15 +208,17 @@ void equals_autograd(const Example& example, Coverage& coverage) {
   fill(network, example, x, numbers);
   double largest_logit = 0;
   for (std::int64_t r = 0; r < example.replicas; ++r) {
-    const Condition condition = condition_of(network.parameters, r, x);
+    const Condition condition = condition_of(network.parameters, example.batch_norm, r, x);
     // Where a batch hardly differs in a feature, x̂ is noise, and so is the reference.
     RC_PRE(condition.mean_over_std <= 1e3);
     largest_logit = std::max(largest_logit, condition.largest_logit);
   }
   const int depth = static_cast<int>(example.hidden.size());
-  coverage.batch_norm += example.batch_norm ? 1 : 0;
+  const bool batch_norm = example.batch_norm != BatchNormPlace::none;
+  coverage.batch_norm += batch_norm ? 1 : 0;
+  coverage.batch_norm_before += example.batch_norm == BatchNormPlace::before ? 1 : 0;
   coverage.deepest += depth == 6 ? 1 : 0;
-  coverage.deep_batch_norm += example.batch_norm && depth >= 4 ? 1 : 0;
+  coverage.deep_batch_norm += batch_norm && depth >= 4 ? 1 : 0;
   for (const auto& layer : example.hidden) coverage.widest += layer.first > 48 ? 1 : 0;
   coverage.most_replicas += example.replicas == 5 ? 1 : 0;
   coverage.odd_strides += example.layout != Layout::contiguous ? 1 : 0;
@@ -225,7 +231,7 @@ void equals_autograd(const Example& example, Coverage& coverage) {
   network.forward_backward(workspace, with_layout(x, example.layout), targets, l2, &loss);
 
   const auto actual = network.gradients.views();
-  const double tolerance = example.batch_norm ? 1e-10 : 1e-12;
+  const double tolerance = batch_norm ? 1e-10 : 1e-12;
   for (std::int64_t r = 0; r < example.replicas; ++r) {
     const ReferenceNetwork reference(network.architecture(), network.parameters, r);
     const double l2_of_r = l2.per_replica[static_cast<std::size_t>(r)];
@@ -267,6 +273,7 @@ TEST_CASE("200 random networks: every gradient equals autograd's", "[random]") {
   Coverage coverage;
   check_property(200, [&] { equals_autograd(*examples(Limits()), coverage); });
   CHECK(coverage.batch_norm >= 50);
+  CHECK(coverage.batch_norm_before >= 30);
   CHECK(coverage.deepest >= 10);
   CHECK(coverage.deep_batch_norm >= 10);
   CHECK(coverage.widest >= 50);

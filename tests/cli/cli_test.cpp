@@ -91,7 +91,11 @@ TEST_CASE("wrong flags are refused by name, before anything is read or written",
       {"--threads 0", "--threads: got 0; must be auto, or a whole number"},
       {"--threads all", "--threads: got all"},
       {"--batch-size 1 --batch-norm", "--batch-size: got 1; must be at least 2 with batch norm"},
-      {"--batch-norm=maybe", "--batch-norm: got maybe; must be true or false"},
+      {"--batch-norm=maybe", "--batch-norm: got maybe; must be after (true), before, or none (false)"},
+      {"--batch-norm befor", "--batch-norm: got befor; must stand alone or be one of after, before, none"},
+      {"--batch-norm before extra", "unexpected argument extra"},
+      {"--batch-norm after --batch-size 1", "--batch-size: got 1; must be at least 2 with batch norm"},
+      {"--batch-norm none --compat bn-no-backward", "needs --batch-norm"},
   }));
   CAPTURE(arguments);
   check_refused(run(directory, "train --data synthetic " + arguments), 2, part);

@@ -12,8 +12,7 @@ int main() {
   const handgrad::Splits splits = handgrad::split(dataset, {}, at::kFloat);
   handgrad::TrainingOptions options;
   options.epochs = 1;
-  handgrad::Network network({dataset.rows() * dataset.columns(), {20}, dataset.classes, false}, 1,
-                            at::kFloat);
+  handgrad::Network network({dataset.rows() * dataset.columns(), {20}, dataset.classes}, 1, at::kFloat);
   handgrad::TrainingObserver observer;
   const handgrad::TrainingResult result = handgrad::train(network, splits, options, observer);
   std::printf("handgrad %s on %s: %lld steps\n", handgrad::version().c_str(),

@@ -13,7 +13,8 @@ double test_accuracy(const std::vector<std::int64_t>& hidden, double learning_ra
   const Splits splits = split(dataset, {}, at::kFloat);
   TrainingOptions options;
   options.learning_rate = {learning_rate};
-  Network network({dataset.rows() * dataset.columns(), hidden, dataset.classes, false}, 1, at::kFloat);
+  Network network({dataset.rows() * dataset.columns(), hidden, dataset.classes, BatchNormPlace::none}, 1,
+                  at::kFloat);
   TrainingObserver observer;
   return train(network, splits, options, observer).replicas[0].test.accuracy;
 }

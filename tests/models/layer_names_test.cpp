@@ -140,12 +140,32 @@ TEST_CASE("in an nn.Sequential the numbers tell whether there is a ReLU, and whe
   CHECK(found(with_batch_norm("net.1", "net.3", "net.4")) == "net.1+net.3 net.4");
   CHECK(found(with_batch_norm("0", "3", "4")) == "0+3 4");  // Linear, ReLU, Dropout, BatchNorm1d, Linear
   CHECK(found(with_batch_norm("fc.0", "bn.0", "fc.1")) == "fc.0+bn.0 fc.1");
-  check_refused(with_batch_norm("0", "1", "3"), "between 0.weight and 1.weight there is no room for a ReLU");
-  check_refused(with_batch_norm("net.0", "net.1", "head"),
-                "between net.0.weight and net.1.weight there is no");
+  const auto place = [&](const char* first, const char* norm, const char* second) {
+    const auto told = find_layers("file", with_batch_norm(first, norm, second), FileOrder::of_making);
+    CHECK(told.back().batch_norm_place == told.front().batch_norm_place);
+    return told.front().batch_norm_place;
+  };
+  CHECK(place("0", "2", "3") == BatchNormPlace::after);
+  CHECK(place("0", "3", "4") == BatchNormPlace::after);
+  CHECK(place("net.0", "net.2", "head") == BatchNormPlace::after);
+  CHECK(place("fc", "net.2", "net.3") == BatchNormPlace::after);
+  CHECK(place("0", "1", "3") == BatchNormPlace::before);
+  CHECK(place("0", "1", "4") == BatchNormPlace::before);  // Linear, BatchNorm1d, ReLU, Dropout, Linear
+  CHECK(place("net.0", "net.1", "head") == BatchNormPlace::before);
+  CHECK(place("fc1", "bn1", "fc2") == std::nullopt);
+  CHECK(place("fc.0", "bn.0", "fc.1") == std::nullopt);
+  check_refused(with_batch_norm("0", "1", "2"), "between 0.weight and 2.weight there is no room for a ReLU");
+  check_refused(with_batch_norm("1", "0", "3"), "between 1.weight and 3.weight there is no room");
+  Shapes mixed = chain({"0", "3", "6"}, {6, 5, 4, 3});
+  add_batch_norm(mixed, "1", 5);
+  add_batch_norm(mixed, "5", 4);
+  check_refused(mixed, "batch norm stands after the activation behind 3.weight, and before it in a layer");
   // Linear, ReLU, BatchNorm1d, Dropout, Linear; or Linear, Dropout, BatchNorm1d, ReLU, Linear.
-  check_refused(with_batch_norm("0", "2", "4"),
-                "between 2.weight and 4.weight there is room for the ReLU too");
+  check_refused(
+      with_batch_norm("0", "2", "4"),
+      "between 2.weight and 4.weight there is room for the ReLU, and in front of 2.weight there is too");
+  check_refused(with_batch_norm("fc", "net.2", "net.4"),
+                "there is room for the ReLU, and in front of net.2.weight there may be");
   check_refused(chain({"0", "1"}, {6, 5, 3}), "between 0.weight and 1.weight there is no room for a ReLU");
   check_refused(chain({"layers.0", "layers.1"}, {6, 5, 3}), "there is no room for a ReLU");
 }

@@ -107,7 +107,7 @@ void check_damaged(const std::string& good, std::size_t length, int count, std::
 
 TEST_CASE("the activation of a model is what its metadata say, ReLU where they say nothing", "[export]") {
   const auto activation = GENERATE(Activation::relu, Activation::leaky_relu, Activation::tanh);
-  Network network({12, {5}, 3, true, activation}, 1, at::kFloat);
+  Network network({12, {5}, 3, BatchNormPlace::after, activation}, 1, at::kFloat);
   network.initialise({1});
   const Model model = model_of(network, 0, {{3, 4}, "", std::nullopt, false});
   const Metadata metadata = metadata_of(model);
@@ -119,8 +119,37 @@ TEST_CASE("the activation of a model is what its metadata say, ReLU where they s
       "file: its metadata has the activation sigmoid; known are relu, leaky-relu, tanh");
 }
 
+TEST_CASE("where batch norm stands is told by numbers, else by the metadata, else it is after", "[export]") {
+  const auto place = GENERATE(BatchNormPlace::after, BatchNormPlace::before);
+  const BatchNormPlace other =
+      place == BatchNormPlace::after ? BatchNormPlace::before : BatchNormPlace::after;
+  const Model model = random_model({12, {5}, 3, place}, {3, 4});
+  const Metadata metadata = metadata_of(model);
+  CHECK(metadata.count("batch_norm") == (place == BatchNormPlace::after ? 0 : 1));
+  const NamedTensors numbered = tensors_of(model);
+  const auto place_in = [](const NamedTensors& tensors, const Metadata& said) {
+    return model_from_tensors("file", tensors, FileOrder::of_making, said).network->architecture().batch_norm;
+  };
+  CHECK(place_in(numbered, metadata) == place);
+  CHECK(place_in(numbered, {}) == place);
+  CHECK_THROWS_WITH(place_in(numbered, {{"batch_norm", name_of(other)}}),
+                    fmt::format("file: its metadata has batch norm {}, but by the numbers in its names it "
+                                "stands {} the activation",
+                                name_of(other), name_of(place)));
+  NamedTensors named;
+  const std::map<std::string, std::string> names = {
+      {"0", "fc1"}, {place == BatchNormPlace::after ? "2" : "1", "bn1"}, {"3", "fc2"}};
+  for (const auto& [name, tensor] : numbered) {
+    named.emplace_back(names.at(name.substr(0, 1)) + name.substr(1), tensor);
+  }
+  CHECK(place_in(named, {}) == BatchNormPlace::after);
+  CHECK(place_in(named, {{"batch_norm", name_of(place)}}) == place);
+  CHECK_THROWS_WITH(place_in(named, {{"batch_norm", "beside"}}),
+                    "file: its metadata has batch norm beside; known are after and before");
+}
+
 TEST_CASE("every readable format gives back the same tensors and metadata", "[export]") {
-  const bool batch_norm = GENERATE(false, true);
+  const auto batch_norm = GENERATE(BatchNormPlace::none, BatchNormPlace::after, BatchNormPlace::before);
   const auto hidden = GENERATE(std::vector<std::int64_t>{9, 4}, std::vector<std::int64_t>{});
   const TemporaryDirectory directory;
   const Model model = random_model({35, hidden, 3, batch_norm}, {7, 5});
@@ -137,7 +166,7 @@ TEST_CASE("every readable format gives back the same tensors and metadata", "[ex
 
 TEST_CASE("what is not known of a model is not claimed", "[export]") {
   const TemporaryDirectory directory;
-  Model model = random_model({35, {4}, 3, false}, {7, 5});
+  Model model = random_model({35, {4}, 3, BatchNormPlace::none}, {7, 5});
   model.info = {{1, 35}, "", std::nullopt, false};
   const Metadata metadata = metadata_of(model);
   CHECK(metadata.count("training_config") + metadata.count("test_accuracy") +
@@ -152,16 +181,17 @@ TEST_CASE("what is not known of a model is not claimed", "[export]") {
   CHECK_FALSE(ImageShape{7, 5}.takes({5, 7}));
 }
 
-TEST_CASE("batch norm folds into the next layer", "[export]") {
+TEST_CASE("batch norm folds into the layer that its output or its input is of", "[export]") {
+  const auto place = GENERATE(BatchNormPlace::after, BatchNormPlace::before);
   const auto hidden = GENERATE(std::vector<std::int64_t>{9, 4, 6}, std::vector<std::int64_t>{5});
-  const Model model = random_model({35, hidden, 3, true}, {7, 5}, 2);
+  const Model model = random_model({35, hidden, 3, place}, {7, 5}, 2);
   const Model folded = fold_batch_norm(model);
-  CHECK_FALSE(folded.network->architecture().batch_norm);
+  CHECK(folded.network->architecture().batch_norm == BatchNormPlace::none);
   CHECK(folded.info.batch_norm_folded);
   const Tensor bytes = at::randint(256, {50, 35}, at::kByte);
   CHECK((probabilities(folded, bytes) - probabilities(model, bytes)).abs().max().item<float>() < 5e-6);
   // Without the fold it is another function.
-  Model unfolded = random_model({35, hidden, 3, false}, {7, 5}, 2);
+  Model unfolded = random_model({35, hidden, 3, BatchNormPlace::none}, {7, 5}, 2);
   for (std::size_t l = 0; l < hidden.size() + 1; ++l) {
     unfolded.network->parameters.weight[l].copy_(model.network->parameters.weight[l]);
     unfolded.network->parameters.bias[l].copy_(model.network->parameters.bias[l]);
@@ -170,7 +200,7 @@ TEST_CASE("batch norm folds into the next layer", "[export]") {
 }
 
 TEST_CASE("numbers that leave float32 are refused where they arise", "[export]") {
-  const Model model = random_model({4, {2}, 2, true}, {2, 2});
+  const Model model = random_model({4, {2}, 2, BatchNormPlace::after}, {2, 2});
   model.network->parameters.gamma[0].fill_(3e38F);
   model.network->running.var[0].fill_(0);
   CHECK_THROWS_AS(fold_batch_norm(model), ModelError);
@@ -202,8 +232,8 @@ TEST_CASE("two files agree only within rounding, and NaN never does", "[export]"
 
 TEST_CASE("a network is read from its tensors, whatever their names and types, and from no others",
           "[export]") {
-  const NamedTensors plain = tensors_of(random_model({6, {5, 4}, 3, false}, {2, 3}));
-  const NamedTensors normal = tensors_of(random_model({6, {5, 4}, 3, true}, {2, 3}));
+  const NamedTensors plain = tensors_of(random_model({6, {5, 4}, 3, BatchNormPlace::none}, {2, 3}));
+  const NamedTensors normal = tensors_of(random_model({6, {5, 4}, 3, BatchNormPlace::after}, {2, 3}));
   const auto refused = [](const std::map<std::string, Tensor>& tensors, const std::string& part) {
     CHECK_THROWS_AS(model_from(tensors), ModelError);
     CHECK_THROWS_WITH(model_from(tensors), Contains(part) && Catch::StartsWith("file: "));
@@ -223,7 +253,7 @@ TEST_CASE("a network is read from its tensors, whatever their names and types, a
     CHECK(at::equal(tensors_of(model_from(tensors))[0].second, plain[0].second));
     tensors = as_map(normal);
     tensors["2.num_batches_tracked"] = at::tensor(7);
-    CHECK(model_from(tensors).network->architecture().batch_norm);
+    CHECK(model_from(tensors).network->architecture().batch_norm == BatchNormPlace::after);
   }
   SECTION("under other names") {
     const Model of_plain = model_from(renamed(plain, {{"0", "net.z"}, {"2", "net.y"}, {"4", "net.x"}}));
@@ -490,7 +520,7 @@ TEST_CASE("a pickle of large counts and many tensors is read back", "[export]") 
 }
 
 TEST_CASE("thousands of damaged files are read or refused", "[export]") {
-  const Model model = random_model({12, {5, 4}, 3, true}, {4, 3});
+  const Model model = random_model({12, {5, 4}, 3, BatchNormPlace::after}, {4, 3});
   const std::string safetensors = to_safetensors(model);
   const auto header = static_cast<std::size_t>(static_cast<unsigned char>(safetensors[0]) +
                                                256 * static_cast<unsigned char>(safetensors[1]));
@@ -646,7 +676,7 @@ TEST_CASE("files of other kinds are refused by name", "[export]") {
   refused("PK\x03\x04 and no more", "damaged file of torch.save");
   torch::save(at::ones({3}), path.string());
   CHECK_THROWS_AS(load_model(path), ModelError);
-  const std::string good = to_state_dict(random_model({6, {}, 3, false}, {2, 3}));
+  const std::string good = to_state_dict(random_model({6, {}, 3, BatchNormPlace::none}, {2, 3}));
   refused(good.substr(0, good.size() / 2), "damaged file of torch.save: it has no central directory");
 }
 
@@ -673,7 +703,7 @@ TEST_CASE("a C header has names of its own, exact numbers and comments that end 
   CHECK(c_prefix("2x.h") == "model2x");
   CHECK(c_prefix("_a.h") == "model_a");
   CHECK(c_prefix("zähler.h") == "z__hler");
-  Model model = random_model({2, {}, 2, false}, {1, 2});
+  Model model = random_model({2, {}, 2, BatchNormPlace::none}, {1, 2});
   const auto value = [&](float number) {
     model.network->parameters.weight[0].fill_(number);
     const std::string text = to_c_header(model, "p");

@@ -13,7 +13,7 @@ using namespace handgrad;
 using Catch::Contains;
 
 TEST_CASE("a TorchScript file computes what the network computes, for each kind of input", "[export]") {
-  const bool batch_norm = GENERATE(false, true);
+  const auto batch_norm = GENERATE(BatchNormPlace::none, BatchNormPlace::after, BatchNormPlace::before);
   const auto hidden = GENERATE(std::vector<std::int64_t>{20, 7}, std::vector<std::int64_t>{});
   const TemporaryDirectory directory;
   const Model pair = random_model({35, hidden, 3, batch_norm}, {7, 5}, 2);
@@ -39,7 +39,7 @@ TEST_CASE("a TorchScript file computes what the network computes, for each kind 
 }
 
 TEST_CASE("an ensemble's TorchScript file gives the mean of its networks' probabilities", "[export]") {
-  const bool batch_norm = GENERATE(false, true);
+  const auto batch_norm = GENERATE(BatchNormPlace::none, BatchNormPlace::after, BatchNormPlace::before);
   const TemporaryDirectory directory;
   const Model three = random_model({35, {20, 7}, 4, batch_norm}, {7, 5}, 3);
   const auto path = directory.path() / "model.pt";

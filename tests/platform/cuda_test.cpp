@@ -27,7 +27,7 @@ bool is_skipped() {
 struct TrainingSetting {
   const char* name;
   std::vector<std::int64_t> hidden;
-  bool batch_norm;
+  BatchNormPlace batch_norm;
   std::int64_t replicas;
   Kind optimizer;
   std::vector<double> l2, rate;
@@ -38,13 +38,14 @@ struct TrainingSetting {
 
 // 200 steps and a few more, with ragged last batches.
 const std::vector<TrainingSetting> settings = {
-    {"plain", {6, 4}, false, 1, Kind::sgd, {0.01}, {0.1}},
-    {"batch norm, Adam", {6, 4}, true, 3, Kind::adam, {0.01}, {0.01}},
-    {"AdamW, each its own rate", {6}, true, 2, Kind::adamw, {0.0, 0.5}, {0.01, 0.003}},
-    {"Nesterov, each its own λ", {6}, false, 2, Kind::nesterov, {0.0, 0.5}, {0.05}},
-    {"momentum, no hidden layer", {}, false, 1, Kind::momentum, {0.01}, {0.05}},
-    {"four networks in two lanes", {6, 4}, false, 4, Kind::sgd, {0.01}, {0.1}, 2},
-    {"three lanes, batch norm, Adam", {6, 4}, true, 3, Kind::adam, {0.01}, {0.01}, 3}};
+    {"plain", {6, 4}, BatchNormPlace::none, 1, Kind::sgd, {0.01}, {0.1}},
+    {"batch norm, Adam", {6, 4}, BatchNormPlace::after, 3, Kind::adam, {0.01}, {0.01}},
+    {"AdamW, each its own rate", {6}, BatchNormPlace::after, 2, Kind::adamw, {0.0, 0.5}, {0.01, 0.003}},
+    {"Nesterov, each its own λ", {6}, BatchNormPlace::none, 2, Kind::nesterov, {0.0, 0.5}, {0.05}},
+    {"momentum, no hidden layer", {}, BatchNormPlace::none, 1, Kind::momentum, {0.01}, {0.05}},
+    {"four networks in two lanes", {6, 4}, BatchNormPlace::none, 4, Kind::sgd, {0.01}, {0.1}, 2},
+    {"three lanes, batch norm, Adam", {6, 4}, BatchNormPlace::after, 3, Kind::adam, {0.01}, {0.01}, 3},
+    {"batch norm before the activation", {6, 4}, BatchNormPlace::before, 3, Kind::sgd, {0.01}, {0.1}}};
 
 TrainingOptions options_of(const TrainingSetting& setting) {
   TrainingOptions options;
@@ -91,11 +92,12 @@ class Keeper : public TrainingObserver {
 TEST_CASE("gradients on a GPU are those of autograd there, and those of the CPU", "[cuda]") {
   if (is_skipped()) return;
   GradcheckOptions options;
-  options.architecture = {12, {7, 5}, 4, GENERATE(false, true)};
+  options.architecture = {
+      12, {7, 5}, 4, GENERATE(BatchNormPlace::none, BatchNormPlace::after, BatchNormPlace::before)};
   options.replicas = GENERATE(1, 3);
   options.device = gpu;
   options.against_cpu = true;
-  CAPTURE(options.architecture.batch_norm, options.replicas);
+  CAPTURE(name_of(options.architecture.batch_norm), options.replicas);
   const GradientReport report = gradcheck(options);
   for (const GradientCheck& check : report.checks) {
     CAPTURE(check.pair, check.tensor, check.autograd_error.value_or(-1));

@@ -14,7 +14,7 @@ namespace handgrad {
 
 namespace {
 
-Architecture small_network(bool batch_norm) {
+Architecture small_network(BatchNormPlace batch_norm) {
   return {30, {8, 6}, 3, batch_norm};
 }
 
@@ -54,7 +54,7 @@ TEST_CASE("a list of --compat switches on what it names, and nothing else", "[tr
 }
 
 TEST_CASE("fan-out-init draws with the variance 2 / fan_out", "[training]") {
-  Network network({784, {200}, 10, false}, 1, at::kDouble, notebook("fan-out-init").network);
+  Network network({784, {200}, 10, BatchNormPlace::none}, 1, at::kDouble, notebook("fan-out-init").network);
   network.initialise({5});
   CHECK(network.parameters.weight[0].var().item<double>() == Approx(2.0 / 200).epsilon(0.02));
   CHECK(network.parameters.weight[1].var().item<double>() == Approx(2.0 / 10).epsilon(0.1));
@@ -86,7 +86,7 @@ TEST_CASE("split-twice trains on less, watches the rest and measures both", "[tr
 }
 
 TEST_CASE("bn-batch-stats evaluates with the statistics of the evaluated set", "[training]") {
-  Network network(small_network(true), 2, at::kDouble, notebook("bn-batch-stats").network);
+  Network network(small_network(BatchNormPlace::after), 2, at::kDouble, notebook("bn-batch-stats").network);
   network.initialise({1, 2});
   network.running.flat.fill_(7);  // must not be used
   const Splits splits = split(small_dataset(100, 1203), {}, at::kDouble);
@@ -112,7 +112,7 @@ TEST_CASE("delta-stop ends training by two costs, 100 steps apart, and keeps the
           "[training]") {
   TrainingOptions options = short_training();
   options.stopping = notebook("delta-stop").training.stopping;
-  Network network(small_network(false), 1, at::kDouble);
+  Network network(small_network(BatchNormPlace::none), 1, at::kDouble);
   SECTION("at once where any two costs are close enough") {
     options.min_delta = 1e30;
     const TrainingResult result = train_small(network, options);
@@ -164,7 +164,7 @@ TEST_CASE("delta-stop ends training by two costs, 100 steps apart, and keeps the
   SECTION("each network of an ensemble for itself, with the parameters of its own last step") {
     options.learning_rate = {0.05, 1e-12};  // the second hardly moves: its costs are alike at once
     options.seeds = {1, 1};
-    Network pair(small_network(false), 2, at::kDouble);
+    Network pair(small_network(BatchNormPlace::none), 2, at::kDouble);
     const TrainingResult result = train_small(pair, options);
     CHECK(result.replicas[0].stopped == StopReason::max_epochs);
     CHECK(result.replicas[1].stopped == StopReason::early_stopping);
@@ -177,7 +177,7 @@ TEST_CASE("delta-stop ends training by two costs, 100 steps apart, and keeps the
 TEST_CASE("set-size-penalty divides the penalty in a validation cost by the size of the set", "[training]") {
   TrainingOptions options = short_training();
   options.watch_penalty = notebook(GENERATE("none", "set-size-penalty")).training.watch_penalty;
-  Network network(small_network(false), 1, at::kDouble);
+  Network network(small_network(BatchNormPlace::none), 1, at::kDouble);
   const TrainingResult result = train_small(network, options);
   const ReplicaResult& replica = result.replicas[0];
   const double divisor = options.watch_penalty ? 20 : 8;
@@ -192,10 +192,10 @@ TEST_CASE("set-size-penalty lets the penalty decide when training stops", "[trai
   options.l2 = {100};
   options.min_delta = 0.3;
   options.patience = 2;
-  Network data_loss(small_network(false), 1, at::kDouble);
+  Network data_loss(small_network(BatchNormPlace::none), 1, at::kDouble);
   CHECK(train_small(data_loss, options).steps == 30);
   options.watch_penalty = true;
-  Network with_penalty(small_network(false), 1, at::kDouble);
+  Network with_penalty(small_network(BatchNormPlace::none), 1, at::kDouble);
   options.epochs = 400;
   const TrainingResult result = train_small(with_penalty, options);
   CHECK(result.steps > 60);
@@ -210,7 +210,7 @@ TEST_CASE("split-twice watches what was split off last", "[training]") {
   };
   const Splits splits =
       split(small_dataset(100, 20), {SplitOptions::Kind::official, 0.2, 1, true}, at::kDouble);
-  Network network(small_network(false), 1, at::kDouble);
+  Network network(small_network(BatchNormPlace::none), 1, at::kDouble);
   TrainingOptions options = short_training();
   options.epochs = 1;
   LastEvaluation last;
@@ -222,8 +222,8 @@ TEST_CASE("split-twice watches what was split off last", "[training]") {
 
 TEST_CASE("prob-loss bounds the loss, and leaves the gradient as it is", "[training]") {
   const Splits splits = split(small_dataset(100, 20), {}, at::kDouble);
-  Network clamped(small_network(false), 1, at::kDouble, notebook("prob-loss").network);
-  Network exact(small_network(false), 1, at::kDouble);
+  Network clamped(small_network(BatchNormPlace::none), 1, at::kDouble, notebook("prob-loss").network);
+  Network exact(small_network(BatchNormPlace::none), 1, at::kDouble);
   Tensor loss = at::empty({1}, at::kDouble);
   Tensor exact_loss = at::empty({1}, at::kDouble);
   Batches batches(splits.train, 1, 8, {1}, true, false);
@@ -247,7 +247,7 @@ TEST_CASE("prob-loss bounds the loss, and leaves the gradient as it is", "[train
 
 TEST_CASE("all switches together train", "[training]") {
   const Settings all = notebook("notebook");
-  Network network(small_network(true), 2, at::kDouble, all.network);
+  Network network(small_network(BatchNormPlace::after), 2, at::kDouble, all.network);
   TrainingOptions options = short_training();
   options.reshuffle = all.training.reshuffle;
   options.stopping = all.training.stopping;

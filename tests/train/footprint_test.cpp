@@ -63,14 +63,16 @@ void train_all(const TrainingShape& shape, const Case& c) {
 
 TEST_CASE("a training takes the memory that was foretold", "[memory]") {
   using Kind = OptimizerOptions::Kind;
-  const Case c = GENERATE(Case{{144, {20, 7, 5}, 4, false}, Kind::sgd, 32, 1, 1, false, false},
-                          Case{{144, {20, 7, 5}, 4, false}, Kind::sgd, 32, 100, 1, false, false},
-                          Case{{144, {20, 7, 5}, 4, true}, Kind::adam, 32, 100, 1, true, false},
-                          Case{{144, {64}, 4, true}, Kind::nesterov, 100, 30, 1, true, true},
-                          Case{{144, {}, 4, false}, Kind::sgd, 32, 200, 1, true, false},
-                          Case{{144, {20, 7, 5}, 4, false}, Kind::sgd, 32, 100, 100, false, false},
-                          Case{{144, {20, 7, 5}, 4, true}, Kind::adamw, 32, 120, 30, true, false},
-                          Case{{144, {20, 7, 5}, 4, true}, Kind::momentum, 32, 24, 12, false, true});
+  const Case c =
+      GENERATE(Case{{144, {20, 7, 5}, 4, BatchNormPlace::none}, Kind::sgd, 32, 1, 1, false, false},
+               Case{{144, {20, 7, 5}, 4, BatchNormPlace::none}, Kind::sgd, 32, 100, 1, false, false},
+               Case{{144, {20, 7, 5}, 4, BatchNormPlace::after}, Kind::adam, 32, 100, 1, true, false},
+               Case{{144, {64}, 4, BatchNormPlace::after}, Kind::nesterov, 100, 30, 1, true, true},
+               Case{{144, {}, 4, BatchNormPlace::none}, Kind::sgd, 32, 200, 1, true, false},
+               Case{{144, {20, 7, 5}, 4, BatchNormPlace::none}, Kind::sgd, 32, 100, 100, false, false},
+               Case{{144, {20, 7, 5}, 4, BatchNormPlace::after}, Kind::adamw, 32, 120, 30, true, false},
+               Case{{144, {20, 7, 5}, 4, BatchNormPlace::before}, Kind::adam, 32, 100, 1, true, false},
+               Case{{144, {20, 7, 5}, 4, BatchNormPlace::after}, Kind::momentum, 32, 24, 12, false, true});
   CAPTURE(c.architecture.description(), c.replicas, c.lanes, c.notebook);
   const TrainingShape shape = shape_of(c);
   const std::int64_t peak = storages_of([&] { train_all(shape, c); }).peak;
@@ -106,7 +108,8 @@ TEST_CASE("what augmenting takes is foretold, here and on a GPU", "[memory]") {
 }
 
 TEST_CASE("as many networks as fit into memory, and no more", "[memory]") {
-  const Case c{{144, {20, 7, 5}, 4, true}, OptimizerOptions::Kind::sgd, 32, 4, 1, false, false};
+  const Case c{
+      {144, {20, 7, 5}, 4, BatchNormPlace::after}, OptimizerOptions::Kind::sgd, 32, 4, 1, false, false};
   const bool lane_each = GENERATE(false, true);
   TrainingShape shape = shape_of(c);
   const std::int64_t bytes = GENERATE(5000000, 40000000, 1000000000, 100000000000);
@@ -126,8 +129,13 @@ TEST_CASE("as many networks as fit into memory, and no more", "[memory]") {
 TEST_CASE("too many networks are refused with the number that fits", "[memory]") {
   const at::Device device(GENERATE(at::kCPU, at::kCUDA));
   const std::int64_t free = std::int64_t{4} << 30;
-  TrainingShape shape =
-      shape_of({{144, {20, 7, 5}, 4, true}, OptimizerOptions::Kind::sgd, 32, 1000000, 1, false, false});
+  TrainingShape shape = shape_of({{144, {20, 7, 5}, 4, BatchNormPlace::after},
+                                  OptimizerOptions::Kind::sgd,
+                                  32,
+                                  1000000,
+                                  1,
+                                  false,
+                                  false});
   const std::int64_t fitting = replicas_that_fit(shape, usable_bytes(free, device));
   CHECK_THROWS_AS(require_memory(shape, device, free), DeviceError);
   CHECK_THROWS_WITH(require_memory(shape, device, free),

@@ -10,7 +10,7 @@ using namespace handgrad;
 namespace {
 
 // Two networks in each of three lanes, each with values of its own.
-TrainingOptions options_of_lanes(bool batch_norm) {
+TrainingOptions options_of_lanes(BatchNormPlace batch_norm) {
   TrainingOptions options;
   options.batch_size = 7;  // 12 steps an epoch, the last of three images
   options.epochs = 9;
@@ -18,7 +18,7 @@ TrainingOptions options_of_lanes(bool batch_norm) {
   options.data_seeds = {11, 12, 13};
   options.l2 = {0.0, 0.1, 0.2, 0.3, 0.4, 0.5};
   // With batch norm the last bits of a product, which depend on its shape, grow fast at the usual rates.
-  const double rate = batch_norm ? 0.001 : 0.05;
+  const double rate = batch_norm != BatchNormPlace::none ? 0.001 : 0.05;
   options.learning_rate = {rate, rate / 2, rate, rate / 2, rate, rate / 2};
   options.evaluate_every = {5, Interval::Unit::steps};
   options.patience = 1000;
@@ -55,14 +55,14 @@ class Losses : public TrainingObserver {
 
 TEST_CASE("each lane trains on images of its own, as a network alone does", "[lanes]") {
   const Dataset dataset = small_dataset(110, 30);
-  const bool batch_norm = GENERATE(false, true);
+  const auto batch_norm = GENERATE(BatchNormPlace::none, BatchNormPlace::after, BatchNormPlace::before);
   const bool split_twice = GENERATE(false, true);
   NetworkOptions network_options;
   network_options.clamp_probabilities = split_twice;
   const SplitOptions::Kind kind = GENERATE(SplitOptions::Kind::official, SplitOptions::Kind::pooled);
   const SplitOptions split_options{kind, 0.2, 1, split_twice};
   const Architecture architecture{30, {8, 6}, 3, batch_norm};
-  CAPTURE(batch_norm, split_twice, kind == SplitOptions::Kind::pooled);
+  CAPTURE(name_of(batch_norm), split_twice, kind == SplitOptions::Kind::pooled);
 
   TrainingOptions options = options_of_lanes(batch_norm);
   options.watch_penalty = split_twice;
@@ -123,7 +123,7 @@ TEST_CASE("each lane is evaluated on images of its own, also where they come in 
   const Dataset dataset = small_dataset(5000, 1000);
   const SplitOptions options{SplitOptions::Kind::pooled, 0.2, 1};
   const std::vector<std::uint64_t> seeds = {3, 8};
-  const Architecture architecture{30, {8, 6}, 3, false};
+  const Architecture architecture{30, {8, 6}, 3, BatchNormPlace::none};
   const Splits lanes = split(dataset, options, seeds, at::kDouble);
   REQUIRE(lanes.test.count() > evaluation_batch_size);
   Network both(architecture, 2, at::kDouble);
@@ -148,7 +148,7 @@ TEST_CASE("networks that cannot be divided among lanes, or batch orders that are
   options.epochs = 1;
   options.batch_size = 8;
   options.seeds = {1, 2, 3};
-  Network three({30, {4}, 3, false}, 3, at::kDouble);
+  Network three({30, {4}, 3, BatchNormPlace::none}, 3, at::kDouble);
   options.data_seeds = {1, 2};
   CHECK_THROWS_AS(train(three, lanes, options, nobody), ArgumentError);
   options.data_seeds = {1};

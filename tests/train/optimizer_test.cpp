@@ -49,7 +49,7 @@ TEST_CASE("each optimizer equals torch::optim, with one rate and with rates that
   CAPTURE(static_cast<int>(options.kind), options.weight_decay, rates, static_cast<int>(counter),
           rate_changes);
 
-  const Architecture architecture{6, {4, 3}, 5, true};
+  const Architecture architecture{6, {4, 3}, 5, BatchNormPlace::after};
   Parameters parameters(architecture, 2, torch::kDouble);
   Parameters gradients(architecture, 2, torch::kDouble);
   parameters.flat.normal_();
@@ -110,7 +110,7 @@ TEST_CASE("weight decay is coupled or decoupled, of all parameters or of the wei
   const bool decouples = options.decay == OptimizerOptions::Decay::decoupled ||
                          (options.decay == OptimizerOptions::Decay::automatic && options.kind == Kind::adamw);
 
-  const Architecture architecture{6, {4, 3}, 5, true};
+  const Architecture architecture{6, {4, 3}, 5, BatchNormPlace::after};
   Parameters parameters(architecture, 2, torch::kDouble);
   Parameters gradients(architecture, 2, torch::kDouble);
   Parameters plain_parameters(architecture, 2, torch::kDouble);

@@ -60,32 +60,51 @@ TEST_CASE("training goes on from any step to the same bits", "[training]") {
   using Kind = OptimizerOptions::Kind;
   using Stopping = TrainingOptions::Stopping;
   const auto setting = GENERATE_COPY(
-      Setting{"plain", {30, {6, 4}, 3, false}, 1, Kind::sgd, Stopping::patience, 0.1, 4},
+      Setting{"plain", {30, {6, 4}, 3, BatchNormPlace::none}, 1, Kind::sgd, Stopping::patience, 0.1, 4},
       Setting{"batch norm, Adam, three networks",
-              {30, {6, 4}, 3, true},
+              {30, {6, 4}, 3, BatchNormPlace::after},
               3,
               Kind::adam,
               Stopping::patience,
               0.01,
               4,
               RateScheduleOptions::Kind::cosine},
-      Setting{"momentum, stops early", {30, {6}, 3, false}, 2, Kind::momentum, Stopping::patience, 0.05, 30},
+      Setting{"momentum, stops early",
+              {30, {6}, 3, BatchNormPlace::none},
+              2,
+              Kind::momentum,
+              Stopping::patience,
+              0.05,
+              30},
       Setting{"a network that leaves the finite numbers",
-              {30, {6, 4}, 3, false},
+              {30, {6, 4}, 3, BatchNormPlace::none},
               2,
               Kind::sgd,
               Stopping::patience,
               1e38,
               4},
       Setting{"tanh, batch norm",
-              {30, {6, 4}, 3, true, Activation::tanh},
+              {30, {6, 4}, 3, BatchNormPlace::after, Activation::tanh},
               2,
               Kind::momentum,
               Stopping::patience,
               0.01,
               4},
-      Setting{"augmented", {30, {6, 4}, 3, false}, 2, Kind::sgd, Stopping::patience, 0.1, 4},
-      Setting{"no change", {30, {6}, 3, true}, 2, Kind::nesterov, Stopping::no_change, 0.01, 60});
+      Setting{"augmented", {30, {6, 4}, 3}, 2, Kind::sgd, Stopping::patience, 0.1, 4},
+      Setting{"batch norm before leaky ReLU, two networks",
+              {30, {6, 4}, 3, BatchNormPlace::before, Activation::leaky_relu},
+              2,
+              Kind::adam,
+              Stopping::patience,
+              0.01,
+              4},
+      Setting{"no change",
+              {30, {6}, 3, BatchNormPlace::after},
+              2,
+              Kind::nesterov,
+              Stopping::no_change,
+              0.01,
+              60});
   CAPTURE(setting.name);
   const Dataset dataset = small_dataset(300, 30);
   SplitOptions split_options;
@@ -168,10 +187,10 @@ TEST_CASE("a state of another network is refused", "[training]") {
   options.batch_size = 7;
   options.epochs = 1;
   Keeper keeper;
-  Network network({30, {4}, 3, false}, 1, at::kFloat);
+  Network network({30, {4}, 3, BatchNormPlace::none}, 1, at::kFloat);
   train(network, data, options, keeper);
   const TrainingState state = parse_checkpoint(keeper.files.rbegin()->second, "checkpoint");
-  Network other({30, {5}, 3, false}, 1, at::kFloat);
+  Network other({30, {5}, 3, BatchNormPlace::none}, 1, at::kFloat);
   CHECK_THROWS_AS(train(other, data, options, keeper, &state), ModelError);
   // Numbers that no training has, with a checksum that is theirs.
   const auto refused = [&](const std::string& name, const Tensor& value) {

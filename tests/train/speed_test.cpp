@@ -78,7 +78,7 @@ TEST_CASE("the counters count", "[speed]") {
 }
 
 TEST_CASE("a thousand steps allocate no tensor storage", "[speed]") {
-  const bool batch_norm = GENERATE(false, true);
+  const auto batch_norm = GENERATE(BatchNormPlace::none, BatchNormPlace::after, BatchNormPlace::before);
   const std::int64_t replicas = GENERATE(1, 3);
   const OptimizerOptions::Kind kind = GENERATE(from_range(all_optimizers));
   const Splits splits = mnist_sized(850);  // 27 steps an epoch, the last of 18 images
@@ -98,7 +98,7 @@ TEST_CASE("a thousand steps allocate no tensor storage", "[speed]") {
   take_steps(0, 30);  // the factors that ops.cpp keeps are made once
   const std::int64_t news_before = operator_new_calls();
   CHECK(storages_of([&] { take_steps(30, 1030); }).allocated == 0);
-  if (!batch_norm && replicas == 1 && kind == OptimizerOptions::Kind::sgd) {
+  if (batch_norm == BatchNormPlace::none && replicas == 1 && kind == OptimizerOptions::Kind::sgd) {
     const double news_per_step = static_cast<double>(operator_new_calls() - news_before) / 1000;
     WARN(fmt::format("operator new: {:.1f} calls a step, of the default network", news_per_step));
     CHECK(news_per_step <= most_operator_new_calls);
@@ -108,7 +108,7 @@ TEST_CASE("a thousand steps allocate no tensor storage", "[speed]") {
 TEST_CASE("a step calls few operations", "[speed]") {
   const Splits splits = mnist_sized(320);
   const at::AutoDispatchBelowADInplaceOrView no_autograd;
-  Network network({784, {20, 7, 5}, 10, false}, 1, at::kFloat);
+  Network network({784, {20, 7, 5}, 10, BatchNormPlace::none}, 1, at::kFloat);
   network.initialise({1});
   TrainingOptions options;
   Stepper stepper(network, splits.train, options);
@@ -155,7 +155,7 @@ TEST_CASE("prefetching changes no bit of a trained network", "[speed]") {
     options.epochs = 3;
     options.seeds = {1, 2};
     options.prefetch = prefetch;
-    Network network({784, {20, 7, 5}, 10, true}, 2, at::kFloat);
+    Network network({784, {20, 7, 5}, 10, BatchNormPlace::after}, 2, at::kFloat);
     TrainingObserver nobody;
     train(network, splits, options, nobody);
     return network.parameters.flat.clone();
@@ -165,8 +165,11 @@ TEST_CASE("prefetching changes no bit of a trained network", "[speed]") {
 
 TEST_CASE("threads share large products and change only the last bits", "[speed]") {
   // One wide network; many small ones; few wide ones, with batch norm. The second batch is smaller.
-  const auto [hidden, replicas, batch_norm] = GENERATE(table<std::vector<std::int64_t>, std::int64_t, bool>(
-      {{{600, 400}, 1, false}, {{20, 7, 5}, 40, false}, {{300, 300}, 3, true}}));
+  const auto [hidden, replicas, batch_norm] =
+      GENERATE(table<std::vector<std::int64_t>, std::int64_t, BatchNormPlace>(
+          {{{600, 400}, 1, BatchNormPlace::none},
+           {{20, 7, 5}, 40, BatchNormPlace::none},
+           {{300, 300}, 3, BatchNormPlace::after}}));
   const Architecture architecture{784, hidden, 10, batch_norm};
   const Splits splits = mnist_sized(220, at::kDouble);
   const auto gradients = [&, &replicas = replicas](int threads) {
@@ -214,10 +217,10 @@ TEST_CASE("threads share large products and change only the last bits", "[speed]
 
 TEST_CASE("the work decides on threads", "[speed]") {
   CHECK(useful_threads(0) == 1);
-  CHECK(useful_threads(largest_layer_flops({784, {20, 7, 5}, 10, false}, 1, 32)) == 1);
+  CHECK(useful_threads(largest_layer_flops({784, {20, 7, 5}, 10, BatchNormPlace::none}, 1, 32)) == 1);
   CHECK(useful_threads(1e15) == available_cores());
-  CHECK(largest_layer_flops({784, {20, 7, 5}, 10, false}, 16, 32) == 2.0 * 32 * 784 * 20 * 16);
-  CHECK(largest_layer_flops({10, {20, 30}, 10, false}, 2, 32) == 2.0 * 32 * 20 * 30 * 2);
+  CHECK(largest_layer_flops({784, {20, 7, 5}, 10, BatchNormPlace::none}, 16, 32) == 2.0 * 32 * 784 * 20 * 16);
+  CHECK(largest_layer_flops({10, {20, 30}, 10, BatchNormPlace::none}, 2, 32) == 2.0 * 32 * 20 * 30 * 2);
 }
 
 TEST_CASE("jobs run on their own threads and report the first failure", "[speed]") {
@@ -252,7 +255,8 @@ TEST_CASE("groups of networks train the same on any number of workers", "[speed]
     std::vector<std::unique_ptr<Network>> networks;
     std::vector<std::function<void()>> jobs;
     for (std::uint64_t group = 0; group < 3; ++group) {
-      networks.push_back(std::make_unique<Network>(Architecture{784, {20, 7, 5}, 10, true}, 2, at::kFloat));
+      networks.push_back(
+          std::make_unique<Network>(Architecture{784, {20, 7, 5}, 10, BatchNormPlace::after}, 2, at::kFloat));
       jobs.emplace_back([&splits, &network = *networks.back(), group] {
         TrainingOptions options;
         options.epochs = 2;
@@ -274,6 +278,6 @@ TEST_CASE("groups of networks train the same on any number of workers", "[speed]
 
 TEST_CASE("the arithmetic of a step is counted by hand", "[speed]") {
   // y and dW of both layers, dx of the second
-  CHECK(step_flops({4, {3}, 2, false}, 5) == 2.0 * 5 * (2 * 4 * 3 + 3 * 3 * 2));
-  CHECK(step_flops({784, {20, 7, 5}, 10, false}, 32) == Approx(2.05e6).epsilon(0.01));
+  CHECK(step_flops({4, {3}, 2, BatchNormPlace::none}, 5) == 2.0 * 5 * (2 * 4 * 3 + 3 * 3 * 2));
+  CHECK(step_flops({784, {20, 7, 5}, 10, BatchNormPlace::none}, 32) == Approx(2.05e6).epsilon(0.01));
 }

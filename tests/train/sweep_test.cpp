@@ -48,7 +48,7 @@ TEST_CASE("what differs in λ, rate and epochs alone trains side by side", "[swe
   list.push_back(configuration(0, 10));
   list.back().training.reshuffle = false;
   list.push_back(configuration(0, 10));
-  list.back().shape.batch_norm = true;
+  list.back().shape.batch_norm = BatchNormPlace::after;
   list.push_back(configuration(0, 10));
   list.back().training.learning_rate = {0.01};
   const std::vector<Ensemble> ensembles = group(list);
@@ -67,7 +67,7 @@ TEST_CASE("what differs in λ, rate and epochs alone trains side by side", "[swe
   CHECK(replicas == std::vector<std::size_t>{0, 1, 1, 0, 2});
   CHECK(ensembles[1].members.front().configuration == 2);
   CHECK_FALSE(ensembles[2].settings.training.reshuffle);
-  CHECK(ensembles[3].settings.shape.batch_norm);
+  CHECK(ensembles[3].settings.shape.batch_norm == BatchNormPlace::after);
 }
 
 TEST_CASE("every setting splits an ensemble or has a value for each network of it", "[sweep]") {
@@ -176,7 +176,7 @@ TEST_CASE("what the table allows, the library allows, and nothing else", "[sweep
   }
   const auto refusal = [](const TrainingOptions& options) -> std::string {
     try {
-      validate(options, {30, {8}, 3, false}, 1);
+      validate(options, {30, {8}, 3, BatchNormPlace::none}, 1);
       return "";
     } catch (const ArgumentError& error) {
       return error.what();

@@ -32,7 +32,7 @@ class Records : public TrainingObserver {
   std::int64_t stop_at = -1;
 };
 
-Architecture small_architecture(bool batch_norm = false) {
+Architecture small_architecture(BatchNormPlace batch_norm = BatchNormPlace::none) {
   return {30, {8, 6}, 3, batch_norm};
 }
 
@@ -112,7 +112,7 @@ TEST_CASE("the epoch order is a permutation, a function of seed and epoch", "[tr
 }
 
 TEST_CASE("the initial weights have the variance of He et al. and the biases are zero", "[training]") {
-  Network network({784, {200}, 10, true}, 2, at::kDouble);
+  Network network({784, {200}, 10, BatchNormPlace::after}, 2, at::kDouble);
   network.initialise({5, 6});
   const Tensor& weight = network.parameters.weight[0];
   CHECK(weight[0].var().item<double>() == Approx(2.0 / 784).epsilon(0.02));
@@ -123,7 +123,7 @@ TEST_CASE("the initial weights have the variance of He et al. and the biases are
 }
 
 TEST_CASE("a network of an ensemble equals the solo run", "[training]") {
-  const bool batch_norm = GENERATE(false, true);
+  const auto batch_norm = GENERATE(BatchNormPlace::none, BatchNormPlace::after, BatchNormPlace::before);
   const bool own_values = GENERATE(false, true);
   Dataset dataset;
   dataset.classes = 10;
@@ -141,7 +141,7 @@ TEST_CASE("a network of an ensemble equals the solo run", "[training]") {
   options.data_seeds = {9};
   // With batch norm, training at the usual rate is chaotic: the last bits of a product, which depend on its
   // shape, grow ten thousandfold every 50 steps, with any code. A small rate keeps them small.
-  const double rate = batch_norm ? 0.0002 : 0.009;
+  const double rate = batch_norm != BatchNormPlace::none ? 0.0002 : 0.009;
   options.learning_rate = {rate};
   if (own_values) {
     options.l2 = {0.0, 0.1, 0.4};
@@ -151,7 +151,7 @@ TEST_CASE("a network of an ensemble equals the solo run", "[training]") {
   Network ensemble(architecture, 3, at::kDouble);
   const TrainingResult together = train(ensemble, splits, options, records);
   for (std::size_t r = 0; r < 3; ++r) {
-    CAPTURE(batch_norm, own_values, r);
+    CAPTURE(name_of(batch_norm), own_values, r);
     TrainingOptions solo_options = options;
     solo_options.seeds = {options.seeds[r]};
     solo_options.l2 = {options.l2[own_values ? r : 0]};
@@ -174,7 +174,7 @@ TEST_CASE("the same seeds give the same bits, others do not", "[training]") {
     TrainingOptions options = small_options();
     options.seeds = {seed};
     options.data_seeds = {data_seed};
-    Network network(small_architecture(true), 1, at::kFloat);
+    Network network(small_architecture(BatchNormPlace::after), 1, at::kFloat);
     Records records;
     train(network, splits, options, records);
     return flat_of(network, 0);
@@ -258,10 +258,10 @@ TEST_CASE("no epochs: initial parameters, evaluated", "[training]") {
   const Splits splits = split(small_dataset(60, 20), {}, at::kDouble);
   TrainingOptions options = small_options();
   options.epochs = 0;
-  Network network(small_architecture(true), 1, at::kDouble);
+  Network network(small_architecture(BatchNormPlace::after), 1, at::kDouble);
   Records records;
   const TrainingResult result = train(network, splits, options, records);
-  Network initial(small_architecture(true), 1, at::kDouble);
+  Network initial(small_architecture(BatchNormPlace::after), 1, at::kDouble);
   initial.initialise({1});
   CHECK(at::equal(network.parameters.flat, initial.parameters.flat));
   CHECK(result.steps == 0);
@@ -339,7 +339,7 @@ TEST_CASE("a best that was found before the numbers got lost is kept", "[trainin
   options.evaluate_every = {1, Interval::Unit::steps};
   options.learning_rate = {0.1};
   options.l2 = {404};  // shrinks the weights by −4 times a step: they explode
-  Network network({30, {}, 3, false}, 1, at::kFloat);
+  Network network({30, {}, 3, BatchNormPlace::none}, 1, at::kFloat);
   Records records;
   const TrainingResult result = train(network, splits, options, records);
   CHECK(result.stopped == StopReason::non_finite);
@@ -355,7 +355,7 @@ TEST_CASE("bn-no-backward leaves γ and β as they are", "[training]") {
   options.optimizer.kind = OptimizerOptions::Kind::adam;
   NetworkOptions no_backward;
   no_backward.batch_norm.backward = false;
-  Network network(small_architecture(true), 1, at::kDouble, no_backward);
+  Network network(small_architecture(BatchNormPlace::after), 1, at::kDouble, no_backward);
   Records records;
   train(network, splits, options, records);
   CHECK(at::equal(network.parameters.gamma[0], at::ones({1, 8}, at::kDouble)));
@@ -363,7 +363,7 @@ TEST_CASE("bn-no-backward leaves γ and β as they are", "[training]") {
 }
 
 TEST_CASE("options out of range and batches that do not fit are refused", "[training]") {
-  const Architecture architecture = small_architecture(true);
+  const Architecture architecture = small_architecture(BatchNormPlace::after);
   const TrainingOptions good = small_options();
   const auto refusal = [&](TrainingOptions options, std::int64_t images = 80) {
     try {
@@ -394,7 +394,7 @@ TEST_CASE("options out of range and batches that do not fit are refused", "[trai
 
 TEST_CASE("evaluation in parts equals evaluation at once", "[training]") {
   const Splits splits = split(small_dataset(2503, 20), {SplitOptions::Kind::official, 0.0, 1}, at::kDouble);
-  Network network(small_architecture(true), 2, at::kDouble);
+  Network network(small_architecture(BatchNormPlace::after), 2, at::kDouble);
   network.initialise({1, 2});
   network.running.flat.uniform_(0.5, 1.5);
   const std::vector<LossAndAccuracy> in_parts = evaluate(network, splits.train);
@@ -427,7 +427,8 @@ TEST_CASE("whoever leaves while networks are measured has the state to measure t
   TrainingOptions options;
   options.epochs = 3;
   const auto trained = [&](Observer& observer, const TrainingState* from) {
-    Network network({splits.train.pixels.size(1), {5}, splits.train.targets.size(1), false}, 1, at::kFloat);
+    Network network({splits.train.pixels.size(1), {5}, splits.train.targets.size(1), BatchNormPlace::none}, 1,
+                    at::kFloat);
     return train(network, splits, options, observer, from);
   };
   Observer whole;

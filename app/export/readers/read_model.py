@@ -81,12 +81,13 @@ def with_numpy():
     }[named]
     x = images
     indices = sorted(int(name.split(".")[0]) for name in tensors if name.endswith(".weight"))
-    for index in indices:
+    for index in range(indices[-1] + 1):
+        if index not in indices:  # what has no tensors
+            x = activation(x)
+            continue
         weight, bias = tensors[f"{index}.weight"], tensors[f"{index}.bias"]
         if weight.ndim == 2:
             x = x @ weight.T + bias
-            if index != indices[-1]:
-                x = activation(x)
         else:
             mean, variance = tensors[f"{index}.running_mean"], tensors[f"{index}.running_var"]
             x = (x - mean) / numpy.sqrt(variance + numpy.float32(1e-5)) * weight + bias

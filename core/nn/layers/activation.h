@@ -12,7 +12,8 @@ void activation_backward(Activation activation, Tensor& dx, const Tensor& dy, co
 
 class ActivationLayer : public Layer {
  public:
-  // Changes the output of the layer below in place, and its gradient.
+  // Changes the output of the layer below in place, and its gradient: neither linear nor batch norm needs its
+  // own output to go back.
   ActivationLayer(Activation activation, const Layer& below)
       : Layer(below.y, below.dy), activation_(activation) {}
 
