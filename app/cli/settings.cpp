@@ -219,8 +219,8 @@ std::string training_text(Json config, std::uint64_t seed, std::uint64_t data_se
   for (const Setting& setting : settings_table()) {
     if (setting.role == Setting::Role::machine) config.erase(setting.name);
   }
-  // The version is said elsewhere, and where the first network was is of the machine.
-  for (const char* key : {"version", "init"}) config.erase(key);
+  // The version is said elsewhere; where the first network was, and what else was written, is of the machine.
+  for (const char* key : {"version", "init", "log"}) config.erase(key);
   config["replicas"] = 1;
   config["seed"] = seed;
   config["data_seed"] = data_seed;
@@ -239,7 +239,7 @@ const std::vector<std::string>& config_keys() {
   static const std::vector<std::string> keys = [] {
     std::vector<std::string> names;
     for (const Setting& setting : settings_table()) names.push_back(setting.name);
-    names.emplace_back("init");
+    names.insert(names.end(), {"init", "log"});
     return names;
   }();
   return keys;

@@ -24,6 +24,7 @@
 #include "run/resumption.h"
 #include "run/run_directory.h"
 #include "run/run_result.h"
+#include "run/tensorboard.h"
 
 namespace handgrad::app {
 
@@ -86,7 +87,10 @@ Options train_options() {
       .value(
           "init", "none", "FILE",
           "begin with the network of this safetensors file, state dict, TorchScript file or run, which also "
-          "gives --hidden and --batch-norm");
+          "gives --hidden and --batch-norm")
+      .value(
+          "log", "none", "LIST",
+          "what else to write of the training: tensorboard, an event file in the run's directory, or none");
   return options;
 }
 
@@ -122,6 +126,7 @@ struct TrainingRequest {
   Json earlier;                        // the config.json whose settings are taken over
   std::optional<Beginning> beginning;
   Settings settings;
+  bool tensorboard = false;  // whether --log asks for it
 };
 
 void read_training_request(TrainingRequest& request, Options& options) {
@@ -141,6 +146,7 @@ void read_training_request(TrainingRequest& request, Options& options) {
   options.apply_config(request.earlier, config_file.empty() ? "config.json" : config_file, config_keys());
   if (!request.state) request.beginning = read_beginning(options, request.earlier);
   request.settings = read_settings(options);
+  request.tensorboard = asks_for_tensorboard(options);
   if (request.beginning && request.settings.replicas > 1) {
     throw UsageError("--replicas: networks that all begin with that of --init stay equal; leave it out");
   }
@@ -233,6 +239,7 @@ Circumstances circumstances(const TrainingRequest& request, const TrainingSessio
     config["init"] = request.beginning->file;
     config[init_sha256] = request.beginning->sha256;
   }
+  if (request.tensorboard) config["log"] = tensorboard_log;
   const std::string device = session.device.str();
   return {config, session.dataset.sha256(),
           fmt::format("handgrad {}, LibTorch {}, {}, {}, {}", version(), libtorch_version(),
@@ -241,16 +248,31 @@ Circumstances circumstances(const TrainingRequest& request, const TrainingSessio
           request.beginning ? request.beginning->model.info : ModelInfo()};
 }
 
+// A file of a run that writes no events any more is brought to the checkpoint all the same: it may do so again.
+void open_events(RunDirectory& run, const TrainingRequest& request) {
+  std::error_code unreadable;
+  if (!request.tensorboard && !std::filesystem::exists(run.events_path(), unreadable)) return;
+  if (!run.open_events(request.state)) {
+    warn(fmt::format("{} has lost events that were there at the checkpoint; those before them are kept",
+                     run.events_path().string()));
+  }
+}
+
 // Brings the run that goes on to its checkpoint, or begins another.
 RunDirectory& open_run(TrainingRequest& request, const Options& options, Circumstances& now,
                        const Dataset& dataset) {
-  if (!request.run) return request.run.emplace(options.text("out"), options.on("overwrite"), now.config);
+  if (!request.run) {
+    request.run.emplace(options.text("out"), options.on("overwrite"), now.config);
+    open_events(*request.run, request);
+    return *request.run;
+  }
   go_on_as(now, request.earlier, request.state, dataset.name);
   if (!request.note.empty()) warn(request.note);
   if (!request.run->go_on(now.config, request.state)) {
     warn(fmt::format("{} has lost lines that were there at the checkpoint; the others are kept",
                      (request.run->path() / "metrics.jsonl").string()));
   }
+  open_events(*request.run, request);
   return *request.run;
 }
 
@@ -319,8 +341,13 @@ int train_command(const Arguments& arguments) {
     Recorder recorder(run, progress, settings.replicas, schedule, checkpoint_text(now));
     try {
       ObserverList observers{&recorder, &progress};
+      std::optional<TensorBoardLog> tensorboard;
+      if (request.tensorboard) {
+        observers.add(tensorboard.emplace(run, progress, *session.network, now.config));
+      }
       TrainingResult trained = train(*session.network, session.splits, settings.training, observers,
                                      request.state ? &*request.state : nullptr);
+      if (tensorboard) tensorboard->on_end(trained.steps, trained.stopped);
       require_a_finite_network(trained);
       std::vector<ModelInfo> infos;
       for (std::size_t r = 0; r < trained.replicas.size(); ++r) {
@@ -328,7 +355,7 @@ int train_command(const Arguments& arguments) {
       }
       save_result(run, *session.network, infos, summary_json(trained, session, now, options.on("tf32")),
                   progress, recorder.state_is_saved());
-      run.flush_metrics();
+      run.flush_logs();
       result = std::move(trained);
     } catch (const Interrupted&) {
       state_is_saved = recorder.state_is_saved();

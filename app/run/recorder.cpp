@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "cli/interruption.h"
-#include "handgrad/base/errors.h"
 #include "handgrad/base/numbers.h"
 
 namespace handgrad::app {
@@ -43,13 +42,27 @@ bool Schedule::due(std::int64_t step, bool epoch_ended) {
   return false;
 }
 
+LogFault::LogFault(Progress& progress, std::string file, std::string part)
+    : progress_(progress), file_(std::move(file)), part_(std::move(part)) {}
+
+void LogFault::failed(const FileError& error) {
+  if (!failing_) progress_.warn(error.what());
+  failing_ = true;
+}
+
+void LogFault::written() {
+  if (failing_) progress_.warn(fmt::format("{} can be written again; no {} is lost", file_, part_));
+  failing_ = false;
+}
+
 Recorder::Recorder(RunDirectory& run, Progress& progress, std::int64_t networks, Schedule schedule,
                    std::map<std::string, std::string> context)
     : run_(run),
       progress_(progress),
       networks_(networks),
       schedule_(schedule),
-      context_(std::move(context)) {}
+      context_(std::move(context)),
+      metrics_fault_(progress, "metrics.jsonl", "line") {}
 
 void Recorder::on_train(const TrainRecord& record) {
   append({{"kind", "train"},
@@ -109,11 +122,9 @@ void Recorder::on_measuring(std::int64_t images, std::int64_t total) {
 void Recorder::append(const Json& record) {
   try {
     run_.append_metrics(record);
-    if (failing_) progress_.warn("metrics.jsonl can be written again; no line is lost");
-    failing_ = false;
+    metrics_fault_.written();
   } catch (const FileError& error) {
-    if (!failing_) progress_.warn(error.what());
-    failing_ = true;  // said once, until it works again
+    metrics_fault_.failed(error);
   }
 }
 

@@ -8,6 +8,7 @@
 
 #include "cli/options.h"
 #include "cli/progress.h"
+#include "handgrad/base/errors.h"
 #include "handgrad/train/trainer.h"
 #include "run/run_directory.h"
 
@@ -39,6 +40,21 @@ class Schedule {
   Clock::time_point last_ = Clock::now();
 };
 
+// Says once that a log cannot be written, and once that it can again.
+class LogFault {
+ public:
+  // "metrics.jsonl", "line": what messages call the file, and a part of it.
+  LogFault(Progress& progress, std::string file, std::string part);
+
+  void failed(const FileError& error);
+  void written();
+
+ private:
+  Progress& progress_;
+  std::string file_, part_;
+  bool failing_ = false;
+};
+
 // Writes what training reports. What cannot be written is said on stderr, and training goes on.
 class Recorder : public TrainingObserver {
  public:
@@ -65,7 +81,7 @@ class Recorder : public TrainingObserver {
   std::int64_t networks_;
   Schedule schedule_;
   std::map<std::string, std::string> context_;
-  bool failing_ = false;
+  LogFault metrics_fault_;
   bool state_is_saved_ = false;
   bool stopped_training_ = false;
 };

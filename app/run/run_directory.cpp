@@ -12,6 +12,7 @@
 #include "handgrad/base/errors.h"
 #include "handgrad/base/printable.h"
 #include "handgrad/files/json_check.h"
+#include "handgrad/files/tfrecord.h"
 
 namespace handgrad::app {
 
@@ -25,6 +26,9 @@ constexpr const char* checkpoint_file = "checkpoint.safetensors";
 constexpr const char* previous_checkpoint_file = "checkpoint-previous.safetensors";
 constexpr const char* report_file = "report.html";
 constexpr const char* metrics_bytes = "metrics_bytes";
+// TensorBoard takes every file for one of events whose name has "tfevents" in it.
+constexpr const char* events_file = "events.out.tfevents.handgrad";
+constexpr const char* events_bytes = "events_bytes";
 
 // What a process that was killed while it wrote may have left.
 bool is_left_over(const std::string& name) {
@@ -34,7 +38,7 @@ bool is_left_over(const std::string& name) {
 
 bool is_run_file(const std::string& name) {
   static const std::regex names(
-      R"(config\.json|metrics\.jsonl|summary\.json|model(-[0-9]+)?\.pt|checkpoint(-previous)?\.safetensors)");
+      R"(config\.json|metrics\.jsonl|summary\.json|model(-[0-9]+)?\.pt|checkpoint(-previous)?\.safetensors|events\.out\.tfevents\.handgrad)");
   return std::regex_match(name, names);
 }
 
@@ -167,6 +171,21 @@ bool RunDirectory::go_on(const Json& config, const std::optional<TrainingState>&
   return metrics_->size() == static_cast<std::uint64_t>(kept);
 }
 
+bool RunDirectory::open_events(const std::optional<TrainingState>& checkpoint) {
+  // A checkpoint of a run that wrote no events says nothing of them.
+  const bool has_events = checkpoint && checkpoint->tensors.count(events_bytes) > 0;
+  const auto kept = static_cast<std::uint64_t>(has_events ? checkpoint->number(events_bytes) : 0);
+  std::error_code missing;
+  const bool is_cut_short = kept > 0 && (fs::file_size(events_path(), missing) < kept || missing);
+  // What followed on half a record could not be read.
+  events_.emplace(events_path(), is_cut_short ? whole_records(events_path()) : kept);
+  return events_->size() == kept;
+}
+
+fs::path RunDirectory::events_path() const {
+  return path_ / events_file;
+}
+
 fs::path RunDirectory::model_path(std::int64_t replica) const {
   return path_ / model_file_name(replica);
 }
@@ -179,10 +198,16 @@ void RunDirectory::append_metrics(const Json& record) {
   metrics_->append(to_text(record, -1) + "\n");
 }
 
-void RunDirectory::write_checkpoint(TrainingState state) {
-  // A checkpoint speaks of metrics that are on disk.
+void RunDirectory::flush_logs() {
   metrics_->flush();
+  if (events_) events_->flush();
+}
+
+void RunDirectory::write_checkpoint(TrainingState state) {
+  // A checkpoint speaks of metrics and events that are on disk.
+  flush_logs();
   state.set(metrics_bytes, static_cast<std::int64_t>(metrics_->size()));
+  if (events_) state.set(events_bytes, static_cast<std::int64_t>(events_->size()));
   const std::string bytes = to_checkpoint(state);
   const fs::path file = path_ / checkpoint_file;
   if (bytes.size() > largest_file) {

@@ -1,10 +1,12 @@
-// The directory of a training run: config.json, metrics.jsonl, checkpoints, model.pt and summary.json.
+// The directory of a training run: config.json, metrics.jsonl, checkpoints, model.pt, summary.json, and the
+// event file of TensorBoard where it is asked for.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "cli/json.h"
 #include "handgrad/files/file.h"
@@ -37,15 +39,26 @@ class RunDirectory {
   // false: lines that the checkpoint speaks of are missing there.
   bool go_on(const Json& config, const std::optional<TrainingState>& checkpoint);
 
+  // Opens the event file, or makes it, and brings it to the checkpoint as go_on does metrics.jsonl. false:
+  // events that the checkpoint speaks of are missing; those before them are kept. Throws FileError.
+  bool open_events(const std::optional<TrainingState>& checkpoint);
+  std::filesystem::path events_path() const;
+
+  // Bytes of the open event file; 0 where it has no event yet.
+  std::uint64_t events_size() const { return events_->size(); }
+
+  // Adds records to the open event file; fails as append_metrics does.
+  void append_events(std::string_view records) { events_->append(records); }
+
   void write_json(const std::string& name, const Json& json) const;
 
   // Throws FileError where a line is not on disk; it is tried again with the next one.
   void append_metrics(const Json& record);
 
-  // Has all metrics on disk. Throws FileError.
-  void flush_metrics() { metrics_->flush(); }
+  // Has all metrics and events on disk. Throws FileError.
+  void flush_logs();
 
-  // Writes the state with all metrics so far; the checkpoint before it is kept as the previous one. Throws
+  // Writes the state with all metrics and events so far; the checkpoint before it is kept as the previous one. Throws
   // FileError, and then the one before is still there.
   void write_checkpoint(TrainingState state);
 
@@ -53,7 +66,8 @@ class RunDirectory {
   std::filesystem::path path_;
   std::optional<DirectoryLock> lock_;
   std::optional<GrowingFile> metrics_;
-  bool newest_is_good_ = true;  // of the checkpoints
+  std::optional<GrowingFile> events_;  // where it is open
+  bool newest_is_good_ = true;         // of the checkpoints
 };
 
 // Makes a directory and those above it. Throws FileError.

@@ -71,7 +71,13 @@ class Training {
 
   void advance() {
     if (!timetable_.record_due(step_ + 1)) {
-      stepper_.advance(step_);
+      if (gradients_wanted()) {
+        stepper_.differentiate(step_);
+        show_gradients();
+        stepper_.update();
+      } else {
+        stepper_.advance(step_);
+      }
       outcomes_.count_steps(++step_);
       return;
     }
@@ -79,9 +85,21 @@ class Training {
     finite_->take(network_, stepper_.optimizer(), step_);
   }
 
+  // Of the step that is being taken.
+  bool gradients_wanted() {
+    return measurements_.has_watched() && timetable_.evaluation_due(step_ + 1) && observer_.wants_gradients();
+  }
+
+  void show_gradients() {
+    clock_.stop();
+    observer_.on_gradients(step_ + 1, network_.gradients);
+    clock_.start();
+  }
+
   // A step whose loss is looked at, with all that is not finite in it.
   void record_step() {
     stepper_.differentiate(step_, &loss_);
+    if (gradients_wanted()) show_gradients();
     const Tensor penalty = network_.l2_penalty(stepper_.l2(), options_.batch_size);
     stepper_.update(step_);
     outcomes_.count_steps(++step_);

@@ -15,6 +15,18 @@ void ObserverList::on_evaluation(const EvaluationRecord& record) {
   for (TrainingObserver* observer : observers_) observer->on_evaluation(record);
 }
 
+bool ObserverList::wants_gradients() {
+  bool wanted = false;
+  for (TrainingObserver* observer : observers_) wanted = observer->wants_gradients() || wanted;
+  return wanted;
+}
+
+void ObserverList::on_gradients(std::int64_t step, const Parameters& gradients) {
+  for (TrainingObserver* observer : observers_) {
+    if (observer->wants_gradients()) observer->on_gradients(step, gradients);
+  }
+}
+
 bool ObserverList::stop_requested() {
   bool requested = false;
   for (TrainingObserver* observer : observers_) requested = observer->stop_requested() || requested;

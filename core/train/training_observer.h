@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <vector>
 
+#include "handgrad/nn/parameters.h"
 #include "handgrad/train/metrics.h"
 #include "handgrad/train/training_state.h"
 
@@ -31,7 +32,13 @@ class TrainingObserver {
 
   virtual void on_step(std::int64_t /*step*/, std::int64_t /*total_steps*/) {}
   virtual void on_train(const TrainRecord& /*record*/) {}
+  // The network that is trained has the parameters that were evaluated.
   virtual void on_evaluation(const EvaluationRecord& /*record*/) {}
+  // Asked at each step after which the networks will be evaluated; true has its gradients shown: those of the
+  // data loss of its batch and the L2 penalty, before the optimizer takes them and uses their memory for its
+  // own ends. An evaluation that only an interruption brought about has none.
+  virtual bool wants_gradients() { return false; }
+  virtual void on_gradients(std::int64_t /*step*/, const Parameters& /*gradients*/) {}
   // Asked after each step; true ends training as if it had been the last step.
   virtual bool stop_requested() { return false; }
   // Asked after each step whose records are made; true has the state of training handed over. That is done
@@ -47,10 +54,13 @@ class TrainingObserver {
 class ObserverList : public TrainingObserver {
  public:
   ObserverList(std::initializer_list<TrainingObserver*> observers) : observers_(observers) {}
+  void add(TrainingObserver& observer) { observers_.push_back(&observer); }
 
   void on_step(std::int64_t step, std::int64_t total_steps) override;
   void on_train(const TrainRecord& record) override;
   void on_evaluation(const EvaluationRecord& record) override;
+  bool wants_gradients() override;
+  void on_gradients(std::int64_t step, const Parameters& gradients) override;
   bool stop_requested() override;
   bool checkpoint_due(std::int64_t step, bool epoch_ended) override;
   void on_checkpoint(TrainingState state) override;
