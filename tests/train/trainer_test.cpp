@@ -69,7 +69,7 @@ TEST_CASE("what is evaluated is never augmented", "[training]") {
     options.batch_size = 16;
     options.learning_rate = {1.2e-38};  // the network stays what it is
     options.augment.preset = preset;
-    Network network({30, {8, 6}, 3, false}, 1, at::kDouble);
+    Network network({30, {8, 6}, 3}, 1, at::kDouble);
     TrainingObserver nobody;
     return train(network, splits, options, nobody).replicas[0];
   };
@@ -474,4 +474,57 @@ TEST_CASE("the best parameters are chosen by the loss or by the accuracy", "[tra
   REQUIRE(lowest != highest);
   CHECK(result.replicas.front().best_step ==
         (options.monitor == TrainingOptions::Monitor::loss ? lowest : highest));
+}
+
+TEST_CASE("gradients are shown before the optimizer writes into their buffer, and only to who asks",
+          "[training]") {
+  class Watcher : public TrainingObserver {
+   public:
+    explicit Watcher(const Network& network) : network_(network) {}
+    void on_evaluation(const EvaluationRecord& record) override {
+      evaluated.push_back(record.step);
+      parameters.push_back(network_.parameters.flat.clone());
+    }
+    bool wants_gradients() override { return asks; }
+    void on_gradients(std::int64_t step, const Parameters& shown) override {
+      steps.push_back(step);
+      gradients.push_back(shown.flat.clone());
+    }
+    bool asks = true;
+    std::vector<std::int64_t> steps, evaluated;
+    std::vector<Tensor> gradients, parameters;
+
+   private:
+    const Network& network_;
+  };
+  const Splits splits = split(small_dataset(300, 60), {}, at::kFloat);
+  TrainingOptions options = small_options();  // of 120 steps, of which some are recorded
+  options.evaluate_every = {1, Interval::Unit::steps};
+  options.patience.reset();
+  options.optimizer.kind = OptimizerOptions::Kind::nesterov;
+  Network network(small_architecture(), 1, at::kFloat);
+  Watcher watcher(network);
+  Records records;
+  ObserverList both{&records};
+  both.add(watcher);
+  train(network, splits, options, both);
+  REQUIRE(watcher.gradients.size() == 120);
+  CHECK(watcher.steps == watcher.evaluated);
+  // b ← μ b + g,  θ ← θ − η (g + μ b) with the gradients that were shown.
+  const double momentum = options.optimizer.momentum;
+  Tensor velocity = watcher.gradients.front().clone();
+  for (std::size_t i = 1; i < watcher.gradients.size(); ++i) {
+    CAPTURE(i);
+    const Tensor& gradient = watcher.gradients[i];
+    velocity = momentum * velocity + gradient;
+    const Tensor expected = watcher.parameters[i - 1] - 0.05 * (gradient + momentum * velocity);
+    REQUIRE(at::allclose(watcher.parameters[i], expected, 1e-4, 1e-5));
+  }
+
+  Network unwatched(small_architecture(), 1, at::kFloat);
+  Watcher without(unwatched);
+  without.asks = false;
+  train(unwatched, splits, options, without);
+  CHECK(without.gradients.empty());
+  CHECK(at::equal(without.parameters.back(), watcher.parameters.back()));
 }
