@@ -66,6 +66,11 @@ TEST_CASE("fields are encoded as the documentation of Protocol Buffers has them"
             bytes_of({0x82, 0x01, 16, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f, 0, 0, 0, 0, 0, 0, 0, 0}) +
             bytes_of({0x08, 0}));
 
+  ProtobufMessage lengths;  // the largest number of one byte, and the smallest of two
+  lengths.add_varint(1, 127);
+  lengths.add_varint(1, 128);
+  CHECK(lengths.bytes() == bytes_of({0x08, 0x7f, 0x08, 0x80, 0x01}));
+
   ProtobufMessage largest;
   largest.add_varint(1, std::numeric_limits<std::uint64_t>::max());
   CHECK(largest.bytes() == '\x08' + std::string(9, '\xff') + '\x01');
