@@ -113,7 +113,7 @@ void TensorBoardLog::add_histograms(SummaryEvent& event, const std::string& grou
                                                   static_cast<std::int64_t>(replica))) {
     // Running statistics are no parameters, and have no gradients.
     if (name.find(".running_") != std::string::npos) continue;
-    event.add_histogram(tag(group + "/" + name, replica), histogram_of(tensor));
+    event.add_histogram(tag(fmt::format("{}/{}", group, name), replica), histogram_of(tensor));
   }
 }
 

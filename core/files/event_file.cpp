@@ -50,6 +50,10 @@ namespace end_field {
 constexpr std::uint32_t status = 1, end_time = 2;
 }
 
+namespace colorspace {
+constexpr std::uint32_t grey = 1, grey_alpha = 2, rgb = 3, rgba = 4;
+}
+
 namespace map_field {  // of every map's entries
 constexpr std::uint32_t key = 1, value = 2;
 }
@@ -72,16 +76,15 @@ std::uint32_t big_endian_at(std::string_view bytes, std::size_t position) {
 
 // Summary.Image's number for a PNG's colour type: grey, colour (or a palette of colours), each with alpha.
 std::uint32_t colorspace_of(char png_colour) {
-  constexpr std::uint32_t grey = 1, grey_alpha = 2, rgb = 3, rgba = 4;
   switch (png_colour) {
     case 0:
-      return grey;
+      return colorspace::grey;
     case 4:
-      return grey_alpha;
+      return colorspace::grey_alpha;
     case 6:
-      return rgba;
+      return colorspace::rgba;
     default:
-      return rgb;
+      return colorspace::rgb;
   }
 }
 
