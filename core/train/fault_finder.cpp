@@ -20,7 +20,7 @@ std::map<std::size_t, std::string> find_faults(Network& network, Stepper& steppe
   for (; taken < step; ++taken) {
     const Workspace& workspace = stepper.differentiate(taken);
     look([&](std::int64_t replica) { return network.fault_in_pass(workspace, replica); });
-    stepper.update(taken);
+    stepper.update();
     look([&](std::int64_t replica) { return network.fault_in_parameters(replica); });
   }
   for (const std::size_t replica : failed) {

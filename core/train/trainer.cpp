@@ -101,7 +101,7 @@ class Training {
     stepper_.differentiate(step_, &loss_);
     if (gradients_wanted()) show_gradients();
     const Tensor penalty = network_.l2_penalty(stepper_.l2(), options_.batch_size);
-    stepper_.update(step_);
+    stepper_.update();
     outcomes_.count_steps(++step_);
     // Both at once: each copy from a GPU waits for it.
     const Tensor costs = at::stack({loss_.to(at::kDouble), penalty.to(at::kDouble)}).to(at::kCPU);

@@ -92,7 +92,7 @@ TEST_CASE("a thousand steps allocate no tensor storage", "[speed]") {
   const auto take_steps = [&](std::int64_t from, std::int64_t to) {
     for (std::int64_t step = from; step < to; ++step) {
       stepper.differentiate(step);
-      stepper.update(step);
+      stepper.update();
     }
   };
   take_steps(0, 30);  // the factors that ops.cpp keeps are made once
@@ -114,7 +114,7 @@ TEST_CASE("a step calls few operations", "[speed]") {
   Stepper stepper(network, splits.train, options);
   const auto step = [&](std::int64_t number) {
     stepper.differentiate(number);
-    stepper.update(number);
+    stepper.update();
   };
   step(0);  // gathers a block of batches, which step 1 is in
   const std::vector<std::string> calls = operators_called_by([&] { step(1); });
