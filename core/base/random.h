@@ -11,7 +11,15 @@
 namespace handgrad {
 
 // What a sequence is for. Sequences of one seed with different purposes are independent.
-enum class Stream : std::uint32_t { weights = 1, split, batch_order, synthetic, gradcheck, augmentation };
+enum class Stream : std::uint32_t {
+  weights = 1,
+  split,
+  batch_order,
+  synthetic,
+  gradcheck,
+  augmentation,
+  dropout
+};
 
 class Random {
  public:
@@ -60,9 +68,20 @@ class Random {
 // scrambles a counter. The counter begins where the scrambled seed, purpose and indices say.
 class QuickRandom {
  public:
+  static constexpr std::uint64_t odd_fraction = 0x9e3779b97f4a7c15;  // 2⁶⁴ / the golden ratio
+  static constexpr std::uint64_t first_factor = 0xbf58476d1ce4e5b9;
+  static constexpr std::uint64_t second_factor = 0x94d049bb133111eb;
+
   QuickRandom(std::uint64_t seed, Stream stream, std::uint64_t index, std::uint64_t place)
-      : counter_(scramble(scramble(scramble(scramble(seed) + static_cast<std::uint64_t>(stream)) + index) +
-                          place)) {}
+      : counter_(key(seed, stream, index, place)) {}
+
+  // Where the counter of a sequence begins, and the bits that it gives in its turn number i, from 0.
+  static std::uint64_t key(std::uint64_t seed, Stream stream, std::uint64_t index, std::uint64_t place) {
+    return scramble(scramble(scramble(scramble(seed) + static_cast<std::uint64_t>(stream)) + index) + place);
+  }
+  static std::uint64_t bits_at(std::uint64_t key, std::uint64_t i) {
+    return scramble(key + (i + 1) * odd_fraction);
+  }
 
   std::uint64_t bits() {
     counter_ += odd_fraction;
@@ -86,11 +105,9 @@ class QuickRandom {
   }
 
  private:
-  static constexpr std::uint64_t odd_fraction = 0x9e3779b97f4a7c15;  // 2⁶⁴ / the golden ratio
-
   static std::uint64_t scramble(std::uint64_t z) {
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    z = (z ^ (z >> 30)) * first_factor;
+    z = (z ^ (z >> 27)) * second_factor;
     return z ^ (z >> 31);
   }
 

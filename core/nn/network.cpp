@@ -70,7 +70,7 @@ void Network::initialise(const std::vector<std::uint64_t>& seeds) {
 }
 
 void Network::forward(Workspace& workspace, const Tensor& x, Use use) {
-  workspace.first().set_input(x);
+  workspace.set_input(x);
   for (const auto& layer : workspace.layers()) layer->forward(use);
 }
 

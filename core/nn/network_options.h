@@ -13,12 +13,19 @@ struct BatchNormOptions {
   bool evaluate_with_running_average = true;  // false: with the statistics of the evaluated set
 };
 
+// The probabilities with which training sets inputs and the outputs of hidden layers to 0.
+struct DropoutOptions {
+  double input = 0;
+  double hidden = 0;
+};
+
 struct NetworkOptions {
   // Which number of units the variance of the initial weights, 2 / fan, is taken from.
   enum class Fan { in, out };
 
   Fan initial_fan = Fan::in;
   BatchNormOptions batch_norm;
+  DropoutOptions dropout;
   // Whether the loss that is reported is the logarithm of probabilities that are clamped to [1e-15, 1 −
   // 1e-15]; else it is taken of the logits. The gradients are the same.
   bool clamp_probabilities = false;

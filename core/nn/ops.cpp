@@ -97,6 +97,18 @@ void batch_norm_evaluate(Tensor& y, const Tensor& x, const Tensor& running_mean,
   at::sub_out(y, x, running_mean).mul_(scale).add_(beta);
 }
 
+void dropout_forward(Tensor& y, const Tensor& x, const Tensor& mask) {
+  at::mul_out(y, x, mask);
+}
+
+void dropout_backward(Tensor& dx, const Tensor& dy, const Tensor& mask) {
+  at::mul_out(dx, dy, mask);
+}
+
+void smooth_labels(Tensor& targets, double smoothing) {
+  targets.mul_(1 - smoothing).add_(smoothing / static_cast<double>(targets.size(-1)));
+}
+
 void softmax_cross_entropy_forward(Tensor* loss, Tensor& probabilities, const Tensor& logits,
                                    const Tensor& targets) {
   Tensor& log_probabilities = probabilities;  // until they are exponentiated, at the end
@@ -126,6 +138,17 @@ void l2_penalty_backward(Tensor& dweight, const Tensor& weight, double l2, std::
 
 void l2_penalty_backward(Tensor& dweight, const Tensor& weight, const Tensor& l2, std::int64_t batch_size) {
   dweight.addcmul_(weight, l2, 1.0 / static_cast<double>(batch_size));
+}
+
+void clip_gradient_norm(at::TensorList gradients, double most) {
+  constexpr double eps = 1e-6;
+  std::vector<Tensor> norms;
+  for (const Tensor& gradient : gradients) {
+    norms.push_back(at::linalg_vector_norm(gradient.flatten(1), 2, at::IntArrayRef{1}));
+  }
+  const Tensor norm = at::linalg_vector_norm(at::stack(norms), 2, at::IntArrayRef{0});
+  const Tensor factor = (norm + eps).reciprocal_().mul_(most).clamp_max_(1);
+  for (const Tensor& gradient : gradients) gradient.flatten(1).mul_(factor.unsqueeze(1));
 }
 
 }  // namespace handgrad

@@ -83,9 +83,28 @@ void batch_norm_update_running(Tensor& running_mean, Tensor& running_var, const 
 void batch_norm_evaluate(Tensor& y, const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
                          const Tensor& gamma, const Tensor& beta, double eps);
 
+// Dropout (Srivastava et al., 2014; inverted, as torch.nn.Dropout): y = m x, with m = 0 with probability p, else
+// 1 / (1 − p). m [N,R,F] is a function of p, the keys [R], int64, and the place alone: number i = n F + f of
+// network r is QuickRandom::bits_at(key r, i), whose upper 32 bits drop it where they are below 2³² p.
+// m on a CPU in float32 or float64; elsewhere by operations of LibTorch, which allocate.
+void dropout_mask(Tensor& mask, const Tensor& keys, double p);
+void dropout_mask_by_operations(Tensor& mask, const Tensor& keys, double p);
+
+// y = m x                                     (elementwise; y may be x)
+void dropout_forward(Tensor& y, const Tensor& x, const Tensor& mask);
+
+// dx = m dy
+// dx may be dy.
+void dropout_backward(Tensor& dx, const Tensor& dy, const Tensor& mask);
+
+// targets ← (1 − s) targets + s / C           (Szegedy et al., 2016, section 7; the label_smoothing of
+//                                              torch.nn.CrossEntropyLoss)
+// targets […,C], one-hot; the rows still sum to 1, which the cross entropy below needs.
+void smooth_labels(Tensor& targets, double smoothing);
+
 // Cross entropy of a softmax, by log-sum-exp on the logits (torch.nn.CrossEntropyLoss):
 //   log p = logits − log Σ_c exp(logits_c),   loss = −(1/N) Σ_n Σ_c targets_nc log p_nc
-// logits, probabilities p [N,R,C]; targets [N,1,C] or [N,R,C], one-hot; loss [R] (nullptr where nobody asks).
+// logits, probabilities p [N,R,C]; targets [N,1,C] or [N,R,C], one-hot or smoothed; loss [R] (nullptr where nobody asks).
 // probabilities must not be logits.
 void softmax_cross_entropy_forward(Tensor* loss, Tensor& probabilities, const Tensor& logits,
                                    const Tensor& targets);
@@ -101,5 +120,9 @@ void l2_penalty_forward(Tensor& penalty, at::TensorList weights, const Tensor& l
 // weight, dweight: any shape; l2: a value for all, or a tensor that broadcasts against weight.
 void l2_penalty_backward(Tensor& dweight, const Tensor& weight, double l2, std::int64_t batch_size);
 void l2_penalty_backward(Tensor& dweight, const Tensor& weight, const Tensor& l2, std::int64_t batch_size);
+
+// g ← g min(1, c / (‖g‖ + 10⁻⁶)), ‖g‖ over all gradients of a network (Pascanu et al., 2013, algorithm 1;
+// torch.nn.utils.clip_grad_norm_). gradients: [R,…] each. What is not finite stays so. Allocates.
+void clip_gradient_norm(at::TensorList gradients, double most);
 
 }  // namespace handgrad

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "handgrad/base/random.h"
 #include "handgrad/nn/layers/activation.h"
 #include "handgrad/nn/layers/batch_norm.h"
 #include "handgrad/nn/network.h"
@@ -39,15 +40,27 @@ void Workspace::add_layer(Network& network, const LayerSpec& spec, Use use, std:
       tensors.weight = network.parameters.weight[index];
       tensors.dweight = network.gradients.weight[index];
       tensors.bias = network.parameters.bias[index];
-      const Layer* below = layers_.empty() ? nullptr : layers_.back().get();
+      const DropoutOptions& dropout = network.network_options().dropout;
+      const bool first = index == 0;
+      if (use == Use::training && first) {
+        const std::int64_t inputs = spec.inputs;
+        const Tensor x = lanes == 1 ? at::empty({batch_size_, inputs}, network.options())
+                                    : at::empty({batch_size_, lanes, inputs}, network.options());
+        add_dropout(x, {}, lanes, dropout.input);
+      } else if (use == Use::training) {
+        add_dropout(layers_.back()->y, layers_.back()->dy, replicas, dropout.hidden);
+      }
+      const Layer* below = first ? nullptr : layers_.back().get();
       auto layer = std::make_unique<Linear>(y, dy, tensors, below, lanes);
-      if (below == nullptr) first_ = layer.get();
+      if (first) first_ = layer.get();
+      if (first && !layers_.empty()) first_->set_input(layers_.back()->y);
       linear_outputs_.push_back(layer->y);
       layers_.push_back(std::move(layer));
       break;
     }
     case LayerSpec::Kind::activation:
       layers_.push_back(std::make_unique<ActivationLayer>(spec.activation, *layers_.back()));
+      activations_.push_back(layers_.back()->y);
       break;
     case LayerSpec::Kind::batch_norm: {
       BatchNorm::Tensors tensors;
@@ -62,6 +75,40 @@ void Workspace::add_layer(Network& network, const LayerSpec& spec, Use use, std:
       break;
     }
   }
+}
+
+void Workspace::add_dropout(const Tensor& x, const Tensor& dx, std::int64_t keys, double p) {
+  dropouts_.push_back(nullptr);
+  if (p == 0) return;
+  auto dropout = std::make_unique<Dropout>(x, dx, keys, p);
+  dropouts_.back() = dropout.get();
+  layers_.push_back(std::move(dropout));
+}
+
+void Workspace::set_input(const Tensor& x) {
+  if (!dropouts_.empty() && dropouts_.front() != nullptr) {
+    dropouts_.front()->set_input(x);
+  } else {
+    first_->set_input(x);
+  }
+}
+
+void Workspace::draw_dropout(const std::vector<std::uint64_t>& seeds,
+                             const std::vector<std::uint64_t>& data_seeds, std::int64_t step) {
+  for (std::size_t l = 0; l < dropouts_.size(); ++l) {
+    if (dropouts_[l] == nullptr) continue;
+    std::vector<std::uint64_t> keys = l == 0 ? data_seeds : seeds;
+    for (std::uint64_t& key : keys) {
+      key = QuickRandom::key(key, Stream::dropout, static_cast<std::uint64_t>(step), l);
+    }
+    dropouts_[l]->set_keys(keys);
+  }
+}
+
+std::vector<Tensor> Workspace::dropout_masks() const {
+  std::vector<Tensor> masks;
+  for (const Dropout* dropout : dropouts_) masks.push_back(dropout == nullptr ? Tensor() : dropout->mask());
+  return masks;
 }
 
 }  // namespace handgrad

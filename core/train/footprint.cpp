@@ -52,7 +52,10 @@ struct NetworkSize {
   std::int64_t classes, parameters = 0, weights = 0, largest_weight = 0, units = 0;
   std::int64_t normalised = 0;  // units
 
-  std::int64_t training_pass() const { return 2 * units + 3 * normalised + classes; }
+  std::int64_t training_pass(const DropoutOptions& dropout) const {
+    const std::int64_t dropped = dropout.hidden > 0 ? 2 * (units - classes) : 0;  // outputs and masks
+    return 2 * units + 3 * normalised + classes + dropped;
+  }
   std::int64_t evaluation_pass(bool batch_statistics) const {
     return units + (batch_statistics ? 2 : 1) * normalised + classes;
   }
@@ -103,14 +106,18 @@ std::int64_t training_bytes(const TrainingShape& shape) {
 
   const bool augmented = shape.options.augment.options().any();
   const std::int64_t image = augmented ? inputs * number : inputs * (1 + number);  // bytes are not kept
-  const std::int64_t data = images * (inputs + size.classes * number);
+  const std::int64_t smooth_targets = shape.options.label_smoothing > 0 ? images * size.classes * number : 0;
+  const std::int64_t data = images * (inputs + size.classes * number) + smooth_targets;
   const std::int64_t rows = (one_lane ? 0 : shape.lanes * images * index) + 2 * shape.lanes * train * index;
 
   const std::int64_t batch = shape.options.batch_size;
   const std::int64_t in_block = std::min(train, std::max(most_images_ahead / shape.lanes, batch));
   const std::int64_t targets_of_image = size.classes * number * (one_lane ? 1 : shape.replicas);
   const std::int64_t while_augmented = augmented && shape.on_gpu ? augmenting * inputs * number : 0;
-  const std::int64_t batches = in_block * (shape.lanes * (image + while_augmented) + 2 * targets_of_image);
+  const std::int64_t dropped_inputs =
+      shape.network.dropout.input > 0 ? (batch + train % batch) * shape.lanes * 3 * inputs * number : 0;
+  const std::int64_t batches =
+      dropped_inputs + in_block * (shape.lanes * (image + while_augmented) + 2 * targets_of_image);
 
   const bool batch_statistics = !shape.network.batch_norm.evaluate_with_running_average;
   const auto evaluation_batch = [&](std::int64_t set) {
@@ -135,8 +142,9 @@ std::int64_t training_bytes(const TrainingShape& shape) {
                                            measurement(test), shape.replicas * size.largest_weight * number});
 
   const std::int64_t last = train % batch;
-  const std::int64_t of_networks =
-      kept_numbers(shape, size) + (batch + last) * size.training_pass() + 6 * size.normalised;
+  const std::int64_t of_networks = kept_numbers(shape, size) +
+                                   (batch + last) * size.training_pass(shape.network.dropout) +
+                                   6 * size.normalised;
   const std::int64_t in_training =
       data + rows + batches + watching + measuring + shape.replicas * of_networks * number;
   return std::max(in_training, 2 * data + rows);  // images are copied to the sets that they are split into

@@ -112,6 +112,14 @@ std::vector<Setting> make_table() {
           "λ: adds (λ/2m) Σ‖W‖² to the loss, m the batch size",
           [](auto& s) -> auto& { return s.training.l2; }),
       row(
+          "dropout", Group::network, Role::decides, below_one(), "P",
+          "probability with which training drops an output of a hidden layer",
+          [](auto& s) -> auto& { return s.network.dropout.hidden; }),
+      row(
+          "input_dropout", Group::network, Role::decides, below_one(), "P",
+          "probability with which it drops an input",
+          [](auto& s) -> auto& { return s.network.dropout.input; }),
+      row(
           "replicas", Group::network, Role::of_run, whole(1, most_replicas), "R",
           "networks to train side by side, with seeds SEED, SEED+1, …",
           [](auto& s) -> auto& { return s.replicas; }),
@@ -173,6 +181,14 @@ std::vector<Setting> make_table() {
           one_of<OptimizerOptions::Decayed>({"all", "weights"}), "NAME",
           "what decays: all parameters, or the weights alone",
           [](auto& s) -> auto& { return s.training.optimizer.decayed; }),
+      row(
+          "label_smoothing", Group::training, Role::decides, below_one(), "X",
+          "trains for 1 - X in place of 1, and shares X among all classes",
+          [](auto& s) -> auto& { return s.training.label_smoothing; }),
+      row(
+          "clip", Group::training, Role::decides, or_none("none", above_zero(largest_factor)), "X",
+          "scale the gradients of a network down to this norm where theirs is larger",
+          [](auto& s) -> auto& { return s.training.clip; }),
       row(
           "data_seed", Group::training, Role::of_run, or_none("", whole<std::uint64_t>(0, most_seed)), "N",
           "of the split and the batch order [the seed]", [](auto& s) -> auto& { return s.data_seed; }),

@@ -23,14 +23,27 @@ AugmentStrength strength_of(const TrainingOptions& options, const RateSchedule& 
   };
 }
 
+Examples with_smooth_labels(const Examples& examples, double smoothing) {
+  Examples smooth = examples;
+  if (smoothing == 0) return smooth;
+  smooth.targets = examples.targets.clone();
+  smooth_labels(smooth.targets, smoothing);
+  return smooth;
+}
+
 }  // namespace
 
 Stepper::Stepper(Network& network, const Examples& examples, const TrainingOptions& options)
     : network_(network),
+      seeds_(options.seeds),
+      data_seeds_(options.data_seeds),
+      clip_(options.clip),
+      gradients_(network.gradients.views()),
       learning_rate_(one_each(options.learning_rate, network.replicas())),
       l2_(one_each(options.l2, network.replicas()), network.parameters),
       schedule_(schedule_of(options, examples.count())),
-      batches_(examples, network.replicas(), options.batch_size, options.data_seeds, options.reshuffle,
+      examples_(with_smooth_labels(examples, options.label_smoothing)),
+      batches_(examples_, network.replicas(), options.batch_size, options.data_seeds, options.reshuffle,
                options.prefetch, options.augment.options(), strength_of(options, schedule_)),
       optimizer_(options.optimizer, network.parameters, network.gradients, learning_rate_,
                  !schedule_.is_constant()),
@@ -41,16 +54,27 @@ Stepper::Stepper(Network& network, const Examples& examples, const TrainingOptio
   }
 }
 
-const Workspace& Stepper::differentiate(std::int64_t step, Tensor* loss) {
-  const Batch& batch = batches_.at(step);
-  const bool ragged = batch.images.size(0) != workspace_.batch_size();
+Workspace& Stepper::prepare(std::int64_t step) {
+  const bool ragged = last_workspace_ && (step + 1) % batches_.per_epoch() == 0;
   Workspace& workspace = ragged ? *last_workspace_ : workspace_;
-  network_.forward_backward(workspace, batch.images, batch.targets, l2_, loss);
+  optimizer_.set_rate(schedule_.factor(step));
+  workspace.draw_dropout(seeds_, data_seeds_, step);
   return workspace;
 }
 
-void Stepper::update(std::int64_t step) {
-  optimizer_.set_rate(schedule_.factor(step));
+void Stepper::differentiate(Workspace& workspace, std::int64_t step, Tensor* loss) {
+  const Batch& batch = batches_.at(step);
+  network_.forward_backward(workspace, batch.images, batch.targets, l2_, loss);
+}
+
+const Workspace& Stepper::differentiate(std::int64_t step, Tensor* loss) {
+  Workspace& workspace = prepare(step);
+  differentiate(workspace, step, loss);
+  return workspace;
+}
+
+void Stepper::update() {
+  if (clip_) clip_gradient_norm(gradients_, *clip_);
   optimizer_.step();
 }
 
@@ -61,10 +85,10 @@ std::vector<double> Stepper::learning_rate(std::int64_t step) const {
 }
 
 void Stepper::advance(std::int64_t step) {
-  optimizer_.set_rate(schedule_.factor(step));  // no part of what is recorded
+  Workspace& workspace = prepare(step);
   const auto work = [&] {
-    differentiate(step);
-    optimizer_.step();
+    differentiate(workspace, step, nullptr);
+    update();
   };
   if (!records_) return work();
   Place& place = places_[&batches_.at(step)];

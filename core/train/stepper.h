@@ -23,8 +23,8 @@ class Stepper {
   // the data loss of its batch. The workspace is that of the pass.
   const Workspace& differentiate(std::int64_t step, Tensor* loss = nullptr);
 
-  // Updates the parameters from the gradients of that step.
-  void update(std::int64_t step);
+  // Updates the parameters from these gradients.
+  void update();
 
   // Both at once, to the same bits: on a GPU the launches of a step are recorded and replayed. The current
   // stream must then be an OwnStream.
@@ -37,6 +37,10 @@ class Stepper {
   Optimizer& optimizer() { return optimizer_; }
 
  private:
+  // What changes from step to step, and is no part of what a graph records: the rate, the seeds of dropout.
+  Workspace& prepare(std::int64_t step);
+  void differentiate(Workspace& workspace, std::int64_t step, Tensor* loss);
+
   // A batch lies where the batch of the same place in a block of batches lay before it, so that each place
   // has a graph for all its batches.
   struct Place {
@@ -45,9 +49,13 @@ class Stepper {
   };
 
   Network& network_;
+  std::vector<std::uint64_t> seeds_, data_seeds_;
+  std::optional<double> clip_;
+  std::vector<Tensor> gradients_;  // the views of the network's
   std::vector<double> learning_rate_;
   L2 l2_;
   RateSchedule schedule_;
+  Examples examples_;  // with the targets that are trained for
   Batches batches_;
   Optimizer optimizer_;
   Workspace workspace_;

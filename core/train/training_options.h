@@ -23,11 +23,13 @@ struct TrainingOptions {
   std::vector<std::uint64_t> seeds = {1};  // of the initial weights, one per network
   bool initialise = true;  // false: training goes on from the parameters that the networks have
   std::vector<std::uint64_t> data_seeds = {1};  // of the batch order, one per lane of the examples
-  bool prefetch = false;     // a second thread gathers the batches; the results are the same
-  bool cuda_graph = true;    // on a GPU: steps are recorded once and replayed; the results are the same
-  bool reshuffle = true;     // false: the batches of all epochs are those of the first
-  AugmentChoice augment;     // of the training images; those that are evaluated stay as they are
-  double augment_final = 1;  // the share of its bounds that is left at the end: they fall as the rate does
+  bool prefetch = false;   // a second thread gathers the batches; the results are the same
+  bool cuda_graph = true;  // on a GPU: steps are recorded once and replayed; the results are the same
+  bool reshuffle = true;   // false: the batches of all epochs are those of the first
+  double label_smoothing = 0;
+  std::optional<double> clip;  // the largest norm of a network's gradients, penalty included; none: any
+  AugmentChoice augment;       // of the training images; those that are evaluated stay as they are
+  double augment_final = 1;    // the share of its bounds that is left at the end: they fall as the rate does
   Interval evaluate_every;
   // What the watched set must be better in for its parameters to be the best so far.
   enum class Monitor { loss, accuracy };
