@@ -84,6 +84,7 @@ TEST_CASE("a known affine map moves known pixels to where they belong", "[augmen
   };
   // Counter-clockwise: what is above the centre (3, 2) comes from its right.
   CHECK(is(source(inverse_affine(shape, 90, 0, 0, 0, 0, 0), 3, 1), 4, 2));
+  CHECK(is(source(inverse_affine(shape, 90, 0, 0, 0, 0, 0), 4, 2), 3, 3));
   CHECK(is(source(inverse_affine(shape, 90, 0, 0, 0, 0, 0), 3, 2), 3, 2));
   CHECK(is(source(inverse_affine(shape, 180, 0, 0, 0, 0, 0), 0, 0), 6, 4));
   // Twice as wide, three times as high.
@@ -93,6 +94,8 @@ TEST_CASE("a known affine map moves known pixels to where they belong", "[augmen
   CHECK(is(source(inverse_affine(shape, 0, 0, 0, 0, 1, 2), 4, 3), 3, 1));
   // First scaled, then sheared, turned and shifted: (5, 2) → (7, 2) → the same → (3, −2) → (4, −2).
   CHECK(is(source(inverse_affine(shape, 90, std::log(2.0), 0, 0.5, 1, 0), 4, -2), 5, 2));
+  // (4, 3) is (1, 1) from the centre → (2.5, 1) → (1, −2.5) → (5, −0.5) on the image.
+  CHECK(is(source(inverse_affine(shape, 90, std::log(2.0), 0, 0.5, 1, 0), 5, -0.5), 4, 3));
 }
 
 TEST_CASE("interpolation is bilinear, and all outside of an image is 0", "[augment]") {
