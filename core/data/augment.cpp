@@ -29,7 +29,7 @@ std::int64_t nodes_for(std::int64_t size) {
 // scaled so that independent noise of variance 1 at the nodes has that variance at each pixel too.
 std::vector<float> smoothing_weights(std::int64_t size) {
   const std::int64_t nodes = nodes_for(size);
-  const double last = static_cast<double>(size - 1);
+  const auto last = static_cast<double>(size - 1);
   std::vector<float> weights;
   std::vector<double> row(static_cast<std::size_t>(nodes));
   for (std::int64_t pixel = 0; pixel < size; ++pixel) {
