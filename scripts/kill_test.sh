@@ -22,6 +22,7 @@ settings=(
   "--epochs 10 --replicas 4 --optimizer momentum --learning-rate 0.001 --evaluate-every 70 --checkpoint-every 50"
   "--epochs 10 --batch-norm --replicas 4 --optimizer nesterov --learning-rate 0.001 --checkpoint-every 10"
   "--epochs 8 --activation tanh --batch-norm --checkpoint-every 50"
+  "--epochs 8 --batch-norm before --checkpoint-every 50"
   "--epochs 8 --compat notebook --batch-norm --checkpoint-every 100"
   "--epochs 40 --hidden 12 --optimizer adamw --weight-decay 0.01 --patience 3 --min-delta 0.02 --checkpoint-every 1ep"
 )

@@ -320,12 +320,14 @@ def check_names_of_python(images, directory):
     layers = {"input": linear(784, 64), "1": relu(), "hidden1": linear(64, 64), "2": relu(), "hidden2": linear(64, 64), "3": relu()}
     named = nn.Sequential(collections.OrderedDict(layers, output=linear(64, 10)))
     dropout = nn.Sequential(linear(784, 20), relu(), nn.Dropout(), linear(20, 10), nn.LogSoftmax(1))
+    before = nn.Sequential(linear(784, 20), nn.BatchNorm1d(20), relu(), linear(20, 10))
     cases = {
         "nn.Flatten first": (behind_flatten, behind_flatten.state_dict()),
         "nn.Dropout, nn.LogSoftmax": (dropout, dropout.state_dict()),
         "nn.Linear alone": (alone, alone.state_dict()),
         "fc1, fc2, fc3": (numbered, numbered.state_dict()),
         "fc1, bn1, …": (normal, normal.state_dict()),
+        "nn.BatchNorm1d before nn.ReLU": (before, before.state_dict()),
         "fc1 … fc11, sorted as text": (deep, dict(sorted(deep.state_dict().items()))),
         "last layer first": (numbered, dict(reversed(numbered.state_dict().items()))),
         "input, hidden1, hidden2, output": (named, dict(sorted(named.state_dict().items()))),
@@ -350,7 +352,6 @@ def check_names_of_python(images, directory):
         print(f"written by Python, {name}: read, largest difference {difference:.1e}", flush=True)
 
     odd = dict(numbered.state_dict(), scale=torch.ones(3))
-    before = nn.Sequential(linear(784, 20), nn.BatchNorm1d(20), relu(), linear(20, 10))
     somewhere = nn.Sequential(linear(784, 20), nn.Dropout(), nn.BatchNorm1d(20), relu(), linear(20, 10))
     convolution = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), linear(2704, 10))
     swapped = Numbered(784, 20, 20, 20, 10).state_dict()
@@ -359,8 +360,7 @@ def check_names_of_python(images, directory):
         (nn.Sequential(linear(784, 20, bias=False), relu(), linear(20, 10)).state_dict(), "0.weight is there without 0.bias"),
         (convolution.state_dict(), "0.weight has 4 axes"),
         (odd, "scale belongs to no Linear layer and no batch norm; found: fc1.weight [20 × 784], fc1.bias [20], "),
-        (before.state_dict(), "between 0.weight and 1.weight there is no room for a ReLU"),
-        (somewhere.state_dict(), "between 2.weight and 4.weight there is room for the ReLU too"),
+        (somewhere.state_dict(), "between 2.weight and 4.weight there is room for the ReLU, and in front of 2.weight there is too"),
         (nn.ModuleList([linear(784, 20), linear(20, 10)]).state_dict(), "between 0.weight and 1.weight there is no room"),
         (swapped, "as they stand in the file, fc1.weight, fc3.weight"),
         (nn.ModuleDict({name: linear(20, 20) for name in "abc"}).state_dict(), "its Linear layers can stand in more than one order"),
@@ -491,6 +491,8 @@ with tempfile.TemporaryDirectory() as scratch:
     for activation in ("leaky-relu", "tanh"):
         handgrad("train", "--data", data, "--epochs", "1", "--out", directory / "one", "--overwrite", "--batch-norm", "--activation", activation)
         check_run(f"{activation}, batch norm", directory / "one", mnist, directory, batch_norm=True)
+        handgrad("train", "--data", data, "--epochs", "1", "--out", directory / "one", "--overwrite", "--batch-norm", "before", "--activation", activation)
+        check_run(f"batch norm before {activation}", directory / "one", mnist, directory, batch_norm=True)
     check_files_of_python(mnist, directory)
     check_names_of_python(mnist, directory)
     check_hostile_files(mnist, directory)

@@ -190,7 +190,9 @@ Options export_options() {
       .value("output", "", "FILE", "the file to write [model.ENDING here]")
       .value("replica", "0", "R",
              "which network of a run, from 0; ensemble: all as one, as torchscript, measured on test images")
-      .toggle("fold-batch-norm", "put batch norm into the weights of the linear layer before or behind it")
+      .toggle(
+          "fold-batch-norm",
+          "put batch norm into the weights of the next layer, or of its own where it is before the activation")
       .toggle("verify", "read the file back with another program, and keep it only if that agrees")
       .value("data", "", "DIR",
              "whose test images to verify on [those of the run, else MNIST_DIR, else data/mnist]");

@@ -48,8 +48,8 @@ Setting row(const char* name, Group group, Role role, Form<T> form, const char* 
 
 Setting batch_norm_row() {
   Setting setting = row(
-      "batch_norm", Group::network, Role::decides, batch_norm_place(), "[after|before]",
-      "batch norm after each hidden layer's activation, or before it",
+      "batch_norm", Group::network, Role::decides, batch_norm_place(), "[after|before|none]",
+      "batch norm in each hidden layer: after its activation, which is meant without a word, or before it",
       [](auto& s) -> auto& { return s.shape.batch_norm; });
   setting.words = {"after", "before", "none"};
   return setting;
