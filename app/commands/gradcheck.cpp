@@ -124,6 +124,8 @@ int gradcheck_command(const Arguments& arguments) {
   checked.batch_size = settings.training.batch_size;
   checked.l2 = settings.training.l2.front();
   checked.network = settings.network;
+  checked.label_smoothing = settings.training.label_smoothing;
+  checked.clip = settings.training.clip;
   checked.seed = settings.training.seeds.front();
   checked.dtype = options.choice("dtype", dtype_names) == 0 ? at::kDouble : at::kFloat;
   set_threads(read_threads(options).value_or(1));

@@ -60,23 +60,33 @@ struct Expected {
   std::vector<double> terms;      // norm of the terms that cancel, penalty included
 };
 
-Expected expected_of(const Network& network, const Batch& batch, const std::vector<double>& l2,
-                     std::uint64_t seed) {
+Expected expected_of(const Network& network, const Workspace& workspace, const Batch& batch,
+                     const std::vector<double>& l2, const GradcheckOptions& options) {
   const at::Device device = network.options().device();
   const Tensor x = batch.x.to(device);
   const Tensor labels = batch.labels.to(device);
   const double unit = network.options().dtype() == at::kFloat ? float32_unit : above_float64;
   const std::size_t count = network.parameters.views().size();
+  const std::vector<Tensor> masks = workspace.dropout_masks();
   std::vector<std::vector<Tensor>> gradients(count);  // [tensor][replica]
   Expected expected;
   expected.size.resize(count);
   expected.terms.resize(count);
   for (std::size_t r = 0; r < l2.size(); ++r) {
-    const ReferenceNetwork reference(network.architecture(), network.parameters, static_cast<std::int64_t>(r),
-                                     network.network_options().batch_norm.eps);
+    const auto replica = static_cast<std::int64_t>(r);
+    Regularisation regularisation;
+    regularisation.label_smoothing = options.label_smoothing;
+    for (const Tensor& mask : masks) {
+      // All networks see the same images, of which the same is dropped.
+      const bool of_all = mask.defined() && mask.size(1) == 1;
+      regularisation.masks.push_back(mask.defined() ? mask.select(1, of_all ? 0 : replica).to(at::kDouble)
+                                                    : Tensor());
+    }
+    const ReferenceNetwork reference(network.architecture(), network.parameters, replica,
+                                     network.network_options().batch_norm.eps, std::move(regularisation));
     const auto whole = reference.gradients(x, labels, l2[r]);
     const auto without_penalty = reference.gradients(x, labels, 0);
-    const auto rounding = reference.rounding(x, labels, l2[r], unit, seed + r);
+    const auto rounding = reference.rounding(x, labels, l2[r], unit, options.seed + r);
     for (std::size_t i = 0; i < count; ++i) {
       gradients[i].push_back(on_cpu_as_double(whole[i]));
       expected.size[i] = std::hypot(expected.size[i], norm_of(without_penalty[i]));
@@ -105,6 +115,7 @@ class NetworkCheck {
  private:
   Batch batch(std::int64_t size);
   std::vector<double> l2_of_each() const;
+  std::vector<std::uint64_t> seeds() const;
   void randomise(Network& network);
   Differentiable loss(Network& twin, Workspace& workspace, const Batch& batch,
                       const std::vector<double>& l2) const;
@@ -122,13 +133,17 @@ std::vector<double> NetworkCheck::l2_of_each() const {
   return values;
 }
 
-// Random parameters, biases, γ and β too: nothing is zero that could hide a fault.
-void NetworkCheck::randomise(Network& network) {
+std::vector<std::uint64_t> NetworkCheck::seeds() const {
   std::vector<std::uint64_t> seeds;
-  for (std::int64_t r = 0; r < network.replicas(); ++r) {
+  for (std::int64_t r = 0; r < options_.replicas; ++r) {
     seeds.push_back(options_.seed + static_cast<std::uint64_t>(r));
   }
-  network.initialise(seeds);
+  return seeds;
+}
+
+// Random parameters, biases, γ and β too: nothing is zero that could hide a fault.
+void NetworkCheck::randomise(Network& network) {
+  network.initialise(seeds());
   for (const auto* part : {&network.parameters.bias, &network.parameters.gamma, &network.parameters.beta}) {
     for (const Tensor& tensor : *part) {
       tensor.add_(judge_.random(tensor.sizes()).mul(0.5).to(tensor.options()));
@@ -141,7 +156,9 @@ Batch NetworkCheck::batch(std::int64_t size) {
   const Tensor x = real ? on_cpu_as_double(options_.images.narrow(0, 0, size).to(options_.dtype))
                         : judge_.random_input({size, options_.architecture.inputs});
   const Tensor labels = (real ? options_.labels : judge_.random_labels()).narrow(0, 0, size);
-  return {x, labels, judge_.one_hot_rows(labels)};
+  Tensor targets = judge_.one_hot_rows(labels);
+  smooth_labels(targets, options_.label_smoothing);
+  return {x, labels, targets};
 }
 
 // The loss of each network, image by image, its penalty, weight by weight, and which hidden units are on.
@@ -150,7 +167,6 @@ Differentiable NetworkCheck::loss(Network& twin, Workspace& workspace, const Bat
   const std::int64_t images = batch.x.size(0);
   const std::int64_t replicas = options_.replicas;
   const std::int64_t classes = options_.architecture.classes;
-  const std::vector<LayerSpec> layers = options_.architecture.layers();
   const Tensor targets = batch.targets.expand({images, replicas, classes}).reshape({1, -1, classes});
   const auto evaluate = [=, &twin, &workspace]() -> Differentiable::Value {
     twin.forward(workspace, batch.x, Use::training);
@@ -160,9 +176,8 @@ Differentiable NetworkCheck::loss(Network& twin, Workspace& workspace, const Bat
     std::vector<Tensor> terms = {losses.view({images, replicas})};
     for (const Tensor& weight : twin.parameters.weight) terms.push_back(weight.flatten(1).t().square());
     std::vector<Tensor> on = {at::empty({0}, at::kBool)};
-    for (std::size_t i = 0; i < layers.size(); ++i) {
-      if (layers[i].kind != LayerSpec::Kind::activation) continue;
-      on.push_back(side_of_kink(layers[i].activation, workspace.layers()[i]->y).flatten());
+    for (const Tensor& y : workspace.activations()) {
+      on.push_back(side_of_kink(options_.architecture.activation, y).flatten());
     }
     return {at::cat(terms), at::cat(on)};
   };
@@ -180,6 +195,7 @@ void NetworkCheck::check_gradients(std::int64_t batch_size) {
   const Batch batch = this->batch(batch_size);
   const std::vector<double> l2 = l2_of_each();
   Workspace workspace(network, batch_size, Use::training);
+  workspace.draw_dropout(seeds(), {options_.seed}, 0);
   network.gradients.flat.fill_(std::nan(""));
   options_.subject.network_gradients(network, workspace, judge_.checked(batch.x),
                                      judge_.checked(batch.targets), L2(l2, network.parameters));
@@ -187,6 +203,7 @@ void NetworkCheck::check_gradients(std::int64_t batch_size) {
   Network twin(options_.architecture, options_.replicas, at::kDouble, options_.network);
   twin.parameters.flat.copy_(network.parameters.flat);
   Workspace twin_workspace(twin, batch_size, Use::training);
+  twin_workspace.draw_dropout(seeds(), {options_.seed}, 0);
   if (options_.against_cpu) {
     twin.forward_backward(twin_workspace, batch.x, batch.targets, L2(l2, twin.parameters));
   }
@@ -196,7 +213,7 @@ void NetworkCheck::check_gradients(std::int64_t batch_size) {
   const auto gradients = network.gradients.views();
   const auto parameters = twin.parameters.views();
   const auto twin_gradients = twin.gradients.views();
-  const Expected expected = expected_of(network, batch, l2, options_.seed);
+  const Expected expected = expected_of(network, workspace, batch, l2, options_);
   const Differentiable function = loss(twin, twin_workspace, batch, l2);
   for (std::size_t i = 0; i < gradients.size(); ++i) {
     if (options_.against_cpu) {
@@ -216,10 +233,11 @@ void NetworkCheck::check_scale_invariance() {
   randomise(network);
   const Batch batch = this->batch(options_.batch_size);
   Workspace workspace(network, options_.batch_size, Use::training);
+  workspace.draw_dropout(seeds(), {options_.seed}, 0);
   const std::vector<double> none(static_cast<std::size_t>(options_.replicas), 0.0);
   options_.subject.network_gradients(network, workspace, judge_.checked(batch.x),
                                      judge_.checked(batch.targets), L2(none, network.parameters));
-  const Expected expected = expected_of(network, batch, none, options_.seed);
+  const Expected expected = expected_of(network, workspace, batch, none, options_);
   const std::size_t layers = network.parameters.weight.size();
   const double eps = network.network_options().batch_norm.eps;
   for (std::size_t l = 0; l < network.parameters.gamma.size(); ++l) {

@@ -23,6 +23,8 @@ struct GradcheckSubject {
   decltype(&handgrad::bias_backward) bias_backward = &handgrad::bias_backward;
   decltype(&handgrad::activation_backward) activation_backward = &handgrad::activation_backward;
   decltype(&handgrad::batch_norm_backward) batch_norm_backward = &handgrad::batch_norm_backward;
+  decltype(&handgrad::dropout_backward) dropout_backward = &handgrad::dropout_backward;
+  decltype(&handgrad::clip_gradient_norm) clip_gradient_norm = &handgrad::clip_gradient_norm;
   decltype(&handgrad::softmax_cross_entropy_backward) softmax_cross_entropy_backward =
       &handgrad::softmax_cross_entropy_backward;
   void (*l2_penalty_backward)(Tensor&, const Tensor&, const Tensor&,
@@ -37,7 +39,9 @@ struct GradcheckOptions {
   std::int64_t replicas = 1;
   std::int64_t batch_size = 32;
   double l2 = 0.01;
-  NetworkOptions network;
+  NetworkOptions network;  // its dropout with the masks of the first step
+  double label_smoothing = 0;
+  std::optional<double> clip;
   std::uint64_t seed = 1;
   at::ScalarType dtype = at::kDouble;  // of the gradients that are checked; the references are float64
   at::Device device = at::kCPU;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "handgrad/check/gradcheck_judge.h"
 #include "handgrad/check/reference.h"
@@ -174,18 +175,71 @@ void check_batch_norm(Judge& judge, std::int64_t features) {
   judge.judge_zero(pair, "Σ dx·x̂ = 0", stretch.sizes(), norm_of(stretch), sharp_terms, sharp_terms);
 }
 
+// With the mask held.
+void check_dropout(Judge& judge, double p, std::int64_t features) {
+  const GradcheckOptions& options = judge.options();
+  const Tensor x = judge.random_input({options.batch_size, options.replicas, features});
+  const Tensor dy = judge.random_input(x.sizes());
+  std::vector<std::int64_t> keys(static_cast<std::size_t>(options.replicas));
+  std::iota(keys.begin(), keys.end(), 1);
+  Tensor mask = judge.output(x);
+  dropout_mask(mask, at::tensor(keys, at::kLong).to(options.device), p);
+  const Tensor held = on_cpu_as_double(mask);
+  const std::vector<Tensor> leaves = as_leaves({x});
+  const auto expected = differentiate(dy, leaves, [&] { return leaves[0] * held; });
+  Tensor dx = judge.output(x);
+  options.subject.dropout_backward(dx, judge.checked(dy), mask);
+  judge.judge(claim(fmt::format("dropout {}", features), "dx", x, dx, expected[0]), upstream(dy, [&] {
+                Tensor y = at::empty_like(x);
+                dropout_forward(y, x, held);
+                return y;
+              }));
+}
+
+// It has no derivative to check: each network's gradients are those that PyTorch's function makes of them.
+void check_clipping(Judge& judge, double most) {
+  const GradcheckOptions& options = judge.options();
+  const std::int64_t replicas = options.replicas;
+  std::vector<Tensor> gradients;
+  for (std::int64_t l = 0; l < options.architecture.linear_layers(); ++l) {
+    gradients.push_back(
+        judge.random_input({replicas, options.architecture.fan_out(l), options.architecture.fan_in(l)}));
+    gradients.push_back(judge.random_input({replicas, options.architecture.fan_out(l)}));
+  }
+  std::vector<Tensor> clipped;
+  for (const Tensor& gradient : gradients) clipped.push_back(judge.checked(gradient.clone()));
+  options.subject.clip_gradient_norm(clipped, most);
+  double difference = 0;
+  double size = 0;
+  for (std::int64_t r = 0; r < replicas; ++r) {
+    std::vector<Tensor> parameters;
+    for (const Tensor& gradient : gradients) {
+      parameters.push_back(at::zeros_like(gradient[r]).requires_grad_());
+      parameters.back().mutable_grad() = gradient[r].clone();
+    }
+    torch::nn::utils::clip_grad_norm_(parameters, most);
+    for (std::size_t i = 0; i < gradients.size(); ++i) {
+      difference = std::hypot(difference, norm_of(on_cpu_as_double(clipped[i])[r] - parameters[i].grad()));
+      size = std::hypot(size, norm_of(parameters[i].grad()));
+    }
+  }
+  judge.judge_zero("clipping by norm", "clipped - PyTorch's = 0", {replicas}, difference, size, size);
+}
+
 void check_softmax_cross_entropy(Judge& judge) {
   const GradcheckOptions& options = judge.options();
   const Tensor logits =
       judge.random_input({options.batch_size, options.replicas, options.architecture.classes});
   const Tensor labels = judge.random_labels();
-  const Tensor targets = judge.one_hot_rows(labels);
+  Tensor targets = judge.one_hot_rows(labels);
+  smooth_labels(targets, options.label_smoothing);
+  const auto smoothing = F::CrossEntropyFuncOptions().label_smoothing(options.label_smoothing);
   const Tensor dloss = at::ones({options.replicas}, at::kDouble);
   const std::vector<Tensor> leaves = as_leaves({logits});
   const auto expected = differentiate(dloss, leaves, [&] {
     std::vector<Tensor> losses;
     for (std::int64_t r = 0; r < options.replicas; ++r) {
-      losses.push_back(F::cross_entropy(leaves[0].select(1, r), labels));
+      losses.push_back(F::cross_entropy(leaves[0].select(1, r), labels, smoothing));
     }
     return at::stack(losses);
   });
@@ -227,9 +281,11 @@ void check_l2_penalty(Judge& judge) {
 }  // namespace
 
 void check_operations(Judge& judge) {
+  const DropoutOptions& dropout = judge.options().network.dropout;
   for (const LayerSpec& layer : judge.options().architecture.layers()) {
     switch (layer.kind) {
       case LayerSpec::Kind::linear:
+        if (layer.index > 0 && dropout.hidden > 0) check_dropout(judge, dropout.hidden, layer.inputs);
         check_linear(judge, layer.inputs, layer.outputs);
         break;
       case LayerSpec::Kind::activation:
@@ -242,6 +298,7 @@ void check_operations(Judge& judge) {
   }
   check_softmax_cross_entropy(judge);
   check_l2_penalty(judge);
+  if (judge.options().clip) check_clipping(judge, *judge.options().clip);
 }
 
 }  // namespace handgrad

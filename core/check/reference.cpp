@@ -59,13 +59,19 @@ bool is_homogeneous(Activation activation) {
 }
 
 ReferenceNetwork::ReferenceNetwork(const Architecture& architecture, const Parameters& parameters,
-                                   std::int64_t replica, double eps)
+                                   std::int64_t replica, double eps, Regularisation regularisation)
     : layers_(architecture.layers()),
       weight_(leaves_of(parameters.weight, replica)),
       bias_(leaves_of(parameters.bias, replica)),
       gamma_(leaves_of(parameters.gamma, replica)),
       beta_(leaves_of(parameters.beta, replica)),
-      eps_(eps) {}
+      eps_(eps),
+      regularisation_(std::move(regularisation)) {}
+
+Tensor ReferenceNetwork::input_of(std::size_t linear, const Tensor& features) const {
+  const std::vector<Tensor>& masks = regularisation_.masks;
+  return linear < masks.size() && masks[linear].defined() ? features * masks[linear] : features;
+}
 
 Tensor ReferenceNetwork::logits(const Tensor& x) const {
   Tensor features = x;
@@ -73,7 +79,7 @@ Tensor ReferenceNetwork::logits(const Tensor& x) const {
     const auto l = static_cast<std::size_t>(layer.index);
     switch (layer.kind) {
       case LayerSpec::Kind::linear:
-        features = F::linear(features, weight_[l], bias_[l]);
+        features = F::linear(input_of(l, features), weight_[l], bias_[l]);
         break;
       case LayerSpec::Kind::activation:
         features = reference_activation(layer.activation, features);
@@ -90,7 +96,8 @@ Tensor ReferenceNetwork::logits(const Tensor& x) const {
 }
 
 Tensor ReferenceNetwork::loss(const Tensor& x, const Tensor& labels, double l2) const {
-  Tensor sum = F::cross_entropy(logits(x), labels);
+  const auto options = F::CrossEntropyFuncOptions().label_smoothing(regularisation_.label_smoothing);
+  Tensor sum = F::cross_entropy(logits(x), labels, options);
   const double factor = l2 / (2.0 * static_cast<double>(x.size(0)));
   for (const Tensor& weight : weight_) sum = sum + factor * weight.square().sum();
   return sum;
@@ -110,7 +117,7 @@ Tensor ReferenceNetwork::shaken_loss(const Tensor& x, const Tensor& targets, dou
     const auto l = static_cast<std::size_t>(layer.index);
     switch (layer.kind) {
       case LayerSpec::Kind::linear:
-        features = shake(F::linear(features, shake(weight_[l]), shake(bias_[l])));
+        features = shake(F::linear(input_of(l, features), shake(weight_[l]), shake(bias_[l])));
         break;
       case LayerSpec::Kind::activation:
         features = reference_activation(layer.activation, features);
@@ -145,7 +152,9 @@ std::vector<double> ReferenceNetwork::rounding(const Tensor& x, const Tensor& la
     const Tensor of_value = error();
     return tensor * (1 + of_gradient) + tensor.detach() * (of_value - of_gradient);
   };
-  const Tensor targets = at::one_hot(labels, weight_.back().size(0)).to(at::kDouble);
+  Tensor targets = at::one_hot(labels, weight_.back().size(0)).to(at::kDouble);
+  const double smoothing = regularisation_.label_smoothing;
+  targets = (1 - smoothing) * targets + smoothing / static_cast<double>(targets.size(1));
   const auto exact = gradients(x, labels, l2);
   std::vector<double> squares(exact.size(), 0.0);
   for (int i = 0; i < shakes; ++i) {

@@ -21,11 +21,18 @@ Tensor side_of_kink(Activation activation, const Tensor& y);
 // Whether the activation of a x is a times that of x, for a > 0.
 bool is_homogeneous(Activation activation);
 
+// What training adds to a network. masks: of each linear layer's input [N,F], held; undefined, or none at all,
+// where nothing is dropped.
+struct Regularisation {
+  std::vector<Tensor> masks;
+  double label_smoothing = 0;
+};
+
 class ReferenceNetwork {
  public:
   // A copy of network `replica`, in float64; eps is batch norm's ε.
   ReferenceNetwork(const Architecture& architecture, const Parameters& parameters, std::int64_t replica,
-                   double eps = batch_norm_eps);
+                   double eps = batch_norm_eps, Regularisation regularisation = {});
 
   // x [N,inputs] → logits [N,classes], batch norm in training mode.
   Tensor logits(const Tensor& x) const;
@@ -45,12 +52,14 @@ class ReferenceNetwork {
  private:
   using Shake = std::function<Tensor(const Tensor&)>;
 
+  Tensor input_of(std::size_t linear, const Tensor& features) const;
   Tensor shaken_loss(const Tensor& x, const Tensor& targets, double l2, const Shake& shake) const;
   std::vector<Tensor> leaves() const;
 
   std::vector<LayerSpec> layers_;
   std::vector<Tensor> weight_, bias_, gamma_, beta_;  // leaves that require gradients
   double eps_;
+  Regularisation regularisation_;
 };
 
 }  // namespace handgrad

@@ -59,13 +59,22 @@ TEST_CASE("each lane trains on images of its own, as a network alone does", "[la
   const bool split_twice = GENERATE(false, true);
   NetworkOptions network_options;
   network_options.clamp_probabilities = split_twice;
+  const bool regularised = GENERATE(false, true);
   const SplitOptions::Kind kind = GENERATE(SplitOptions::Kind::official, SplitOptions::Kind::pooled);
   const SplitOptions split_options{kind, 0.2, 1, split_twice};
   const Architecture architecture{30, {8, 6}, 3, batch_norm};
-  CAPTURE(name_of(batch_norm), split_twice, kind == SplitOptions::Kind::pooled);
+  CAPTURE(name_of(batch_norm), split_twice, regularised, kind == SplitOptions::Kind::pooled);
 
   TrainingOptions options = options_of_lanes(batch_norm);
   options.watch_penalty = split_twice;
+  if (regularised) {
+    network_options.dropout = {0.1, 0.2};
+    options.label_smoothing = 0.1;
+    options.clip = 0.3;
+    options.augment.preset = AugmentChoice::Preset::strong;
+    options.schedule.kind = RateScheduleOptions::Kind::cosine;
+    options.augment_final = 0.5;
+  }
   const Splits lanes = split(dataset, split_options, options.data_seeds, at::kDouble);
   REQUIRE(lanes.train.lanes() == 3);
   Network ensemble(architecture, 6, at::kDouble, network_options);

@@ -90,7 +90,7 @@ TEST_CASE("training goes on from any step to the same bits", "[training]") {
               Stopping::patience,
               0.01,
               4},
-      Setting{"augmented", {30, {6, 4}, 3}, 2, Kind::sgd, Stopping::patience, 0.1, 4},
+      Setting{"everything on", {30, {6, 4}, 3}, 2, Kind::sgd, Stopping::patience, 0.1, 4},
       Setting{"batch norm before leaky ReLU, two networks",
               {30, {6, 4}, 3, BatchNormPlace::before, Activation::leaky_relu},
               2,
@@ -121,14 +121,20 @@ TEST_CASE("training goes on from any step to the same bits", "[training]") {
   options.stopping = setting.stopping;
   options.patience = 3;
   options.min_delta = 0.01;
-  if (setting.name == std::string("augmented")) options.augment.preset = AugmentChoice::Preset::strong;
+  NetworkOptions network_options;
+  if (setting.name == std::string("everything on")) {
+    options.augment.preset = AugmentChoice::Preset::strong;
+    options.label_smoothing = 0.1;
+    options.clip = 0.5;
+    network_options.dropout = {0.1, 0.2};
+  }
   options.seeds.resize(static_cast<std::size_t>(setting.replicas));
   std::iota(options.seeds.begin(), options.seeds.end(), 1);
 
   const auto train_from = [&](Network& network, Keeper& keeper, const TrainingState* from) {
     return train(network, data, options, keeper, from);
   };
-  Network whole(setting.architecture, setting.replicas, at::kFloat);
+  Network whole(setting.architecture, setting.replicas, at::kFloat, network_options);
   Keeper keeper;
   const TrainingResult expected = train_from(whole, keeper, nullptr);
   const std::int64_t last = keeper.files.rbegin()->first;
@@ -137,7 +143,7 @@ TEST_CASE("training goes on from any step to the same bits", "[training]") {
   for (const auto& [step, file] : keeper.files) {
     if (step % 13 != 0 && step + 1 < last) continue;
     CAPTURE(step, last);
-    Network resumed(setting.architecture, setting.replicas, at::kFloat);
+    Network resumed(setting.architecture, setting.replicas, at::kFloat, network_options);
     Keeper after;
     const TrainingState from = parse_checkpoint(file, "checkpoint");
     const TrainingResult result = train_from(resumed, after, &from);
@@ -171,7 +177,7 @@ TEST_CASE("training goes on from any step to the same bits", "[training]") {
   if (expected.stopped != StopReason::max_epochs) return;
   Keeper stopping;
   stopping.stop_after = 47;
-  Network stopped(setting.architecture, setting.replicas, at::kFloat);
+  Network stopped(setting.architecture, setting.replicas, at::kFloat, network_options);
   CHECK(train_from(stopped, stopping, nullptr).stopped == StopReason::interrupted);
   REQUIRE(stopping.files.count(47) == 1);
   const TrainingState from = parse_checkpoint(stopping.files.at(47), "checkpoint");
