@@ -69,6 +69,12 @@ void require_sense(const Options& options, const Settings& settings) {
       optimizer.decay == OptimizerOptions::Decay::coupled) {
     throw UsageError("--weight-decay-form: coupled decay makes adam of adamw; use --optimizer adam");
   }
+  if (settings.training.reestimate_batch_norm &&
+      (!settings.shape.has_batch_norm() || !settings.network.batch_norm.evaluate_with_running_average)) {
+    throw UsageError(
+        "--reestimate-batch-norm: needs --batch-norm, and no --compat bn-batch-stats, else nobody uses the "
+        "statistics; leave it out");
+  }
   const RateScheduleOptions& schedule = settings.training.schedule;
   if (schedule.kind == RateScheduleOptions::Kind::constant && schedule.final_rate) {
     throw UsageError("--final-rate: a constant rate has none; add --schedule cosine or step");

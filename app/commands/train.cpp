@@ -66,7 +66,9 @@ void print_result(const TrainingResult& result, const Settings& settings, const 
     fmt::print("{}", row("train", replica.train));
     if (replica.validation) fmt::print("{}", row("validation", *replica.validation));
     fmt::print("{}", row("test", replica.test));
-    fmt::print("  L2 penalty {:.4f}, best step {}\n", replica.l2_penalty, replica.best_step);
+    fmt::print("  L2 penalty {:.4f}, best step {}{}{}\n", replica.l2_penalty, replica.best_step,
+               replica.averaged ? ", the moving average" : "",
+               replica.reestimated ? ", batch norm re-estimated" : "");
   }
   fmt::print("saved: {}\n", run.model_path(0).string());
 }
@@ -163,8 +165,8 @@ struct TrainingSession {
   ImageShape images() const { return {dataset.rows(), dataset.columns()}; }
 };
 
-Json summary_json(const TrainingResult& result, const TrainingSession& session, const Circumstances& now,
-                  bool tf32) {
+Json summary_json(const TrainingResult& result, const TrainingSession& session, const Settings& settings,
+                  const Circumstances& now, bool tf32) {
   const Architecture& architecture = session.network->architecture();
   Json replicas = Json::array();
   for (const ReplicaResult& replica : result.replicas) {
@@ -178,6 +180,8 @@ Json summary_json(const TrainingResult& result, const TrainingSession& session, 
                   {"validation_cost", replica.validation_cost ? Json(*replica.validation_cost) : Json()},
                   {"steps", replica.steps},
                   {"best_step", replica.best_step}};
+    if (settings.training.ema > 0) entry["averaged"] = replica.averaged;
+    if (settings.training.reestimate_batch_norm) entry["reestimated"] = replica.reestimated;
     if (!replica.fault.empty()) entry["fault"] = replica.fault;
     replicas.push_back(entry);
   }
@@ -353,8 +357,9 @@ int train_command(const Arguments& arguments) {
       for (std::size_t r = 0; r < trained.replicas.size(); ++r) {
         infos.push_back(info_of(trained, r, session.images(), settings, now));
       }
-      save_result(run, *session.network, infos, summary_json(trained, session, now, options.on("tf32")),
-                  progress, recorder.state_is_saved());
+      save_result(run, *session.network, infos,
+                  summary_json(trained, session, settings, now, options.on("tf32")), progress,
+                  recorder.state_is_saved());
       run.flush_logs();
       result = std::move(trained);
     } catch (const Interrupted&) {

@@ -74,17 +74,16 @@ void Recorder::on_train(const TrainRecord& record) {
 }
 
 void Recorder::on_evaluation(const EvaluationRecord& record) {
-  Json loss = Json::array();
-  Json accuracy = Json::array();
-  for (const LossAndAccuracy& validation : record.validation) {
-    loss.push_back(validation.loss);
-    accuracy.push_back(validation.accuracy);
-  }
-  append({{"kind", "evaluation"},
-          {"step", record.step},
-          {"epoch", record.epoch},
-          {"validation_loss", loss},
-          {"validation_accuracy", accuracy}});
+  Json line = {{"kind", "evaluation"}, {"step", record.step}, {"epoch", record.epoch}};
+  const auto add = [&](const std::string& what, const std::vector<LossAndAccuracy>& networks) {
+    for (const LossAndAccuracy& of_network : networks) {
+      line[what + "_loss"].push_back(of_network.loss);
+      line[what + "_accuracy"].push_back(of_network.accuracy);
+    }
+  };
+  add("validation", record.validation);
+  add("average", record.average);
+  append(line);
 }
 
 bool Recorder::stop_requested() {

@@ -11,16 +11,19 @@ namespace handgrad {
 
 class BestNetworks {
  public:
-  explicit BestNetworks(const Network& network);
+  // averages: whether there is a moving average too, that may be the best.
+  BestNetworks(const Network& network, bool averages);
 
-  // These networks are best as they are now, after `step`.
-  void keep(const Network& network, const std::vector<std::int64_t>& replicas, std::int64_t step);
+  // These networks are best as they are now, after `step`; averaged: the network holds their average.
+  void keep(const Network& network, const std::vector<std::int64_t>& replicas, std::int64_t step,
+            bool averaged = false);
   // Leaves each network that has a best with that.
   void load(Network& network) const;
 
   bool has(std::size_t replica) const { return has_[replica] != 0; }
   // 0 where there is none.
   std::int64_t step(std::size_t replica) const { return step_[replica]; }
+  bool is_average(std::size_t replica) const { return averaged_[replica] != 0; }
 
   void save(TrainingState& state) const;
   // Throws ModelError for a state of another network, or of steps that no training has.
@@ -29,7 +32,8 @@ class BestNetworks {
  private:
   Parameters parameters_;
   RunningStatistics running_;
-  std::vector<std::int64_t> step_, has_;  // has_: 0 or 1
+  bool averages_;
+  std::vector<std::int64_t> step_, has_, averaged_;  // has_, averaged_: 0 or 1
 };
 
 }  // namespace handgrad

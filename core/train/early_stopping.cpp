@@ -7,6 +7,10 @@
 
 namespace handgrad {
 
+double score(TrainingOptions::Monitor monitor, double loss, double accuracy) {
+  return monitor == TrainingOptions::Monitor::loss ? loss : 1 - accuracy;
+}
+
 EarlyStopping::EarlyStopping(const TrainingOptions& options, std::size_t replicas)
     : options_(options),
       best_(replicas, std::numeric_limits<double>::infinity()),
@@ -18,9 +22,9 @@ EarlyStopping::Verdict EarlyStopping::judge(std::size_t replica, double loss, do
     const double previous = std::exchange(previous_loss_[replica], loss);
     return std::abs(previous - loss) < options_.min_delta ? Verdict::stopped_here : Verdict::not_improved;
   }
-  const double score = options_.monitor == TrainingOptions::Monitor::loss ? loss : 1 - accuracy;
-  if (best_[replica] - score > options_.min_delta) {
-    best_[replica] = score;
+  const double now = score(options_.monitor, loss, accuracy);
+  if (best_[replica] - now > options_.min_delta) {
+    best_[replica] = now;
     evaluations_since_best_[replica] = 0;
     return Verdict::improved;
   }

@@ -9,6 +9,9 @@
 
 namespace handgrad {
 
+// What of a loss and an accuracy is to be as low as possible.
+double score(TrainingOptions::Monitor monitor, double loss, double accuracy);
+
 class EarlyStopping {
  public:
   // The options must outlive it.

@@ -31,12 +31,28 @@ Evaluator::Evaluator(Network& network, const Examples& examples)
 
 std::vector<LossAndAccuracy> Evaluator::evaluate(const EvaluationProgress& progress) {
   const at::AutoDispatchBelowADInplaceOrView no_autograd;
-  const std::int64_t count = examples_.count();
   const auto sums = at::TensorOptions(network_.options()).dtype(at::kDouble);
   const Tensor both_sums = at::zeros({2, network_.replicas()}, sums);
   Tensor loss_sum = both_sums.select(0, 0);
   Tensor right_sum = both_sums.select(0, 1);
   Tensor loss = at::empty({network_.replicas()}, network_.options());
+  pass([&](Workspace& workspace, const Tensor& targets) {
+    network_.loss(workspace, targets, loss);
+    loss_sum.add_(loss, static_cast<double>(targets.size(0)));
+    right_sum.add_(workspace.logits().argmax(-1).eq(targets.argmax(-1)).sum(0));
+    if (progress) progress(targets.size(0));
+  });
+  // All at once: each copy from a GPU waits for it.
+  const Tensor means = both_sums.div(static_cast<double>(examples_.count())).to(at::kCPU);
+  const auto mean = means.accessor<double, 2>();
+  std::vector<LossAndAccuracy> results;
+  for (std::int64_t r = 0; r < network_.replicas(); ++r) results.push_back({mean[0][r], mean[1][r]});
+  return results;
+}
+
+void Evaluator::pass(const std::function<void(Workspace& workspace, const Tensor& targets)>& look) {
+  const at::AutoDispatchBelowADInplaceOrView no_autograd;
+  const std::int64_t count = examples_.count();
   for (std::int64_t begin = 0; begin < count; begin += batch_size_) {
     const std::int64_t size = std::min(batch_size_, count - begin);
     Workspace& workspace = size == batch_size_ ? *workspace_ : *last_workspace_;
@@ -54,17 +70,8 @@ std::vector<LossAndAccuracy> Evaluator::evaluate(const EvaluationProgress& progr
     if (!images_are_whole_set_) scale_pixels(images, pixels);
     images_are_whole_set_ = size == count;
     network_.forward(workspace, images, Use::evaluation);
-    network_.loss(workspace, targets, loss);
-    loss_sum.add_(loss, static_cast<double>(size));
-    right_sum.add_(workspace.logits().argmax(-1).eq(targets.argmax(-1)).sum(0));
-    if (progress) progress(size);
+    look(workspace, targets);
   }
-  // All at once: each copy from a GPU waits for it.
-  const Tensor means = both_sums.div(static_cast<double>(count)).to(at::kCPU);
-  const auto mean = means.accessor<double, 2>();
-  std::vector<LossAndAccuracy> results;
-  for (std::int64_t r = 0; r < network_.replicas(); ++r) results.push_back({mean[0][r], mean[1][r]});
-  return results;
 }
 
 std::vector<LossAndAccuracy> evaluate(Network& network, const Examples& examples,

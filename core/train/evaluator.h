@@ -24,6 +24,10 @@ class Evaluator {
   // used, the whole set is one batch, whose statistics are.
   std::vector<LossAndAccuracy> evaluate(const EvaluationProgress& progress = {});
 
+  // Puts all images through the networks, batch by batch, and shows what each left in its workspace, and its
+  // targets [N,1,C] or [N,R,C].
+  void pass(const std::function<void(Workspace& workspace, const Tensor& targets)>& look);
+
  private:
   Network& network_;
   const Examples& examples_;

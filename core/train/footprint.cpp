@@ -88,8 +88,12 @@ std::int64_t kept_numbers(const TrainingShape& shape, const NetworkSize& size) {
   const std::int64_t rates = differ(shape.options.learning_rate) ? size.parameters : 0;
   const std::int64_t penalties = differ(shape.options.l2) ? size.weights : 0;
   const std::int64_t put_aside = shape.options.report_epochs.empty() ? 0 : size.parameters + running;
+  // The average, and what it is exchanged by; the statistics that may come back.
+  const std::int64_t average = shape.options.ema > 0 ? 2 * (size.parameters + running) : 0;
+  const std::int64_t reestimated = shape.options.reestimate_batch_norm ? 3 * running : 0;
   const std::int64_t file = shape.checkpoints ? current + best + to_go_back_to - size.parameters : 0;
-  return current + best + to_go_back_to + denominators + rates + penalties + put_aside + file;
+  return current + best + to_go_back_to + denominators + rates + penalties + put_aside + average +
+         reestimated + file;
 }
 
 }  // namespace

@@ -229,6 +229,14 @@ std::vector<Setting> make_table() {
           "NAME", "what of the validation set chooses the best parameters: loss or accuracy",
           [](auto& s) -> auto& { return s.training.monitor; }),
       row(
+          "ema", Group::training, Role::decides, below_one(), "X",
+          "decay of a moving average of the parameters; kept where validation says it is better; 0: none",
+          [](auto& s) -> auto& { return s.training.ema; }),
+      row(
+          "reestimate_batch_norm", Group::training, Role::decides, toggle(), "",
+          "at the end, statistics of all training images; kept unless validation says they are worse",
+          [](auto& s) -> auto& { return s.training.reestimate_batch_norm; }),
+      row(
           "patience", Group::training, Role::decides, or_none("none", whole(1, largest_count)), "N",
           "stop after so many validations without improvement; none: never",
           [](auto& s) -> auto& { return s.training.patience; }),

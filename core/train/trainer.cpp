@@ -7,10 +7,12 @@
 
 #include "handgrad/base/errors.h"
 #include "handgrad/platform/cuda.h"
+#include "handgrad/train/averaged_networks.h"
 #include "handgrad/train/best_networks.h"
 #include "handgrad/train/early_stopping.h"
 #include "handgrad/train/fault_finder.h"
 #include "handgrad/train/measurements.h"
+#include "handgrad/train/population_statistics.h"
 #include "handgrad/train/snapshot.h"
 #include "handgrad/train/stepper.h"
 #include "handgrad/train/timetable.h"
@@ -32,7 +34,7 @@ class Training {
         timetable_(options, stepper_.steps_per_epoch()),
         measurements_(network, data, options, stepper_.l2(), observer),
         stopping_(options, options.seeds.size()),
-        best_(network),
+        best_(network, options.ema > 0),
         outcomes_(options.seeds.size()),
         loss_(at::zeros({network.replicas()}, network.options())),
         clock_(network.options().device()) {}
@@ -40,6 +42,7 @@ class Training {
   TrainingResult run(const TrainingState* from) {
     if (options_.initialise && from == nullptr) network_.initialise(options_.seeds);
     finite_.emplace(network_, stepper_.optimizer());
+    if (options_.ema > 0) average_.emplace(network_, options_.ema);
     if (from != nullptr) restore(*from);
     TrainingResult result;
     clock_.start();
@@ -70,6 +73,11 @@ class Training {
   bool keeps_last() const { return options_.stopping == TrainingOptions::Stopping::no_change; }
 
   void advance() {
+    take_step();
+    if (average_) average_->update(network_);
+  }
+
+  void take_step() {
     if (!timetable_.record_due(step_ + 1)) {
       if (gradients_wanted()) {
         stepper_.differentiate(step_);
@@ -126,21 +134,90 @@ class Training {
 
   void evaluate_watched() {
     if (!measurements_.has_watched()) return;
-    const EvaluationRecord record{step_, timetable_.epoch(step_), measurements_.watched()};
-    observer_.on_evaluation(record);
-    const std::vector<double> losses = measurements_.watched_losses(record.validation);
-    stop_non_finite(losses);
+    const Watched now = watch();
+    const Watched average = watch_average();
+    observer_.on_evaluation({step_, timetable_.epoch(step_), now.metrics, average.metrics});
+    stop_non_finite(now.losses);
     using Verdict = EarlyStopping::Verdict;
     std::vector<std::int64_t> to_keep;
-    for (std::size_t r = 0; r < losses.size(); ++r) {
+    std::vector<std::int64_t> averages_to_keep;
+    for (std::size_t r = 0; r < now.losses.size(); ++r) {
       if (!outcomes_.trains(r)) continue;
-      const Verdict verdict = stopping_.judge(r, losses[r], record.validation[r].accuracy);
+      const bool averaged = average_ && !keeps_last() && average.score(r, options_) < now.score(r, options_);
+      const Watched& better = averaged ? average : now;
+      const Verdict verdict = stopping_.judge(r, better.losses[r], better.metrics[r].accuracy);
       if (verdict == Verdict::improved || verdict == Verdict::stopped_here) {
-        to_keep.push_back(static_cast<std::int64_t>(r));
+        (averaged ? averages_to_keep : to_keep).push_back(static_cast<std::int64_t>(r));
       }
       if (verdict == Verdict::stopped || verdict == Verdict::stopped_here) outcomes_.stop(r);
     }
     best_.keep(network_, to_keep, step_);
+    keep_averages(averages_to_keep);
+  }
+
+  void keep_averages(const std::vector<std::int64_t>& replicas) {
+    if (replicas.empty()) return;
+    average_->exchange(network_);
+    best_.keep(network_, replicas, step_, true);
+    average_->exchange(network_);
+  }
+
+  std::vector<std::int64_t> trained_to_the_end() const {
+    std::vector<std::int64_t> replicas;
+    for (std::size_t r = 0; r < outcomes_.replicas(); ++r) {
+      if (outcomes_.trains(r)) replicas.push_back(static_cast<std::int64_t>(r));
+    }
+    return replicas;
+  }
+
+  // What the watched set says of the networks.
+  struct Watched {
+    std::vector<LossAndAccuracy> metrics;
+    std::vector<double> losses;
+
+    double score(std::size_t replica, const TrainingOptions& options) const {
+      return handgrad::score(options.monitor, losses[replica], metrics[replica].accuracy);
+    }
+  };
+
+  Watched watch() {
+    Watched watched;
+    watched.metrics = measurements_.watched();
+    watched.losses = measurements_.watched_losses(watched.metrics);
+    return watched;
+  }
+
+  // Empty where there is no average.
+  Watched watch_average() {
+    if (!average_) return {};
+    average_->exchange(network_);
+    Watched watched = watch();
+    average_->exchange(network_);
+    return watched;
+  }
+
+  // Leaves each network as it is reported and saved: with its best parameters, and the statistics that go with
+  // them.
+  void load_best() {
+    if (average_ && !measurements_.has_watched()) keep_averages(trained_to_the_end());
+    best_.load(network_);
+    reestimated_.assign(outcomes_.replicas(), options_.reestimate_batch_norm);
+    if (options_.reestimate_batch_norm) choose_statistics();
+  }
+
+  void choose_statistics() {
+    const bool watches = measurements_.has_watched();
+    const Watched before = watches ? watch() : Watched();
+    RunningStatistics running(network_.architecture(), network_.replicas(), network_.options());
+    running.flat.copy_(network_.running.flat);
+    reestimate_statistics(network_, data_.train);
+    const Watched after = watches ? watch() : Watched();
+    std::vector<std::int64_t> to_go_back;
+    for (std::size_t r = 0; watches && r < reestimated_.size(); ++r) {
+      reestimated_[r] = after.score(r, options_) <= before.score(r, options_);
+      if (!reestimated_[r]) to_go_back.push_back(static_cast<std::int64_t>(r));
+    }
+    copy_networks(network_.parameters, network_.running, network_.parameters, running, to_go_back);
   }
 
   void hand_over() {
@@ -156,6 +233,7 @@ class Training {
     state.tensors["running"] = network_.running.flat;
     stepper_.optimizer().state().save(state, "");
     finite_->save(state);
+    if (average_) average_->save(state);
     best_.save(state);
     stopping_.save(state);
     outcomes_.save(state);
@@ -170,6 +248,7 @@ class Training {
     optimizer.restore(state, "");
     stepper_.optimizer().set_state(optimizer);
     finite_->restore(state);
+    if (average_) average_->restore(state);
     best_.restore(state);
     stopping_.restore(state);
     outcomes_.restore(state);
@@ -191,8 +270,8 @@ class Training {
   std::vector<ReplicaResult> report_so_far() {
     const Tensor parameters = network_.parameters.flat.clone();
     const Tensor running = network_.running.flat.clone();
-    best_.load(network_);
     measurements_.begin(0);
+    load_best();
     std::vector<ReplicaResult> results = measure(StopReason::max_epochs);
     measurements_.end();
     network_.parameters.flat.copy_(parameters);
@@ -214,6 +293,8 @@ class Training {
       const bool is_last = !best_.has(r) && result.stopped != StopReason::non_finite;
       result.best_step = is_last ? step_ : best_.step(r);
       result.train_cost = outcomes_.train_cost(r);
+      result.averaged = best_.is_average(r);
+      result.reestimated = reestimated_[r];
     }
     return results;
   }
@@ -225,7 +306,7 @@ class Training {
     result.stopped = outcomes_.any_trains()                                 ? at_end
                      : outcomes_.any_stopped_by(StopReason::early_stopping) ? StopReason::early_stopping
                                                                             : StopReason::non_finite;
-    best_.load(network_);
+    load_best();
     result.replicas = measure(at_end);
     result.seconds = clock_.seconds();
     result.microseconds_per_step = clock_.microseconds_per_step(step_);
@@ -240,7 +321,9 @@ class Training {
   Timetable timetable_;
   Measurements measurements_;
   EarlyStopping stopping_;
+  std::optional<AveragedNetworks> average_;
   BestNetworks best_;
+  std::vector<bool> reestimated_;  // whether batch norm's statistics are in the networks as they are reported
   Outcomes outcomes_;
   std::optional<Snapshot> finite_;  // of the last time that all was well
   Tensor loss_;                     // [R], of the last recorded step

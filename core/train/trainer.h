@@ -23,6 +23,8 @@ struct ReplicaResult : Measured {
   std::string fault;
   std::int64_t steps = 0;      // until it stopped
   std::int64_t best_step = 0;  // that the parameters are of
+  bool averaged = false;       // they are the moving average
+  bool reestimated = false;    // batch norm has the statistics of all training images
   double train_cost =
       0;  // what the described project calls cost: loss and L2 penalty of the last recorded batch
 };

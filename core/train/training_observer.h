@@ -21,6 +21,7 @@ struct EvaluationRecord {
   std::int64_t step = 0;
   std::int64_t epoch = 0;
   std::vector<LossAndAccuracy> validation;  // per network, of the watched set
+  std::vector<LossAndAccuracy> average;     // the same of its moving average; empty where there is none
 };
 
 class TrainingObserver {

@@ -34,6 +34,12 @@ struct TrainingOptions {
   // What the watched set must be better in for its parameters to be the best so far.
   enum class Monitor { loss, accuracy };
   Monitor monitor = Monitor::loss;
+  // Of an exponential moving average of the parameters, step by step; 0: there is none. Where the watched set
+  // says that it is better than they are, it counts in their place; without such a set it always does.
+  double ema = 0;
+  // Whether at the end batch norm gets the statistics of all training images, not augmented, where the watched
+  // set does not say that the running averages are better.
+  bool reestimate_batch_norm = false;
   // What ends training early. patience: so many evaluations without an improvement, a validation loss that is
   // lower than at the last one (or an accuracy that is higher) by more than min_delta; none: nothing does. no_change: two validation losses,
   // 100 steps apart, that differ by less than min_delta either way; the last parameters are kept then.

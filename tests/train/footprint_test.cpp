@@ -84,9 +84,9 @@ TEST_CASE("a training takes the memory that was foretold", "[memory]") {
 }
 
 TEST_CASE("what augmenting takes is foretold, here and on a GPU", "[memory]") {
-  const Case c =
-      GENERATE(Case{{144, {20, 7, 5}, 4, BatchNormPlace::none}, OptimizerOptions::Kind::sgd, 32, 1, 1, false, false},
-               Case{{144, {20, 7, 5}, 4, BatchNormPlace::after}, OptimizerOptions::Kind::sgd, 32, 8, 4, false, false});
+  const Case c = GENERATE(
+      Case{{144, {20, 7, 5}, 4, BatchNormPlace::none}, OptimizerOptions::Kind::sgd, 32, 1, 1, false, false},
+      Case{{144, {20, 7, 5}, 4, BatchNormPlace::after}, OptimizerOptions::Kind::sgd, 32, 8, 4, false, false});
   TrainingShape shape = shape_of(c);
   shape.options.augment.preset = AugmentChoice::Preset::strong;
   const std::int64_t peak = storages_of([&] { train_all(shape, c); }).peak;

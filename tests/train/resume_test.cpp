@@ -90,7 +90,8 @@ TEST_CASE("training goes on from any step to the same bits", "[training]") {
               Stopping::patience,
               0.01,
               4},
-      Setting{"everything on", {30, {6, 4}, 3}, 2, Kind::sgd, Stopping::patience, 0.1, 4},
+      Setting{
+          "everything on", {30, {6, 4}, 3, BatchNormPlace::before}, 2, Kind::sgd, Stopping::patience, 0.1, 4},
       Setting{"batch norm before leaky ReLU, two networks",
               {30, {6, 4}, 3, BatchNormPlace::before, Activation::leaky_relu},
               2,
@@ -126,6 +127,8 @@ TEST_CASE("training goes on from any step to the same bits", "[training]") {
     options.augment.preset = AugmentChoice::Preset::strong;
     options.label_smoothing = 0.1;
     options.clip = 0.5;
+    options.ema = 0.9;
+    options.reestimate_batch_norm = true;
     network_options.dropout = {0.1, 0.2};
   }
   options.seeds.resize(static_cast<std::size_t>(setting.replicas));

@@ -111,6 +111,8 @@ TEST_CASE("every setting splits an ensemble or has a value for each network of i
       {"input_dropout", "0.2"},
       {"label_smoothing", "0.1"},
       {"clip", "2.5"},
+      {"ema", "0.9"},
+      {"reestimate_batch_norm", "true"},
       {"augment", "light"},
       {"rotation", "3"},
       {"scale", "0.3"},

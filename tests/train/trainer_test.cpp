@@ -528,3 +528,116 @@ TEST_CASE("gradients are shown before the optimizer writes into their buffer, an
   CHECK(without.gradients.empty());
   CHECK(at::equal(without.parameters.back(), watcher.parameters.back()));
 }
+
+TEST_CASE("the average of a training is that of its parameters, and is kept where it is better",
+          "[training]") {
+  const Splits data = split(small_dataset(300, 30), {}, at::kFloat);
+  TrainingOptions options = small_options();
+  options.epochs = 3;
+  options.learning_rate = {0.8};
+  options.batch_size = 4;  // rough, so that the average is better
+  options.evaluate_every = {1, Interval::Unit::steps};
+  options.patience.reset();
+  options.seeds = {1, 2, 3, 4};
+  const auto batch_norm = GENERATE(BatchNormPlace::none, BatchNormPlace::before);
+  // The parameters after each step, from a training without an average.
+  class Steps : public TrainingObserver {
+   public:
+    explicit Steps(const Network& network) : network_(network) {}
+    void on_step(std::int64_t, std::int64_t) override {
+      parameters.push_back(network_.parameters.flat.clone());
+      running.push_back(network_.running.flat.clone());
+    }
+    std::vector<Tensor> parameters, running;
+
+   private:
+    const Network& network_;
+  };
+  Network plain(small_architecture(batch_norm), 4, at::kFloat);
+  Steps steps(plain);
+  train(plain, data, options, steps);
+  options.ema = 0.8;
+  Network network(small_architecture(batch_norm), 4, at::kFloat);
+  Records records;
+  const TrainingResult result = train(network, data, options, records);
+
+  Network average(small_architecture(batch_norm), 4, at::kFloat);
+  average.parameters.flat.copy_(steps.parameters[0]);
+  average.running.flat.copy_(steps.running[0]);
+  std::vector<double> lowest(4, std::numeric_limits<double>::infinity());
+  std::vector<Tensor> best(4);
+  std::vector<bool> averaged(4);
+  for (std::size_t step = 0; step < steps.parameters.size(); ++step) {
+    if (step > 0) {
+      average.parameters.flat.mul_(0.8).add_(steps.parameters[step], 0.2);
+      average.running.flat.mul_(0.8).add_(steps.running[step], 0.2);
+    }
+    const EvaluationRecord& record = records.evaluations[step];
+    const auto expected = evaluate(average, data.watched);
+    for (std::size_t r = 0; r < 4; ++r) {
+      CHECK(record.average[r].loss == Approx(expected[r].loss).epsilon(1e-3));
+      const bool better = record.average[r].loss < record.validation[r].loss;
+      const double loss = std::min(record.average[r].loss, record.validation[r].loss);
+      if (lowest[r] - loss <= options.min_delta) continue;
+      lowest[r] = loss;
+      averaged[r] = better;
+      plain.parameters.flat.copy_(steps.parameters[step]);
+      plain.running.flat.copy_(steps.running[step]);
+      best[r] = flat_of(better ? average : plain, static_cast<std::int64_t>(r));
+    }
+  }
+  for (std::size_t r = 0; r < 4; ++r) {
+    CHECK(result.replicas[r].averaged == averaged[r]);
+    CHECK((flat_of(network, static_cast<std::int64_t>(r)) - best[r]).abs().max().item<double>() < 1e-4);
+    CHECK(result.replicas[r].validation->loss == Approx(lowest[r]).epsilon(1e-6));
+  }
+  CHECK(std::count(averaged.begin(), averaged.end(), true) > 0);
+}
+
+TEST_CASE("without a validation set the average is kept, and re-estimated statistics are those of the set",
+          "[training]") {
+  SplitOptions split_options;
+  split_options.validation_fraction = 0;
+  const Splits data = split(small_dataset(300, 30), split_options, at::kFloat);
+  const auto place = GENERATE(BatchNormPlace::after, BatchNormPlace::before);
+  TrainingOptions options = small_options();
+  options.ema = GENERATE(0.0, 0.95);
+  options.reestimate_batch_norm = true;
+  options.augment.preset = AugmentChoice::Preset::strong;
+  Network network(small_architecture(place), 1, at::kFloat);
+  Records records;
+  const ReplicaResult result = train(network, data, options, records).replicas[0];
+  CHECK(result.averaged == (options.ema > 0));
+  CHECK(result.reestimated);
+  // With its own statistics the whole set, in one batch, gives what evaluation gives: mean 0, variance 1.
+  Workspace whole(network, data.train.count(), Use::evaluation);
+  network.forward(whole, data.train.pixels.to(at::kFloat).div(255), Use::evaluation);
+  for (std::size_t l = 0; l < 2; ++l) {
+    const Tensor x = whole.linear_output(static_cast<std::int64_t>(l)).to(at::kDouble);
+    CHECK((x.mean(0) - network.running.mean[l]).abs().max().item<double>() < 1e-4);
+    CHECK((x.var(0) / network.running.var[l].clamp_min(1e-9) - 1).abs().max().item<double>() < 1e-2);
+  }
+}
+
+TEST_CASE("re-estimated statistics are kept unless validation says that they are worse", "[training]") {
+  const Splits data = split(small_dataset(300, 30), {}, at::kFloat);
+  TrainingOptions options = small_options();
+  options.patience.reset();
+  options.min_delta = 0;
+  options.seeds = {1, 2, 3, 4, 5, 6};
+  options.learning_rate = {0.5};
+  Network network(small_architecture(BatchNormPlace::before), 6, at::kFloat);
+  Records records;
+  const TrainingResult before = train(network, data, options, records);
+  options.reestimate_batch_norm = true;
+  const TrainingResult after = train(network, data, options, records);
+  int kept = 0;
+  for (std::size_t r = 0; r < 6; ++r) {
+    CHECK(after.replicas[r].validation->loss <= before.replicas[r].validation->loss);
+    if (after.replicas[r].reestimated) ++kept;
+    if (!after.replicas[r].reestimated) {
+      CHECK(after.replicas[r].test.loss == before.replicas[r].test.loss);
+    }
+  }
+  CHECK(kept > 0);
+}
