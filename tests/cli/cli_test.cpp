@@ -110,6 +110,26 @@ TEST_CASE("wrong flags are refused by name, before anything is read or written",
   CHECK(fs::is_empty(directory.path()));
 }
 
+TEST_CASE("the flag --batch-norm may have a word behind it, and leaves what is none of its words alone") {
+  const TemporaryDirectory directory;
+  const auto [flag, value] = GENERATE(table<std::string, std::string>({{"", "false"},
+                                                                       {"--batch-norm", "true"},
+                                                                       {"--batch-norm after", "true"},
+                                                                       {"--batch-norm true=", ""},
+                                                                       {"--batch-norm before", "\"before\""},
+                                                                       {"--batch-norm=before", "\"before\""},
+                                                                       {"--batch-norm none", "false"},
+                                                                       {"--batch-norm=false", "false"}}));
+  CAPTURE(flag);
+  const Outcome trained =
+      run(directory, "train --data synthetic --epochs 0 --hidden 4 --out run " + flag + " --seed 2");
+  if (value.empty()) return check_refused(trained, 2, "--batch-norm: got true=");
+  REQUIRE(trained.exit_code == 0);
+  CHECK(nlohmann::json::parse(contents(directory.path() / "run" / "config.json"))["batch_norm"].dump() ==
+        value);
+  check_refused(run(directory, "sweep " + flag + " sweep.toml"), 1, "sweep.toml");
+}
+
 TEST_CASE("data that cannot be used is refused, and no run is begun") {
   const TemporaryDirectory directory;
   const fs::path data = directory.path() / "data";
