@@ -536,7 +536,7 @@ TEST_CASE("what is wrong in a sweep's file is named with its place", "[sanitize]
 TEST_CASE("wrong arguments of sweep and report") {
   const TemporaryDirectory directory;
   write_sweep(directory, small_sweep);
-  check_refused(run(directory, "sweep"), 2, "one TOML file, got 0");
+  check_refused(run(directory, "sweep"), 2, "one TOML file, got none");
   check_refused(run(directory, "sweep sweep.toml --seed 3"), 2, "seed");
   check_refused(run(directory, "sweep sweep.toml --data data --seeds 0"), 2, "--seeds: got 0");
   check_refused(run(directory, "sweep sweep.toml --data data --seeds-together many"), 2,
