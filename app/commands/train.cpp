@@ -25,6 +25,7 @@
 #include "run/run_directory.h"
 #include "run/run_result.h"
 #include "run/tensorboard.h"
+#include "sweep/toml_file.h"
 
 namespace handgrad::app {
 
@@ -79,7 +80,8 @@ Options train_options() {
   add_machine_flags(options);
   options.value("out", "", "DIR", "where the run goes [the next free runs/NNN]")
       .toggle("overwrite", "replace a run that is in --out")
-      .value("config", "", "FILE", "a run's config.json to take settings from; flags win")
+      .value("config", "", "FILE",
+             "a run's config.json, or a recipe (a sweep's file), to take settings from; flags win")
       .value("resume", "", "DIR",
              "go on with the run in DIR, to the same bits as if it had not stopped; with more --epochs, from "
              "its end")
@@ -131,6 +133,11 @@ struct TrainingRequest {
   bool tensorboard = false;  // whether --log asks for it
 };
 
+// A run's config.json, or the fixed settings of a sweep's file.
+Json read_config(const std::string& file) {
+  return std::filesystem::path(file).extension() == ".toml" ? fixed_settings(file) : read_json(file);
+}
+
 void read_training_request(TrainingRequest& request, Options& options) {
   if (options.given("resume")) {
     for (const char* flag : {"out", "overwrite", "config", "init"}) {
@@ -143,7 +150,7 @@ void read_training_request(TrainingRequest& request, Options& options) {
   const std::string& config_file = options.text("config");
   request.earlier = request.run           ? request.run->config()
                     : config_file.empty() ? Json::object()
-                                          : read_json(config_file);
+                                          : read_config(config_file);
   if (request.run) settings_of_run(request.earlier, (request.run->path() / "config.json").string());
   options.apply_config(request.earlier, config_file.empty() ? "config.json" : config_file, config_keys());
   if (!request.state) request.beginning = read_beginning(options, request.earlier);

@@ -41,6 +41,16 @@ toml::table read_table(const std::string& file) {
   return read_table(file, 0);
 }
 
+Json fixed_settings(const std::string& file) {
+  const toml::table table = read_table(file);
+  Json config = Json::object();
+  for (auto&& [key, value] : subtable(file, table, "fixed")) {
+    const std::string name(key.str());
+    config[name] = text_in(file, "[fixed] " + name, value);
+  }
+  return config;
+}
+
 void fail(const std::string& file, const std::string& what) {
   throw Error(fmt::format("{}: {}", file, what));
 }

@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "cli/json.h"
 #include "cli/toml.h"
 
 namespace handgrad::app {
@@ -19,6 +20,9 @@ toml::table parse_table(std::string_view text, const std::string& file);
 
 // The file's table, over that of its base.
 toml::table read_table(const std::string& file);
+
+// What the file, and its base, say of the settings that all configurations share, as a run's config.json would.
+Json fixed_settings(const std::string& file);
 
 void require_known(const std::string& file, const std::string& place, const toml::table& table,
                    const std::vector<std::string>& known);

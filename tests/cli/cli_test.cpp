@@ -405,6 +405,17 @@ TEST_CASE("a run: files, their keys, and the same again from its config.json", "
   write_text(directory.path() / "typo.json", R"({"epohcs": 3})");
   check_refused(run(directory, "train --data . --config typo.json"), 1,
                 "typo.json: has the key epohcs, which is no setting of a run; did you mean epochs?");
+  write_text(directory / "recipe.toml",
+             "title = \"a recipe\"\nseeds = 2\n[fixed]\nepochs = 1\nhidden = \"4\"\n");
+  REQUIRE(run(directory, "train --data synthetic --config recipe.toml --seed 3 --out by-recipe").exit_code ==
+          0);
+  const json by_recipe = json::parse(contents(directory / "by-recipe/config.json"));
+  CHECK(by_recipe["hidden"] == "4");
+  CHECK(by_recipe["epochs"] == 1);
+  CHECK(by_recipe["seed"] == 3);
+  write_text(directory / "typo.toml", "[fixed]\nepohcs = 3\n");
+  check_refused(run(directory, "train --data synthetic --config typo.toml"), 1,
+                "typo.toml: has the key epohcs, which is no setting of a run; did you mean epochs?");
   write_text(directory.path() / "broken.json", "{");
   check_refused(run(directory, "train --data . --config broken.json"), 1, "broken.json");
 }
