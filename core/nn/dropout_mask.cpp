@@ -40,7 +40,7 @@ void fill_mask(Tensor& mask, const Tensor& keys, double p) {
 }
 
 Tensor shifted_right(const Tensor& bits, std::int64_t by) {
-  const std::int64_t without_sign = static_cast<std::int64_t>(~std::uint64_t{0} >> by);
+  const auto without_sign = static_cast<std::int64_t>(~std::uint64_t{0} >> by);
   return at::__rshift__(bits, by).bitwise_and_(without_sign);
 }
 
