@@ -5,12 +5,10 @@
 
 namespace handgrad {
 
-using Kind = RateScheduleOptions::Kind;
-
 namespace {
 
-double default_final_rate(Kind kind) {
-  return kind == Kind::step ? 0.01 : 0;
+double default_final_rate(RateScheduleOptions::Kind kind) {
+  return kind == RateScheduleOptions::Kind::step ? 0.01 : 0;
 }
 
 }  // namespace
@@ -40,26 +38,26 @@ double RateSchedule::factor(std::int64_t step) const {
 
 double RateSchedule::fall(std::int64_t epoch) const {
   const double share = progress(epoch * steps_per_epoch_);
-  if (kind_ == Kind::step) return share < 0.5 ? 1 : share < 0.75 ? 0.5 : 0;
+  if (kind_ == RateScheduleOptions::Kind::step) return share < 0.5 ? 1 : share < 0.75 ? 0.5 : 0;
   return factor_at(share, 0);
 }
 
 double RateSchedule::factor_at(double progress, double final_rate) const {
   switch (kind_) {
-    case Kind::constant:
+    case RateScheduleOptions::Kind::constant:
       return 1;
-    case Kind::cosine: {
+    case RateScheduleOptions::Kind::cosine: {
       constexpr double pi = 3.14159265358979323846;
       return final_rate + (1 - final_rate) * (1 + std::cos(pi * progress)) / 2;
     }
-    case Kind::step:
+    case RateScheduleOptions::Kind::step:
       return progress < 0.5 ? 1 : progress < 0.75 ? std::sqrt(final_rate) : final_rate;
   }
   return 1;
 }
 
 bool RateSchedule::is_constant() const {
-  return kind_ == Kind::constant && warmup_steps_ == 0;
+  return kind_ == RateScheduleOptions::Kind::constant && warmup_steps_ == 0;
 }
 
 }  // namespace handgrad

@@ -12,7 +12,6 @@
 
 using namespace handgrad;
 using Catch::Contains;
-using Kind = RateScheduleOptions::Kind;
 
 namespace {
 
@@ -30,7 +29,8 @@ TEST_CASE("a constant rate is constant, after its warm-up", "[training]") {
   CHECK(plain.is_constant());
   for (const std::int64_t step : {0, 50, 99}) CHECK(plain.factor(step) == 1);
 
-  const RateSchedule warm({Kind::constant, Interval{2, Interval::Unit::epochs}, {}}, 10, 100);
+  const RateSchedule warm({RateScheduleOptions::Kind::constant, Interval{2, Interval::Unit::epochs}, {}}, 10,
+                          100);
   CHECK_FALSE(warm.is_constant());
   CHECK(warm.warmup_steps() == 20);
   CHECK(warm.factor(0) == 0.05);
@@ -41,20 +41,21 @@ TEST_CASE("a constant rate is constant, after its warm-up", "[training]") {
 }
 
 TEST_CASE("cosine and step begin at the rate and end at the final one", "[training]") {
-  const RateSchedule cosine({Kind::cosine, {}, {}}, 10, 100);
+  const RateSchedule cosine({RateScheduleOptions::Kind::cosine, {}, {}}, 10, 100);
   CHECK(cosine.factor(0) == 1);
   CHECK(std::abs(cosine.factor(25) - (1 + std::sqrt(0.5)) / 2) < 1e-15);
   CHECK(std::abs(cosine.factor(50) - 0.5) < 1e-15);
   CHECK(std::abs(cosine.factor(99) - 0.000246719817) < 1e-10);
 
-  const RateSchedule to_a_tenth({Kind::cosine, Interval{20, Interval::Unit::steps}, 0.1}, 10, 100);
+  const RateSchedule to_a_tenth({RateScheduleOptions::Kind::cosine, Interval{20, Interval::Unit::steps}, 0.1},
+                                10, 100);
   CHECK(to_a_tenth.factor(19) == 1);
   CHECK(to_a_tenth.factor(20) == 1);
   CHECK(std::abs(to_a_tenth.factor(60) - 0.55) < 1e-15);
   CHECK(to_a_tenth.factor(99) > 0.1);
   CHECK(to_a_tenth.factor(99) < 0.101);
 
-  const RateSchedule step({Kind::step, {}, {}}, 10, 100);
+  const RateSchedule step({RateScheduleOptions::Kind::step, {}, {}}, 10, 100);
   CHECK(step.factor(49) == 1);
   CHECK(std::abs(step.factor(50) - 0.1) < 1e-15);
   CHECK(std::abs(step.factor(74) - 0.1) < 1e-15);
@@ -79,7 +80,7 @@ TEST_CASE("training has the rates of its schedule, and plain SGD moves by them",
   options.learning_rate = {0.1, 0.2};
   options.seeds = {1, 2};
   options.l2 = {0};
-  options.schedule.kind = Kind::step;
+  options.schedule.kind = RateScheduleOptions::Kind::step;
   options.schedule.final_rate = 0.25;
   options.schedule.warmup = Interval{1, Interval::Unit::epochs};
   options.report_epochs = {1, 2, 3, 4};  // each step is recorded
