@@ -76,10 +76,10 @@ void require_sense(const Options& options, const Settings& settings) {
         "statistics; leave it out");
   }
   const RateScheduleOptions& schedule = settings.training.schedule;
-  if (schedule.kind == RateScheduleOptions::Kind::constant && schedule.final_rate) {
+  if (!schedule.has_end() && schedule.final_rate) {
     throw UsageError("--final-rate: a constant rate has none; add --schedule cosine or step");
   }
-  if (schedule.kind == RateScheduleOptions::Kind::constant && settings.training.augment_final != 1) {
+  if (!schedule.has_end() && settings.training.augment_final != 1) {
     throw UsageError("--augment-final: a constant rate leads nowhere; add --schedule cosine or step");
   }
 }

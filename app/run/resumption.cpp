@@ -29,18 +29,13 @@ Circumstances circumstances_of(const TrainingState& state) {
   return circumstances;
 }
 
-// Whether a longer training would have had other learning rates from the beginning.
-bool ends_with_its_schedule(const Settings& settings) {
-  return settings.training.schedule.kind != RateScheduleOptions::Kind::constant;
-}
-
 // Whether the earlier training's value of a setting may become another one now.
 bool may_become(const Setting& setting, const Settings& earlier, const Settings& now) {
   switch (setting.role) {
     case Setting::Role::machine:
       return true;
     case Setting::Role::length:
-      if (ends_with_its_schedule(earlier)) break;
+      if (earlier.training.schedule.has_end()) break;
       return json_of(setting, now) >= json_of(setting, earlier);
     case Setting::Role::decides:
     case Setting::Role::per_network:
@@ -59,7 +54,7 @@ void check_settings(const Json& earlier_config, const Json& now_config) {
     throw ModelError(
         fmt::format("--resume: the run has {} {}, not {}; {}", setting.name,
                     to_text(json_of(setting, earlier), -1), to_text(json_of(setting, now), -1),
-                    setting.role == Setting::Role::length && !ends_with_its_schedule(earlier)
+                    setting.role == Setting::Role::length && !earlier.training.schedule.has_end()
                         ? fmt::format("give more, or leave --{} out", flag_of(setting.name))
                         : fmt::format("leave --{} out, or begin another run", flag_of(setting.name))));
   }

@@ -21,10 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A setting and its value, as a flag would have it.
-using Assignment = std::pair<std::string, std::string>;
-using Assignments = std::vector<Assignment>;
-
 // Whether a sweep says it once, for all of its configurations.
 bool is_of_sweep(const Setting& setting) {
   return setting.role == Setting::Role::of_run || setting.role == Setting::Role::machine;
@@ -52,7 +48,7 @@ class Reader {
     const toml::table& convergence = subtable(file_, table, "convergence");
     require_known(file_, "[convergence]", convergence, {"loss"});
     if (!convergence.empty()) sweep.loss = required<double>(file_, "[convergence]", convergence, "loss");
-    fixed_ = settings("[fixed]", subtable(file_, table, "fixed"));
+    fixed_ = texts_in(file_, "[fixed]", subtable(file_, table, "fixed"));
 
     for (const Assignments& point : combinations("[grid]", subtable(file_, table, "grid"))) {
       if (point.empty()) continue;
@@ -84,15 +80,6 @@ class Reader {
   }
 
  private:
-  Assignments settings(const std::string& place, const toml::table& table) const {
-    Assignments list;
-    for (auto&& [key, value] : table) {
-      list.emplace_back(std::string(key.str()),
-                        text_in(file_, fmt::format("{}: {}", place, key.str()), value));
-    }
-    return list;
-  }
-
   // Every combination of the axes' values; in the order in which the file names the axes, the last fastest. A
   // flag on the command line takes the place of an axis.
   std::vector<Assignments> combinations(const std::string& place, const toml::table& table) {
@@ -132,7 +119,7 @@ class Reader {
     const auto name = required<std::string>(file_, "[[experiment]]", table, "name");
     toml::table flags = table;
     flags.erase("name");
-    const Assignments of_experiment = settings(name, flags);
+    const Assignments of_experiment = texts_in(file_, name, flags);
     for (const Assignments& variant : variants) {
       Assignments all = of_experiment;
       std::string full_name = name;

@@ -44,10 +44,8 @@ toml::table read_table(const std::string& file) {
 Json fixed_settings(const std::string& file) {
   const toml::table table = read_table(file);
   Json config = Json::object();
-  for (auto&& [key, value] : subtable(file, table, "fixed")) {
-    const std::string name(key.str());
-    config[name] = text_in(file, "[fixed] " + name, value);
-  }
+  for (const auto& [key, text] : texts_in(file, "[fixed]", subtable(file, table, "fixed")))
+    config[key] = text;
   return config;
 }
 
@@ -79,6 +77,14 @@ std::string text_in(const std::string& file, const std::string& place, const tom
   if (node.is_integer()) return fmt::format("{}", *node.value<std::int64_t>());
   if (node.is_floating_point()) return fmt::format("{}", *node.value<double>());
   fail(file, place + ": must be a number, true, false, or text in quotes");
+}
+
+Assignments texts_in(const std::string& file, const std::string& place, const toml::table& table) {
+  Assignments list;
+  for (auto&& [key, value] : table) {
+    list.emplace_back(std::string(key.str()), text_in(file, fmt::format("{}: {}", place, key.str()), value));
+  }
+  return list;
 }
 
 const toml::table& subtable(const std::string& file, const toml::table& table, const char* key) {

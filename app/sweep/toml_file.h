@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "cli/json.h"
@@ -27,8 +28,13 @@ Json fixed_settings(const std::string& file);
 void require_known(const std::string& file, const std::string& place, const toml::table& table,
                    const std::vector<std::string>& known);
 
-// A value as a flag would have it.
+// A setting and its value, as a flag would have it.
+using Assignment = std::pair<std::string, std::string>;
+using Assignments = std::vector<Assignment>;
+
+// A value as a flag would have it, and those of a table by their keys.
 std::string text_in(const std::string& file, const std::string& place, const toml::node& node);
+Assignments texts_in(const std::string& file, const std::string& place, const toml::table& table);
 
 template <typename T>
 T required(const std::string& file, const std::string& place, const toml::table& table, const char* key) {

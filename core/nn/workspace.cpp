@@ -42,13 +42,13 @@ void Workspace::add_layer(Network& network, const LayerSpec& spec, Use use, std:
       tensors.bias = network.parameters.bias[index];
       const DropoutOptions& dropout = network.network_options().dropout;
       const bool first = index == 0;
-      if (use == Use::training && first) {
-        const std::int64_t inputs = spec.inputs;
-        const Tensor x = lanes == 1 ? at::empty({batch_size_, inputs}, network.options())
-                                    : at::empty({batch_size_, lanes, inputs}, network.options());
-        add_dropout(x, {}, lanes, dropout.input);
-      } else if (use == Use::training) {
-        add_dropout(layers_.back()->y, layers_.back()->dy, replicas, dropout.hidden);
+      const double p = first ? dropout.input : dropout.hidden;
+      dropouts_.push_back(nullptr);
+      if (use == Use::training && p > 0 && first) {
+        const Tensor x = at::empty({batch_size_, lanes, spec.inputs}, network.options());
+        add_dropout(lanes == 1 ? x.squeeze(1) : x, {}, lanes, p);
+      } else if (use == Use::training && p > 0) {
+        add_dropout(layers_.back()->y, layers_.back()->dy, replicas, p);
       }
       const Layer* below = first ? nullptr : layers_.back().get();
       auto layer = std::make_unique<Linear>(y, dy, tensors, below, lanes);
@@ -78,15 +78,13 @@ void Workspace::add_layer(Network& network, const LayerSpec& spec, Use use, std:
 }
 
 void Workspace::add_dropout(const Tensor& x, const Tensor& dx, std::int64_t keys, double p) {
-  dropouts_.push_back(nullptr);
-  if (p == 0) return;
   auto dropout = std::make_unique<Dropout>(x, dx, keys, p);
   dropouts_.back() = dropout.get();
   layers_.push_back(std::move(dropout));
 }
 
 void Workspace::set_input(const Tensor& x) {
-  if (!dropouts_.empty() && dropouts_.front() != nullptr) {
+  if (dropouts_.front() != nullptr) {
     dropouts_.front()->set_input(x);
   } else {
     first_->set_input(x);

@@ -19,6 +19,9 @@ struct RateScheduleOptions {
   std::optional<Interval> warmup;
   // The share of the learning rate that is left at the end; none: 0 with cosine, 0.01 with step.
   std::optional<double> final_rate;
+
+  // Whether it leads to an end, so that a longer training has other rates from the beginning.
+  bool has_end() const { return kind != Kind::constant; }
 };
 
 // "constant", …: the names of the kinds, in their order.

@@ -23,7 +23,7 @@ void extend(std::vector<double>& values, const std::vector<double>& more) {
 bool can_be_read_off(const Settings& c) {
   const Interval& interval = c.training.evaluate_every;
   if (c.training.epochs == 0) return false;
-  if (c.training.schedule.kind != RateScheduleOptions::Kind::constant) return false;  // it ends at the end
+  if (c.training.schedule.has_end()) return false;
   return c.training.stopping == TrainingOptions::Stopping::no_change ||
          (interval.unit == Interval::Unit::epochs && c.training.epochs % interval.count == 0);
 }
