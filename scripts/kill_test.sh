@@ -23,7 +23,7 @@ settings=(
   "--epochs 10 --batch-norm --replicas 4 --optimizer nesterov --learning-rate 0.001 --checkpoint-every 10"
   "--epochs 8 --activation tanh --batch-norm --checkpoint-every 50"
   "--epochs 8 --batch-norm before --checkpoint-every 50"
-  "--epochs 6 --batch-norm before --optimizer adam --learning-rate 0.001 --schedule cosine --warmup 1ep --dropout 0.1 --input-dropout 0.1 --label-smoothing 0.1 --clip 1 --augment strong --augment-final 0.5 --ema 0.99 --reestimate-batch-norm --checkpoint-every 50"
+  "--epochs 6 --batch-norm before --optimizer adam --learning-rate 0.001 --schedule cosine --warmup 1ep --dropout 0.1 --input-dropout 0.1 --label-smoothing 0.1 --clip 1 --augment strong --augment-final 0.5 --deskew --standardise --ema 0.99 --reestimate-batch-norm --checkpoint-every 50"
   "--epochs 8 --compat notebook --batch-norm --checkpoint-every 100"
   "--epochs 40 --hidden 12 --optimizer adamw --weight-decay 0.01 --patience 3 --min-delta 0.02 --checkpoint-every 1ep"
 )

@@ -491,8 +491,11 @@ with tempfile.TemporaryDirectory() as scratch:
     for activation in ("leaky-relu", "tanh"):
         handgrad("train", "--data", data, "--epochs", "1", "--out", directory / "one", "--overwrite", "--batch-norm", "--activation", activation)
         check_run(f"{activation}, batch norm", directory / "one", mnist, directory, batch_norm=True)
-        handgrad("train", "--data", data, "--epochs", "1", "--out", directory / "one", "--overwrite", "--batch-norm", "before", "--activation", activation)
-        check_run(f"batch norm before {activation}", directory / "one", mnist, directory, batch_norm=True)
+        prepared = ["--deskew", "--standardise"] if activation == "tanh" else []
+        flags = ["--batch-norm", "before", "--activation", activation, *prepared]
+        handgrad("train", "--data", data, "--epochs", "1", "--out", directory / "one", "--overwrite", *flags)
+        check_run(" ".join(["batch norm before", activation, *prepared]), directory / "one", mnist, directory, batch_norm=True)
+    check_round_trip(directory / "one", mnist, directory)  # which deskews again without being told
     check_files_of_python(mnist, directory)
     check_names_of_python(mnist, directory)
     check_hostile_files(mnist, directory)
@@ -501,10 +504,10 @@ with tempfile.TemporaryDirectory() as scratch:
     write_odd_data(directory / "odd")
     odd = Images(directory, directory / "odd", (9, 11))
     for hidden in ("6", "none"):
-        handgrad("train", "--data", odd.data, "--hidden", hidden, "--epochs", "3", "--out", directory / "run", "--overwrite", "--batch-norm")
-        check_run(f"9 × 11 pixels, 3 classes, hidden {hidden}", directory / "run", odd, directory, batch_norm=hidden != "none")
-    handgrad("train", "--data", odd.data, "--hidden", "6", "--epochs", "3", "--replicas", "5", "--out", directory / "run", "--overwrite")
-    check_ensemble("9 × 11 pixels, 3 classes, ensemble", directory / "run", odd, directory)
+        handgrad("train", "--data", odd.data, "--hidden", hidden, "--epochs", "3", "--out", directory / "run", "--overwrite", "--batch-norm", "--deskew")
+        check_run(f"deskewed 9 × 11 pixels, 3 classes, hidden {hidden}", directory / "run", odd, directory, batch_norm=hidden != "none")
+    handgrad("train", "--data", odd.data, "--hidden", "6", "--epochs", "3", "--replicas", "5", "--out", directory / "run", "--overwrite", "--deskew")
+    check_ensemble("deskewed 9 × 11 pixels, 3 classes, ensemble", directory / "run", odd, directory)
 if no_onnxruntime:
     print(f"skipped: ONNX, because {no_onnxruntime}; all else passed")
     sys.exit(77)

@@ -102,11 +102,13 @@ int evaluate_command(const Arguments& arguments) {
       compute_metrics(saved.model.log_probabilities(images.pixels), images.labels, most_mistakes);
   const std::string file = saved.place.file.string();
   if (options.on("json")) {
-    Json json = {{"model", file}, {"data", images.source}, {"set", set_name}};
+    Json json = {
+        {"model", file}, {"data", images.source}, {"set", set_name}, {"deskewed", saved.model.deskews()}};
     json.update(to_json(metrics, images));
     fmt::print("{}\n", to_text(json, 2));
   } else {
-    fmt::print("{} on {}: {}\n", file, images.source, counted(images.labels.size(0), set_name + " image"));
+    fmt::print("{} on {}: {}{}\n", file, images.source, counted(images.labels.size(0), set_name + " image"),
+               saved.model.deskews() ? ", deskewed by the model" : "");
     print(metrics, images);
   }
   return 0;

@@ -254,7 +254,7 @@ int export_command(const Arguments& arguments) {
     return 128 + interruption();
   }
 
-  fmt::print("{} as {}, {} bytes\n", model.network->architecture().description(),
+  fmt::print("{} as {}, {} bytes\n", describe(model.network->architecture(), model.info.deskew),
              entry(request.format).description, bytes.size());
   if (request.ensemble) print_gain(source.networks, accuracy(expected, *images), *images);
   if (found) print(*found, *images, accuracy(expected, *images));

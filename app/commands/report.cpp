@@ -60,7 +60,9 @@ Json mistakes_section(const ModelToShow& model, const std::vector<std::string>& 
     return section("mistakes-section", "Right and wrong",
                    {"Left out, because the data cannot be read: " + data.missing + "."}, Json::array());
   }
-  const Splits splits = split(*data.dataset, split_options, at::kFloat);
+  SplitOptions as_in_files = split_options;
+  as_in_files.deskew = false;  // which the model does itself
+  const Splits splits = split(*data.dataset, as_in_files, at::kFloat);
   const SplitIndices indices =
       split_indices(data.dataset->train_count(), data.dataset->test_count(), split_options);
   return section("right-and-wrong", fmt::format("Right and wrong: {}", model.name), text,

@@ -16,6 +16,7 @@
 #include "handgrad/base/counted.h"
 #include "handgrad/base/errors.h"
 #include "handgrad/base/printable.h"
+#include "handgrad/models/model.h"
 #include "handgrad/platform/blas.h"
 #include "handgrad/platform/cuda.h"
 #include "handgrad/platform/resources.h"
@@ -78,8 +79,8 @@ void print_dry_run(const SweepRunner& runner, const SweepFile& file, const Datas
     seconds += whole * static_cast<double>(groups);
     fmt::print("  {}{} × {}, batch {}, {}: {}, {} of {:.0f} µs, {}\n    {}\n",
                together > 1 ? fmt::format("{} seeds × ", together) : "", ensemble.replicas(),
-               ensemble.settings.architecture(dataset).description(), ensemble.settings.training.batch_size,
-               counted(ensemble.settings.training.epochs, "epoch"),
+               describe(ensemble.settings.architecture(dataset), ensemble.settings.split.deskew),
+               ensemble.settings.training.batch_size, counted(ensemble.settings.training.epochs, "epoch"),
                counted(ensemble.members.size(), "configuration"), counted(runner.steps(e), "step"), step,
                duration(whole), names_of(file, ensemble));
     std::fflush(stdout);
@@ -94,11 +95,12 @@ Json plan_of(const SweepFile& file, const Options& options, const Dataset& datas
              const Arguments& arguments) {
   Json configurations = Json::array();
   for (const SweepConfiguration& c : file.configurations) {
-    configurations.push_back({{"name", c.name},
-                              {"group", c.group},
-                              {"experiment", c.experiment},
-                              {"architecture", c.settings.architecture(dataset).description()},
-                              {"config", c.config}});
+    configurations.push_back(
+        {{"name", c.name},
+         {"group", c.group},
+         {"experiment", c.experiment},
+         {"architecture", describe(c.settings.architecture(dataset), c.settings.split.deskew)},
+         {"config", c.config}});
   }
   Json claims = Json::array();
   for (const Claim& claim : file.claims) {

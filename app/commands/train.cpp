@@ -13,6 +13,7 @@
 #include "handgrad/base/errors.h"
 #include "handgrad/base/printable.h"
 #include "handgrad/base/statistics.h"
+#include "handgrad/models/model.h"
 #include "handgrad/platform/blas.h"
 #include "handgrad/platform/cuda.h"
 #include "handgrad/platform/resources.h"
@@ -109,6 +110,7 @@ ModelInfo info_of(const TrainingResult& result, std::size_t r, ImageShape shape,
         training_text(now.config, replica.seed, settings.training.data_seeds.front(), now.data_sha256);
   }
   info.shape = shape;
+  info.deskew = settings.split.deskew;
   info.test_accuracy = replica.test.accuracy;
   return info;
 }
@@ -199,7 +201,7 @@ Json summary_json(const TrainingResult& result, const TrainingSession& session, 
           {"stopped", to_string(result.stopped)},
           {"data", now.config.at("data")},
           {"data_sha256", now.data_sha256},
-          {"architecture", architecture.description()},
+          {"architecture", describe(architecture, settings.split.deskew)},
           {"parameters", architecture.parameter_count()},
           {"device", session.device.str()},
           {"tf32", tf32},
@@ -298,7 +300,7 @@ void print_start(const TrainingRequest& request, const TrainingSession& session,
   const Architecture& architecture = session.network->architecture();
   const std::int64_t replicas = request.settings.replicas;
   fmt::print("{}, {} parameters{}, on {} with {}\n{}: {} train, {} validation, {} test images; run: {}\n",
-             architecture.description(), architecture.parameter_count(),
+             describe(architecture, request.settings.split.deskew), architecture.parameter_count(),
              replicas > 1 ? fmt::format(" × {} networks", replicas) : "", session.device.str(), blas.name,
              printable(session.dataset.name), session.splits.train.count(), session.splits.validation.count(),
              session.splits.test.count(), printable(request.run->path().string()));

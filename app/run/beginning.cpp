@@ -27,6 +27,7 @@ std::optional<Beginning> read_beginning(Options& options, const Json& config) {
   }
   const Architecture& architecture = beginning.model.network->architecture();
   for (const auto& [name, value] : architecture_settings(architecture)) options.preset(flag_of(name), value);
+  if (beginning.model.info.deskew) options.preset("deskew", "true");
   return beginning;
 }
 

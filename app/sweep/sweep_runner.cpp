@@ -159,9 +159,10 @@ std::vector<Json> SweepRunner::train(const Job& job, TrainingObserver& observer,
       if (member.epochs == ensemble.settings.training.epochs) {
         row["weights"] = weight_statistics(*run.network, replica);
         if (seed == with_models && configuration.group == "experiment" && of_member.result.fault.empty()) {
-          const ModelInfo info{{dataset_.rows(), dataset_.columns()},
-                               training_text(configuration.config, seed, seed, dataset_.sha256()),
-                               of_member.result.test.accuracy};
+          ModelInfo info{{dataset_.rows(), dataset_.columns()},
+                         training_text(configuration.config, seed, seed, dataset_.sha256()),
+                         of_member.result.test.accuracy};
+          info.deskew = ensemble.settings.split.deskew;
           write_file(directory.model_path(configuration.name),
                      TorchScriptModel(model_of(*run.network, replica, info)).serialize());
         }

@@ -17,7 +17,7 @@ namespace handgrad {
 constexpr std::int64_t most_images_ahead = 512;
 
 struct Batch {
-  Tensor images;   // [N, inputs], floating, in [0, 1]; with K lanes [N, K, inputs]
+  Tensor images;   // [N, inputs], floating, as networks see them; with K lanes [N, K, inputs]
   Tensor targets;  // [N, 1, classes], one-hot; with lanes [N, R, classes]
 };
 

@@ -11,6 +11,7 @@
 #include "handgrad/base/counted.h"
 #include "handgrad/base/errors.h"
 #include "handgrad/base/random.h"
+#include "handgrad/data/deskew.h"
 #include "handgrad/data/synthetic.h"
 #include "handgrad/files/sha256.h"
 
@@ -202,8 +203,14 @@ Tensor one_hot(const IdxArray& labels, std::int64_t classes, const at::TensorOpt
 }
 
 Examples Examples::part(std::int64_t begin, std::int64_t count) const {
-  if (rows.defined()) return {pixels, targets, rows.narrow(1, begin, count), shape};
-  return {pixels.narrow(0, begin, count), targets.narrow(0, begin, count), {}, shape};
+  Examples result = *this;
+  if (rows.defined()) {
+    result.rows = rows.narrow(1, begin, count);
+  } else {
+    result.pixels = pixels.narrow(0, begin, count);
+    result.targets = targets.narrow(0, begin, count);
+  }
+  return result;
 }
 
 Splits split(const Dataset& dataset, const SplitOptions& options, const at::TensorOptions& tensor_options) {
@@ -218,18 +225,28 @@ Splits split(const Dataset& dataset, const SplitOptions& options, const std::vec
     of_lane.seed = seed;
     lanes.push_back(split_indices(dataset.train_count(), dataset.test_count(), of_lane));
   }
-  const Tensor pixels =
-      at::cat({as_tensor(dataset.train_images).flatten(1), as_tensor(dataset.test_images).flatten(1)})
-          .to(tensor_options.device());
+  const ImageShape shape{dataset.rows(), dataset.columns()};
+  Tensor pixels =
+      at::cat({as_tensor(dataset.train_images).flatten(1), as_tensor(dataset.test_images).flatten(1)});
+  if (options.deskew) pixels = deskewed(pixels, shape);
+  pixels = pixels.to(tensor_options.device());
   const Tensor targets = at::cat({one_hot(dataset.train_labels, dataset.classes, tensor_options),
                                   one_hot(dataset.test_labels, dataset.classes, tensor_options)});
-  const ImageShape shape{dataset.rows(), dataset.columns()};
-  const auto pick = [&](const auto& chosen_of) {
+  const auto rows_of = [&](const auto& chosen_of) {
     std::vector<Tensor> of_lanes;
     for (const SplitIndices& indices : lanes) of_lanes.push_back(at::tensor(chosen_of(indices), at::kLong));
-    const Tensor rows = at::stack(of_lanes).to(tensor_options.device());
-    if (lanes.size() > 1) return Examples{pixels, targets, rows, shape};
-    return Examples{pixels.index_select(0, rows[0]), targets.index_select(0, rows[0]), {}, shape};
+    return at::stack(of_lanes).to(tensor_options.device());
+  };
+  Standardisation standardisation;
+  if (options.standardise) {
+    standardisation = standardisation_of(
+        pixels, rows_of([](const SplitIndices& indices) { return indices.train; }), targets.options());
+  }
+  const auto pick = [&](const auto& chosen_of) {
+    const Tensor rows = rows_of(chosen_of);
+    if (lanes.size() > 1) return Examples{pixels, targets, rows, shape, standardisation};
+    return Examples{
+        pixels.index_select(0, rows[0]), targets.index_select(0, rows[0]), {}, shape, standardisation};
   };
   Splits splits;
   splits.validation = pick([](const SplitIndices& indices) { return indices.validation; });

@@ -10,6 +10,7 @@
 #include "handgrad/base/tensor.h"
 #include "handgrad/data/idx.h"
 #include "handgrad/data/image_shape.h"
+#include "handgrad/data/pixels.h"
 
 namespace handgrad {
 
@@ -50,7 +51,9 @@ struct SplitOptions {
   Kind kind = Kind::official;
   double validation_fraction = 0.2;  // of what is not the test set; 0: no validation set
   std::uint64_t seed = 1;
-  bool twice = false;  // split what is left to train on once more, with the same fraction
+  bool twice = false;        // split what is left to train on once more, with the same fraction
+  bool deskew = false;       // all images: networks see them as deskewed() makes them
+  bool standardise = false;  // all images, by the mean and the deviation of those that are trained on
 };
 
 // Which image of the training files (first), then of the test files, goes where.
@@ -70,7 +73,8 @@ struct Examples {
   Tensor pixels;   // [P, inputs], uint8
   Tensor targets;  // [P, classes], one-hot, floating
   Tensor rows;  // [K, N], int64: which of the images a lane has; undefined for one lane, which has them all
-  ImageShape shape = {};  // of each image
+  ImageShape shape = {};                 // of each image
+  Standardisation standardisation = {};  // of the images that networks see; undefined: 0 to 1
 
   std::int64_t count() const { return rows.defined() ? rows.size(1) : pixels.size(0); }
   std::int64_t lanes() const { return rows.defined() ? rows.size(0) : 1; }

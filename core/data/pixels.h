@@ -8,4 +8,19 @@ namespace handgrad {
 // images = pixels / 255: 0 … 255 as uint8 to 0 … 1, of one shape.
 void scale_pixels(Tensor& images, const Tensor& pixels);
 
+// The mean and the standard deviation (divided by N) of all pixels of a set, as images have them, 0 … 1; the
+// deviation of a set whose pixels are all equal is 1. Of each of K lanes: [K,1].
+struct Standardisation {
+  Tensor mean, deviation;
+
+  bool defined() const { return mean.defined(); }
+};
+
+// pixels [P, inputs], uint8; rows [K, N], which of them each lane has. options: of the results.
+Standardisation standardisation_of(const Tensor& pixels, const Tensor& rows,
+                                   const at::TensorOptions& options);
+
+// images = (images − mean) / deviation; images [N, inputs], or with lanes [N, K, inputs].
+void standardise(Tensor& images, const Standardisation& by);
+
 }  // namespace handgrad

@@ -105,6 +105,66 @@ static inline int @_best(const float values[@_classes]) {
 }
 )";
 
+// What deskewed() does.
+constexpr const char* deskew_function = R"(
+/* Bytes in, bytes out: a leaning image is set upright, by its second moments, and into the middle. */
+static inline void @_deskew(unsigned char upright[@_inputs], const unsigned char pixels[@_inputs]) {
+  long long m = 0, x_sum = 0, y_sum = 0, xy_sum = 0, yy_sum = 0;
+  for (int y = 0; y < @_rows; ++y) {
+    for (int x = 0; x < @_columns; ++x) {
+      const long long p = pixels[y * @_columns + x];
+      m += p;
+      x_sum += x * p;
+      y_sum += y * p;
+      xy_sum += x * (y * p);
+      yy_sum += y * (y * p);
+    }
+  }
+  const double mass = m > 0 ? (double)m : 1.0;
+  const double cx = (double)x_sum / mass;
+  const double cy = (double)y_sum / mass;
+  const double xy = (double)xy_sum / mass - cx * cy;
+  const double yy = (double)yy_sum / mass - cy * cy;
+  double slant = xy / (yy > 1e-6 ? yy : 1e-6);
+  if (slant > 1.0) slant = 1.0;
+  if (slant < -1.0) slant = -1.0;
+  /* The place of the original that a pixel comes from: whole pixels, and the rest in 1/256. */
+  const double middle_x = (@_columns - 1) / 2.0;
+  const double middle_y = (@_rows - 1) / 2.0;
+  const double down = floor(256.0 * (cy - middle_y) + 0.5);
+  const int whole_down = (int)floor(down / 256.0);
+  const int below = (int)down - 256 * whole_down;
+  for (int row = 0; row < @_rows; ++row) {
+    const double along = floor(256.0 * (slant * (row - middle_y) + (cx - middle_x)) + 0.5);
+    const int whole_along = (int)floor(along / 256.0);
+    const int right = (int)along - 256 * whole_along;
+    for (int column = 0; column < @_columns; ++column) {
+      int sum = 32768;
+      for (int corner = 0; corner < 4; ++corner) {
+        const int x = column + whole_along + corner % 2;
+        const int y = row + whole_down + corner / 2;
+        if (x < 0 || x >= @_columns || y < 0 || y >= @_rows) continue;
+        sum += (corner % 2 ? right : 256 - right) * (corner / 2 ? below : 256 - below) * pixels[y * @_columns + x];
+      }
+      upright[row * @_columns + column] = (unsigned char)(sum / 65536);
+    }
+  }
+}
+)";
+
+// What takes pixels of 0 to 1 where those of 0 to 255 go their own way.
+constexpr const char* logits_by_bytes = R"(
+/* Pixels row by row, 0 to 1, to logits. A number is taken for the nearest byte. */
+static inline void @_logits(float logits[@_classes], const float pixels[@_inputs]) {
+  unsigned char bytes[@_inputs];
+  for (size_t i = 0; i < @_inputs; ++i) {
+    const float byte = floorf(pixels[i] * 255.0f + 0.5f);
+    bytes[i] = (unsigned char)(byte > 255.0f ? 255.0f : byte > 0.0f ? byte : 0.0f);
+  }
+  @_logits_of_bytes(logits, bytes);
+}
+)";
+
 void replace_all(std::string& text, const std::string& mark, const std::string& by) {
   for (std::size_t at = text.find(mark); at != std::string::npos; at = text.find(mark, at + by.size())) {
     text.replace(at, mark.size(), by);
@@ -136,7 +196,7 @@ std::string c_source(const CFunction& activation) {
 }
 
 // The layers in C: their constants, and what is called on the way through them. A # stands for what the
-// first call is of, the @ for the prefix of all names.
+// first call is of, $input for what it takes, the @ for the prefix of all names.
 struct CLayers {
   std::string arrays, calls;
   std::int64_t floats = 0;  // constants
@@ -146,7 +206,7 @@ CLayers c_layers(const Network& network) {
   const std::vector<Affine> affines = batch_norm_affines(network);
   CLayers code;
   // Activations go to and fro between two buffers.
-  std::string x = "pixels";
+  std::string x = "$input";
   std::string y;
   const std::vector<LayerSpec> layers = network.architecture().layers();
   for (std::size_t i = 0; i < layers.size(); ++i) {
@@ -181,6 +241,18 @@ CLayers c_layers(const Network& network) {
   return code;
 }
 
+// From pixels, 0 to 255 or 0 to 1, through the layers. `input`: what the first one takes.
+std::string logits_function(std::string calls, const std::string& declared, bool bytes,
+                            const char* input = "pixels") {
+  replace_all(calls, "#", bytes ? "_of_bytes" : "");
+  replace_all(calls, "$input", input);
+  return fmt::format(
+      "\n/* Pixels row by row, {}, to logits. */\n"
+      "static inline void @_logits{}(float logits[@_classes], const {} pixels[@_inputs]) {{\n{}{}}}\n",
+      bytes ? "0 to 255" : "0 to 1", bytes ? "_of_bytes" : "", bytes ? "unsigned char" : "float", declared,
+      calls);
+}
+
 }  // namespace
 
 std::string c_prefix(const std::filesystem::path& path) {
@@ -206,20 +278,20 @@ std::string to_c_header(const Model& model, const std::string& prefix) {
       fmt::format("enum {{ @_rows = {}, @_columns = {}, @_inputs = {}, @_classes = {} }};\n\n",
                   model.info.shape.rows, model.info.shape.columns, architecture.inputs, architecture.classes);
   code += layers.arrays + functions;
-  for (const bool bytes : {false, true}) {
-    std::string body = layers.calls;
-    replace_all(body, "#", bytes ? "_of_bytes" : "");
-    code += fmt::format(
-        "\n/* Pixels row by row, {}, to logits. */\n"
-        "static inline void @_logits{}(float logits[@_classes], const {} pixels[@_inputs]) {{\n{}{}}}\n",
-        bytes ? "0 to 255" : "0 to 1", bytes ? "_of_bytes" : "", bytes ? "unsigned char" : "float", declared,
-        body);
-  }
+  const bool deskew = model.info.deskew;
+  if (deskew) code += deskew_function;
+  if (!deskew) code += logits_function(layers.calls, declared, false);
+  code += logits_function(
+      layers.calls,
+      deskew ? declared + "  unsigned char upright[@_inputs];\n  @_deskew(upright, pixels);\n" : declared,
+      true, deskew ? "upright" : "pixels");
+  if (deskew) code += logits_by_bytes;
   replace_all(code, "$activation", c_source(c_function(architecture.activation)));
   replace_all(code, "@", prefix);
 
   std::string text = fmt::format("/* {}, by handgrad. {} bytes of constants, about {} of stack.\n",
-                                 architecture.description(), 4 * layers.floats, 4 * buffers * width);
+                                 architecture.description(), 4 * layers.floats,
+                                 4 * buffers * width + (deskew ? 2 * architecture.inputs : 0));
   for (const auto& [key, value] : metadata_of(model)) {
     text += fmt::format("   {}: {}\n", key, in_comment(value));
   }

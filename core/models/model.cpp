@@ -10,6 +10,7 @@
 
 #include "handgrad/base/errors.h"
 #include "handgrad/base/printable.h"
+#include "handgrad/data/deskew.h"
 #include "handgrad/data/pixels.h"
 #include "handgrad/files/json_check.h"
 #include "handgrad/platform/system.h"
@@ -107,6 +108,10 @@ std::optional<Number> number_in(const std::string& file, const Metadata& metadat
 
 }  // namespace
 
+std::string describe(const Architecture& architecture, bool deskew) {
+  return architecture.description() + (deskew ? ", on deskewed images" : "");
+}
+
 Model model_of(const Network& network, std::int64_t replica, ModelInfo info) {
   Model model = new_model(network.architecture(), 1, std::move(info));
   const auto from = named_tensors(network.architecture(), network.parameters, network.running, replica);
@@ -118,12 +123,14 @@ Model model_of(const Network& network, std::int64_t replica, ModelInfo info) {
 Model join_models(const std::vector<Model>& models) {
   const Architecture& architecture = models.front().network->architecture();
   const auto count = static_cast<std::int64_t>(models.size());
+  const std::string first = describe(architecture, models.front().info.deskew);
   Model joined = new_model(architecture, count, models.front().info);
   for (std::int64_t r = 0; r < count; ++r) {
     const Network& network = *models[static_cast<std::size_t>(r)].network;
-    if (network.architecture().description() != architecture.description()) {
-      throw ModelError(fmt::format("the networks differ, {} and {}; an ensemble needs equal ones",
-                                   architecture.description(), network.architecture().description()));
+    const std::string its = describe(network.architecture(), models[static_cast<std::size_t>(r)].info.deskew);
+    if (its != first) {
+      throw ModelError(
+          fmt::format("the networks differ, {} and {}; an ensemble needs equal ones", its, first));
     }
     const auto from = named_tensors(architecture, network.parameters, network.running, 0);
     const auto to = named_tensors(architecture, joined.network->parameters, joined.network->running, r);
@@ -193,6 +200,7 @@ Metadata metadata_of(const Model& model) {
   if (!model.info.training_config.empty()) metadata["training_config"] = model.info.training_config;
   if (model.info.test_accuracy) metadata["test_accuracy"] = fmt::format("{}", *model.info.test_accuracy);
   if (model.info.batch_norm_folded) metadata["batch_norm_folded"] = "true";
+  if (model.info.deskew) metadata["deskew"] = "true";
   if (model.network->replicas() > 1) metadata["networks"] = std::to_string(model.network->replicas());
   return metadata;
 }
@@ -230,8 +238,12 @@ ModelInfo info_from(const std::string& file, const Metadata& metadata, std::int6
   if (info.test_accuracy && !(*info.test_accuracy >= 0 && *info.test_accuracy <= 1)) {
     refuse(file, "its metadata has a test_accuracy outside 0 to 1");
   }
-  const auto folded = metadata.find("batch_norm_folded");
-  info.batch_norm_folded = folded != metadata.end() && folded->second == "true";
+  const auto is_true = [&](const char* key) {
+    const auto found = metadata.find(key);
+    return found != metadata.end() && found->second == "true";
+  };
+  info.batch_norm_folded = is_true("batch_norm_folded");
+  info.deskew = is_true("deskew");
   return info;
 }
 
@@ -279,7 +291,7 @@ Tensor probabilities(const Model& model, const Tensor& pixels) {
   for (const Tensor& part : pixels.split(evaluation_batch_size)) {
     Workspace workspace(*model.network, part.size(0), Use::evaluation);
     Tensor images = at::empty(part.sizes(), at::kFloat);
-    scale_pixels(images, part);
+    scale_pixels(images, model.info.deskew ? deskewed(part, model.info.shape) : part);
     model.network->forward(workspace, images, Use::evaluation);
     parts.push_back(at::softmax(workspace.logits(), -1).mean(1));
   }

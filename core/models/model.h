@@ -21,12 +21,16 @@ struct ModelInfo {
   std::string training_config;          // the settings that it was trained with, a JSON object; "": unknown
   std::optional<double> test_accuracy;  // 0 to 1, on the test set that belongs to its training
   bool batch_norm_folded = false;       // it was trained with batch norm, which its weights now hold
+  bool deskew = false;                  // its network takes images as deskewed() makes them
 };
 
 struct Model {
   std::unique_ptr<Network> network;  // float32, on the CPU; several networks are an ensemble
   ModelInfo info;
 };
+
+// What a network is, for people: "784-20-7-5-10 + batch norm, on deskewed images".
+std::string describe(const Architecture& architecture, bool deskew);
 
 using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 
@@ -42,7 +46,7 @@ NamedTensors tensors_of(const Model& model);
 
 // What a file says of a model besides its tensors, as text by key: producer, architecture, rows, columns,
 // classes; activation for another than ReLU, batch_norm for another place than after it; where known
-// training_config, test_accuracy, batch_norm_folded.
+// training_config, test_accuracy; batch_norm_folded and deskew where they are true.
 using Metadata = std::map<std::string, std::string>;
 
 // The network with these tensors of any floating type, whose layers find_layers tells by names and shapes;
@@ -74,7 +78,8 @@ struct Affine {
 };
 std::vector<Affine> batch_norm_affines(const Network& network);
 
-// pixels [N,inputs], uint8 → probabilities [N,C], of an ensemble the mean over its networks.
+// pixels [N,inputs], uint8, as they are in files → probabilities [N,C], of an ensemble the mean over its
+// networks.
 Tensor probabilities(const Model& model, const Tensor& pixels);
 
 }  // namespace handgrad

@@ -1,4 +1,4 @@
-// ONNX files: a graph of Flatten, Gemm, Relu, BatchNormalization and Softmax.
+// ONNX files: a graph of Flatten, Gemm, Relu, BatchNormalization and Softmax; before them the deskewing, if any.
 #include "handgrad/models/onnx_file.h"
 
 #include "handgrad/base/errors.h"
@@ -6,8 +6,8 @@
 #ifdef HANDGRAD_ONNX
 #include <fmt/format.h>
 #include <onnx/checker.h>
-#include <onnx/onnx_pb.h>
 
+#include "handgrad/models/onnx_graph.h"
 #include "handgrad/platform/system.h"
 #endif
 
@@ -18,62 +18,6 @@ namespace handgrad {
 namespace {
 
 constexpr int ir_version = 7;  // the one that came with opset 13
-
-class Graph {
- public:
-  explicit Graph(onnx::GraphProto& graph) : graph_(graph) {}
-
-  // Adds a node that reads the last one's output and these tensors.
-  onnx::NodeProto& add(const std::string& type, const std::vector<std::string>& tensors,
-                       const std::string& output) {
-    onnx::NodeProto& node = *graph_.add_node();
-    node.set_op_type(type);
-    node.set_name(output);
-    node.add_input(last_);
-    for (const std::string& tensor : tensors) node.add_input(tensor);
-    node.add_output(output);
-    last_ = output;
-    return node;
-  }
-
-  void begin(const std::string& input) { last_ = input; }
-
-  static void set(onnx::NodeProto& node, const char* name, std::int64_t value) {
-    onnx::AttributeProto& attribute = *node.add_attribute();
-    attribute.set_name(name);
-    attribute.set_type(onnx::AttributeProto::INT);
-    attribute.set_i(value);
-  }
-
-  static void set(onnx::NodeProto& node, const char* name, float value) {
-    onnx::AttributeProto& attribute = *node.add_attribute();
-    attribute.set_name(name);
-    attribute.set_type(onnx::AttributeProto::FLOAT);
-    attribute.set_f(value);
-  }
-
-  void add_tensor(const std::string& name, const Tensor& values) {
-    onnx::TensorProto& tensor = *graph_.add_initializer();
-    tensor.set_name(name);
-    tensor.set_data_type(onnx::TensorProto::FLOAT);
-    for (const std::int64_t size : values.sizes()) tensor.add_dims(size);
-    tensor.set_raw_data(values.data_ptr(), values.nbytes());
-  }
-
-  // A float32 tensor of any batch.
-  static void describe(onnx::ValueInfoProto& value, const std::string& name,
-                       const std::vector<std::int64_t>& shape) {
-    value.set_name(name);
-    onnx::TypeProto::Tensor& type = *value.mutable_type()->mutable_tensor_type();
-    type.set_elem_type(onnx::TensorProto::FLOAT);
-    type.mutable_shape()->add_dim()->set_dim_param("batch");
-    for (const std::int64_t size : shape) type.mutable_shape()->add_dim()->set_dim_value(size);
-  }
-
- private:
-  onnx::GraphProto& graph_;
-  std::string last_;
-};
 
 const char* operator_of(Activation activation) {
   switch (activation) {
@@ -107,33 +51,34 @@ std::string to_onnx(const Model& model) {
   }
   onnx::GraphProto& proto = *file.mutable_graph();
   proto.set_name(architecture.description());
-  Graph::describe(*proto.add_input(), "images", {1, model.info.shape.rows, model.info.shape.columns});
-  Graph::describe(*proto.add_output(), "probabilities", {architecture.classes});
+  OnnxGraph::describe(*proto.add_input(), "images", {1, model.info.shape.rows, model.info.shape.columns});
+  OnnxGraph::describe(*proto.add_output(), "probabilities", {architecture.classes});
 
-  Graph graph(proto);
+  OnnxGraph graph(proto);
   for (const auto& [name, tensor] : tensors_of(model)) graph.add_tensor(name, tensor);
   graph.begin("images");
+  if (model.info.deskew) add_deskew(graph, model.info.shape);
   graph.add("Flatten", {}, "pixels");
   const std::vector<LayerSpec> layers = architecture.layers();
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const auto name = [&](const char* tensor) { return fmt::format("{}.{}", i, tensor); };
     switch (layers[i].kind) {
       case LayerSpec::Kind::linear:
-        Graph::set(graph.add("Gemm", {name("weight"), name("bias")}, name("linear")), "transB",
-                   std::int64_t{1});
+        OnnxGraph::set(graph.add("Gemm", {name("weight"), name("bias")}, name("linear")), "transB",
+                       std::int64_t{1});
         break;
       case LayerSpec::Kind::activation:
         graph.add(operator_of(layers[i].activation), {}, name(name_of(layers[i].activation)));
         break;
       case LayerSpec::Kind::batch_norm:
-        Graph::set(graph.add("BatchNormalization",
-                             {name("weight"), name("bias"), name("running_mean"), name("running_var")},
-                             name("batch_norm")),
-                   "epsilon", static_cast<float>(batch_norm_eps));
+        OnnxGraph::set(graph.add("BatchNormalization",
+                                 {name("weight"), name("bias"), name("running_mean"), name("running_var")},
+                                 name("batch_norm")),
+                       "epsilon", static_cast<float>(batch_norm_eps));
         break;
     }
   }
-  Graph::set(graph.add("Softmax", {}, "probabilities"), "axis", std::int64_t{1});
+  OnnxGraph::set(graph.add("Softmax", {}, "probabilities"), "axis", std::int64_t{1});
   try {
     onnx::checker::check_model(file);
   } catch (const std::exception& error) {

@@ -18,13 +18,51 @@ namespace {
 constexpr const char* metadata_file = "metadata.json";
 
 // Beginning of logits(pixels). dtype 0 is uint8, which the language has no name for here.
-constexpr const char* scale_source =
+constexpr const char* check_source =
     "def logits(self, pixels: Tensor) -> Tensor:\n"
-    "    assert pixels.dtype == 0 or pixels.is_floating_point(), \"pixels must be uint8 or floating point\"\n"
+    "    assert pixels.dtype == 0 or pixels.is_floating_point(), \"pixels must be uint8 or floating point\"\n";
+
+constexpr const char* scale_source =
     "    x = pixels.float()\n"
     "    if pixels.dtype == 0:\n"
     "        x = x.div(255)\n"
     "    x = x.flatten(1)\n";
+
+// What deskewed() does, to pixels of any dtype that logits takes; a number of 0 to 1 is taken for the nearest
+// byte. The image lies in a margin of zeros, one pixel wide. p: the pixels, s: their sums, u: the places.
+constexpr const char* deskew_source = R"(
+    rows, columns = self.rows, self.columns
+    p = pixels.flatten(1)
+    if pixels.dtype != 0:
+        p = p.mul(255).round().clamp(0, 255)
+    p = p.long().view(-1, rows, columns)
+    x = torch.arange(columns, device=p.device)
+    y = torch.arange(rows, device=p.device)
+    m = p.sum([1, 2]).clamp(min=1).double()
+    cx = p.mul(x).sum([1, 2]).double() / m
+    cy = p.sum([2]).mul(y).sum([1]).double() / m
+    xy = p.mul(x).sum([2]).mul(y).sum([1]).double() / m - cx * cy
+    yy = p.sum([2]).mul(y * y).sum([1]).double() / m - cy * cy
+    slant = (xy / yy.clamp(min=1e-6)).clamp(-1.0, 1.0)
+    from_middle = y.double() - (rows - 1) / 2
+    along = torch.floor(256 * (slant.unsqueeze(1) * from_middle + (cx - (columns - 1) / 2).unsqueeze(1)) + 0.5).long()
+    down = torch.floor(256 * (cy - (rows - 1) / 2) + 0.5).long()
+    right = torch.remainder(along, 256).unsqueeze(2)
+    below = torch.remainder(down, 256).view(-1, 1, 1)
+    left = torch.div(along, 256, rounding_mode="floor").unsqueeze(2) + x
+    top = torch.div(down, 256, rounding_mode="floor").unsqueeze(1) + y
+    padded = torch.constant_pad_nd(p, [1, 1, 1, 1]).flatten(1)
+    corners: List[Tensor] = []
+    for dy in range(2):
+        for dx in range(2):
+            row = (top + (dy + 1)).clamp(0, rows + 1).unsqueeze(2)
+            place = row * (columns + 2) + (left + (dx + 1)).clamp(0, columns + 1)
+            corners.append(padded.gather(1, place.flatten(1)).view_as(p))
+    upper = (256 - right) * corners[0] + right * corners[1]
+    lower = (256 - right) * corners[2] + right * corners[3]
+    p = torch.div((256 - below) * upper + below * lower + 32768, 65536, rounding_mode="floor")
+    x = p.float().div(255).flatten(1)
+)";
 
 constexpr const char* forward_source =
     "def forward(self, pixels: Tensor) -> Tensor:\n"
@@ -137,7 +175,8 @@ TorchScriptModel::TorchScriptModel(const Model& model)
     module.register_attribute("test_accuracy", c10::FloatType::get(), *model.info.test_accuracy);
   }
   const std::string body = network.replicas() == 1 ? layers : ensemble_source(network.replicas());
-  module.define(scale_source + body + forward_source);
+  module.define(std::string(check_source) + (model.info.deskew ? deskew_source : scale_source) + body +
+                forward_source);
   module.eval();
 }
 
@@ -178,6 +217,10 @@ std::string TorchScriptModel::serialize() const {
   std::ostringstream file;
   module_->script.save(file, {{metadata_file, to_json(metadata_)}});
   return file.str();
+}
+
+bool TorchScriptModel::deskews() const {
+  return info_from(name_, metadata_, shape_.rows * shape_.columns).deskew;
 }
 
 std::vector<Tensor> TorchScriptModel::weights() const {

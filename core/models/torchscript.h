@@ -37,6 +37,8 @@ class TorchScriptModel {
 
   ImageShape shape() const { return shape_; }
   std::int64_t classes() const { return classes_; }
+  // Whether the module sets its images upright, as its metadata say.
+  bool deskews() const;
 
   // Of each layer, [out,in]. Of a module of one network.
   std::vector<Tensor> weights() const;

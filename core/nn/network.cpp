@@ -112,6 +112,17 @@ void Network::loss(Workspace& workspace, const Tensor& targets, Tensor& loss) {
     loss.copy_(clamped_cross_entropy(workspace.probabilities, targets));
 }
 
+void Network::substitute_input(const Tensor& scale, const Tensor& shift) {
+  const std::int64_t networks_of_each = replicas_ / scale.size(0);
+  const auto of_networks = [&](const Tensor& values) {
+    return values.to(at::kDouble).repeat_interleave(networks_of_each).view({replicas_, 1, 1});
+  };
+  const Tensor weight = parameters.weight.front().to(at::kDouble);
+  const Tensor bias = parameters.bias.front().to(at::kDouble);
+  parameters.bias.front().copy_(bias + (of_networks(shift) * weight).sum(-1));
+  parameters.weight.front().copy_(of_networks(scale) * weight);
+}
+
 std::string Network::layer_name(std::size_t linear) const {
   const auto l = static_cast<std::int64_t>(linear);
   return fmt::format("layer {} ({} → {})", l + 1, architecture_.fan_in(l), architecture_.fan_out(l));

@@ -54,6 +54,10 @@ class Network {
   std::string fault_in_pass(const Workspace& workspace, std::int64_t replica) const;
   std::string fault_in_parameters(std::int64_t replica) const;
 
+  // Makes each network compute of x what it computed of scale · x + shift: W' = scale W, b' = b + shift Σ_i W_i
+  // in the first layer. scale, shift: [R], or [K] where each holds for R/K networks in a row.
+  void substitute_input(const Tensor& scale, const Tensor& shift);
+
   // The L2 penalty of each network, [R].
   Tensor l2_penalty(const L2& l2, std::int64_t batch_size) const;
 

@@ -97,6 +97,14 @@ std::vector<Setting> make_table() {
           "validation_fraction", Group::data, Role::decides, below_one(), "X",
           "share of the rest to validate on; 0: none, and no early stopping",
           [](auto& s) -> auto& { return s.split.validation_fraction; }),
+      row(
+          "deskew", Group::data, Role::decides, toggle(), "",
+          "set leaning digits upright and into the middle: by the model, in every format that it is written in",
+          [](auto& s) -> auto& { return s.split.deskew; }),
+      row(
+          "standardise", Group::data, Role::decides, toggle(), "",
+          "subtract the mean of the training images and divide by their deviation; part of the model, as above",
+          [](auto& s) -> auto& { return s.split.standardise; }),
 
       row(
           "hidden", Group::network, Role::decides, widths(), "LIST", "widths of the hidden layers, or none",

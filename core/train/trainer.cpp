@@ -40,7 +40,7 @@ class Training {
         clock_(network.options().device()) {}
 
   TrainingResult run(const TrainingState* from) {
-    if (options_.initialise && from == nullptr) network_.initialise(options_.seeds);
+    if (from == nullptr) begin();
     finite_.emplace(network_, stepper_.optimizer());
     if (options_.ema > 0) average_.emplace(network_, options_.ema);
     if (from != nullptr) restore(*from);
@@ -68,6 +68,14 @@ class Training {
   }
 
  private:
+  void begin() {
+    if (options_.initialise) {
+      network_.initialise(options_.seeds);
+    } else if (const Standardisation& images = data_.train.standardisation; images.defined()) {
+      network_.substitute_input(images.deviation, images.mean);
+    }
+  }
+
   bool finished() const { return step_ == timetable_.total() || !outcomes_.any_trains() || interrupted_; }
   // The parameters, instead of the best.
   bool keeps_last() const { return options_.stopping == TrainingOptions::Stopping::no_change; }
@@ -308,6 +316,9 @@ class Training {
                                                                             : StopReason::non_finite;
     load_best();
     result.replicas = measure(at_end);
+    if (const Standardisation& images = data_.train.standardisation; images.defined()) {
+      network_.substitute_input(1 / images.deviation, -images.mean / images.deviation);
+    }
     result.seconds = clock_.seconds();
     result.microseconds_per_step = clock_.microseconds_per_step(step_);
   }

@@ -43,7 +43,8 @@ struct TrainingResult {
 // Initialises the networks, unless the options say otherwise, trains them on data.train and leaves each with
 // its best parameters, those of the last improvement of the validation loss (the last ones where there is no
 // validation set, or with Stopping::no_change). A network whose loss leaves the finite numbers stops, and
-// disturbs no other. Deterministic: the same bits for the same arguments, device, thread count and build.
+// disturbs no other. Networks take images of 0 to 1 before and after; what standardising does to the images is
+// undone in their first layer. Deterministic: the same bits for the same arguments, device, thread count and build.
 // `from`: the state of an earlier training with the same arguments, from which this one goes on to the same
 // bits as if that had not stopped; more epochs may be asked for, to which it goes on from its former end.
 // Throws what validate throws, ModelError where the state is of another network.

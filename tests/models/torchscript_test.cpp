@@ -4,6 +4,7 @@
 #include <torch/serialize.h>
 
 #include "handgrad/base/errors.h"
+#include "handgrad/data/deskew.h"
 #include "handgrad/files/file.h"
 #include "handgrad/files/temporary_directory.h"
 #include "models/random_model.h"
@@ -16,7 +17,8 @@ TEST_CASE("a TorchScript file computes what the network computes, for each kind 
   const auto batch_norm = GENERATE(BatchNormPlace::none, BatchNormPlace::after, BatchNormPlace::before);
   const auto hidden = GENERATE(std::vector<std::int64_t>{20, 7}, std::vector<std::int64_t>{});
   const TemporaryDirectory directory;
-  const Model pair = random_model({35, hidden, 3, batch_norm}, {7, 5}, 2);
+  Model pair = random_model({35, hidden, 3, batch_norm}, {7, 5}, 2);
+  pair.info.deskew = GENERATE(false, true);
   const auto path = directory.path() / "model.pt";
   write_file(path, TorchScriptModel(model_of(*pair.network, 1, pair.info)).serialize());
   const TorchScriptModel model(path);
@@ -26,14 +28,16 @@ TEST_CASE("a TorchScript file computes what the network computes, for each kind 
 
   const Tensor bytes = at::randint(256, {9, 1, 7, 5}, at::kByte);
   const Tensor pixels = bytes.flatten(1).to(at::kFloat).div(255);
+  const Tensor seen = pair.info.deskew ? deskewed(bytes.flatten(1), {7, 5}).to(at::kFloat).div(255) : pixels;
   Workspace workspace(*pair.network, 9, Use::evaluation);
-  pair.network->forward(workspace, pixels, Use::evaluation);
+  pair.network->forward(workspace, seen, Use::evaluation);
   const Tensor expected = at::log_softmax(workspace.logits().select(1, 1), -1);
   for (const Tensor& input :
        {bytes, bytes.flatten(1), pixels, pixels.view({9, 1, 7, 5}), pixels.to(at::kDouble)}) {
     CHECK(at::allclose(model.log_probabilities(input), expected, 1e-5, 1e-5));
     CHECK(at::allclose(model.forward(input), expected.exp(), 1e-5, 1e-6));
   }
+  CHECK(at::allclose(probabilities(model.model(), bytes.flatten(1)), expected.exp(), 1e-5, 1e-6));
   CHECK_THROWS_WITH(model.log_probabilities(bytes.to(at::kLong)),
                     Contains("pixels must be uint8 or floating point"));
 }

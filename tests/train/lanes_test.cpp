@@ -61,7 +61,7 @@ TEST_CASE("each lane trains on images of its own, as a network alone does", "[la
   network_options.clamp_probabilities = split_twice;
   const bool regularised = GENERATE(false, true);
   const SplitOptions::Kind kind = GENERATE(SplitOptions::Kind::official, SplitOptions::Kind::pooled);
-  const SplitOptions split_options{kind, 0.2, 1, split_twice};
+  const SplitOptions split_options{kind, 0.2, 1, split_twice, regularised, regularised};
   const Architecture architecture{30, {8, 6}, 3, batch_norm};
   CAPTURE(name_of(batch_norm), split_twice, regularised, kind == SplitOptions::Kind::pooled);
 

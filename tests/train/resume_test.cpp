@@ -109,6 +109,9 @@ TEST_CASE("training goes on from any step to the same bits", "[training]") {
   CAPTURE(setting.name);
   const Dataset dataset = small_dataset(300, 30);
   SplitOptions split_options;
+  const bool everything = setting.name == std::string("everything on");
+  split_options.deskew = everything;
+  split_options.standardise = everything;
   const Splits data = split(dataset, split_options, at::kFloat);
   TrainingOptions options;
   options.batch_size = 7;  // 35 steps an epoch, the last of two images
@@ -123,7 +126,7 @@ TEST_CASE("training goes on from any step to the same bits", "[training]") {
   options.patience = 3;
   options.min_delta = 0.01;
   NetworkOptions network_options;
-  if (setting.name == std::string("everything on")) {
+  if (everything) {
     options.augment.preset = AugmentChoice::Preset::strong;
     options.label_smoothing = 0.1;
     options.clip = 0.5;

@@ -78,6 +78,8 @@ TEST_CASE("every setting splits an ensemble or has a value for each network of i
       {"classes", "7"},
       {"split", "pooled"},
       {"validation_fraction", "0.3"},
+      {"deskew", "true"},
+      {"standardise", "true"},
       {"hidden", "8,7"},
       {"batch_norm", "true"},
       {"activation", "tanh"},

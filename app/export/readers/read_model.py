@@ -24,7 +24,38 @@ rows, columns = int(rows), int(columns)
 python = "Python " + sys.version.split()[0]
 numpy = need("numpy")
 pixels = numpy.fromfile(pixel_file, numpy.uint8).reshape(-1, rows * columns)
-images = pixels.astype(numpy.float32) / numpy.float32(255)
+
+
+def deskewed(pixels):
+    """Leaning images are set upright, by their second moments, and into the middle: bytes in, bytes out."""
+    p = pixels.reshape(-1, rows, columns).astype(numpy.int64)
+    x, y = numpy.arange(columns), numpy.arange(rows)
+    m = numpy.maximum(p.sum((1, 2)), 1).astype(numpy.float64)
+    cx, cy = (p * x).sum((1, 2)) / m, (p * y[:, None]).sum((1, 2)) / m
+    xy = (p * (x * y[:, None])).sum((1, 2)) / m - cx * cy
+    yy = (p * (y * y)[:, None]).sum((1, 2)) / m - cy * cy
+    slant = numpy.clip(xy / numpy.maximum(yy, 1e-6), -1, 1)
+    along = slant[:, None] * (y - (rows - 1) / 2) + (cx - (columns - 1) / 2)[:, None]
+    along = numpy.floor(256 * along + 0.5).astype(numpy.int64)
+    down = numpy.floor(256 * (cy - (rows - 1) / 2) + 0.5).astype(numpy.int64)
+    left = (along // 256)[:, :, None] + x
+    top = (down // 256)[:, None, None] + y[:, None]
+    right, below = (along % 256)[:, :, None], (down % 256)[:, None, None]
+    padded = numpy.pad(p, ((0, 0), (1, 1), (1, 1)))  # what lies outside is 0
+    image = numpy.arange(len(p))[:, None, None]
+
+    def corner(dx, dy):
+        return padded[image, numpy.clip(top + dy + 1, 0, rows + 1), numpy.clip(left + dx + 1, 0, columns + 1)]
+
+    upper = (256 - right) * corner(0, 0) + right * corner(1, 0)
+    lower = (256 - right) * corner(0, 1) + right * corner(1, 1)
+    return (((256 - below) * upper + below * lower + 32768) // 65536).astype(numpy.uint8).reshape(pixels.shape)
+
+
+def images_for(metadata):
+    """The pixels as the network takes them. In an ONNX file the graph itself deskews."""
+    bytes_seen = deskewed(pixels) if metadata.get("deskew") == "true" else pixels
+    return bytes_seen.astype(numpy.float32) / numpy.float32(255)
 
 
 def with_torch():
@@ -32,8 +63,9 @@ def with_torch():
     state = torch.load(model_file, map_location="cpu", weights_only=True)
     assert type(state) is dict, type(state)
     archive = zipfile.ZipFile(model_file)
-    (metadata,) = [name for name in archive.namelist() if name.endswith("extra/metadata.json")]
-    named = json.loads(archive.read(metadata)).get("activation", "relu")
+    (metadata_file,) = [name for name in archive.namelist() if name.endswith("extra/metadata.json")]
+    metadata = json.loads(archive.read(metadata_file))
+    named = metadata.get("activation", "relu")
     activation = {"relu": torch.nn.ReLU, "leaky-relu": torch.nn.LeakyReLU, "tanh": torch.nn.Tanh}[named]
     modules = []
     for name, tensor in state.items():
@@ -47,7 +79,7 @@ def with_torch():
     sequential.load_state_dict(state)
     torch.set_num_threads(1)
     with torch.no_grad():
-        probabilities = torch.softmax(sequential.eval()(torch.from_numpy(images)), 1)
+        probabilities = torch.softmax(sequential.eval()(torch.from_numpy(images_for(metadata))), 1)
     return f"torch.load(weights_only=True) of PyTorch {torch.__version__}, {python}", probabilities.numpy()
 
 
@@ -57,10 +89,10 @@ def safetensors_file():
         content = file.read()
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
-    activation = header.pop("__metadata__", {}).get("activation", "relu")
+    metadata = header.pop("__metadata__", {})
     try:
         package = importlib.import_module("safetensors.numpy")
-        return f"safetensors and numpy {numpy.__version__}, {python}", package.load_file(model_file), activation
+        return f"safetensors and numpy {numpy.__version__}, {python}", package.load_file(model_file), metadata
     except ImportError:
         pass
     data = memoryview(content)[8 + length :]
@@ -69,17 +101,17 @@ def safetensors_file():
         assert entry["dtype"] == "F32", entry
         begin, end = entry["data_offsets"]
         tensors[name] = numpy.frombuffer(data[begin:end], "<f4").reshape(entry["shape"])
-    return f"numpy {numpy.__version__}, {python}", tensors, activation
+    return f"numpy {numpy.__version__}, {python}", tensors, metadata
 
 
 def with_numpy():
-    reader, tensors, named = safetensors_file()
+    reader, tensors, metadata = safetensors_file()
     activation = {
         "relu": lambda x: numpy.maximum(x, 0),
         "leaky-relu": lambda x: numpy.where(x > 0, x, numpy.float32(0.01) * x),
         "tanh": numpy.tanh,
-    }[named]
-    x = images
+    }[metadata.get("activation", "relu")]
+    x = images_for(metadata)
     indices = sorted(int(name.split(".")[0]) for name in tensors if name.endswith(".weight"))
     for index in range(indices[-1] + 1):
         if index not in indices:  # what has no tensors
@@ -98,7 +130,7 @@ def with_numpy():
 def with_onnxruntime():
     onnxruntime = need("onnxruntime")
     session = onnxruntime.InferenceSession(model_file, providers=["CPUExecutionProvider"])
-    (probabilities,) = session.run(["probabilities"], {"images": images.reshape(-1, 1, rows, columns)})
+    (probabilities,) = session.run(["probabilities"], {"images": images_for({}).reshape(-1, 1, rows, columns)})
     return f"onnxruntime {onnxruntime.__version__}, {python}", probabilities
 
 
