@@ -94,7 +94,7 @@ Tensor deskewed(const Tensor& pixels, ImageShape shape) {
   const std::int64_t count = originals.size(0);
   const std::int64_t inputs = originals.size(1);
   const std::uint8_t* original = originals.data_ptr<std::uint8_t>();
-  std::uint8_t* image = images.data_ptr<std::uint8_t>();
+  auto* image = images.data_ptr<std::uint8_t>();
   const std::int64_t parts = std::clamp<std::int64_t>(count / images_per_part, 1, threads());
   share_out(parts, [&](std::int64_t p) {
     Upright upright;

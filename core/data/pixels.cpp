@@ -20,8 +20,8 @@ Standardisation standardisation_of(const Tensor& pixels, const Tensor& rows,
     const Tensor of_lane = pixels.index_select(0, rows[lane]).flatten();
     const Tensor shares =
         at::bincount(of_lane, {}, 256).to(at::kCPU, at::kDouble) / static_cast<double>(of_lane.numel());
-    const double mean = (shares * values).sum().item<double>();
-    const double variance = (shares * (values - mean).square()).sum().item<double>();
+    const auto mean = (shares * values).sum().item<double>();
+    const auto variance = (shares * (values - mean).square()).sum().item<double>();
     means.push_back(mean / 255);
     deviations.push_back(variance > 0 ? std::sqrt(variance) / 255 : 1);
   }

@@ -50,7 +50,7 @@ class OnnxGraph {
   // Adds a node that reads these tensors, and gives its output a name of its own.
   std::string of(const std::string& type, const std::vector<std::string>& tensors) {
     last_ = tensors.front();
-    const std::string output = fmt::format("{}_{}", type, ++named_);
+    std::string output = fmt::format("{}_{}", type, ++named_);
     add(type, {tensors.begin() + 1, tensors.end()}, output);
     return output;
   }
@@ -76,7 +76,7 @@ class OnnxGraph {
 
   // The same with a name of its own.
   std::string constant(const Tensor& values) {
-    const std::string name = fmt::format("constant_{}", ++named_);
+    std::string name = fmt::format("constant_{}", ++named_);
     add_tensor(name, values);
     return name;
   }
