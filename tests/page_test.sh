@@ -27,7 +27,7 @@ status=0
 "$program" sweep "$tests/page/grid.toml" --data synthetic --learning-rate 1e30 --out diverged >/dev/null 2>&1 || status=$?
 ((status == 1)) || { echo "FAILED: a sweep without a finite run ends with $status"; exit 1; }
 "$program" train --data synthetic --epochs 2 --out one >/dev/null 2>&1
-"$program" train --data synthetic --epochs 2 --batch-norm --replicas 2 --out two >/dev/null 2>&1
+"$program" train --data synthetic --epochs 2 --batch-norm --replicas 2 --augment strong --out two >/dev/null 2>&1
 
 check() {
   local name=$1
@@ -41,4 +41,6 @@ check grid grid
 check diverged diverged
 check run one
 check runs one two
+grep -q '"id":"augmented"' runs.html || { echo "FAILED: the run with augmentation has no picture of it"; exit 1; }
+! grep -q '"id":"augmented"' run.html || { echo "FAILED: a run without augmentation has a picture of it"; exit 1; }
 grep -q 'left out of all means; seed 1, because at step' sweeps.html || { echo "FAILED: the faulty run has no sentence"; exit 1; }

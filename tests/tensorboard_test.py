@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Reads the event files of --log tensorboard with protobuf's own parser: checksums, scalars against metrics.jsonl, histograms against
-the shapes of the network, hyperparameters against config.json. Runs that are killed, cut short or told otherwise go on; apart from
-times they must leave the bytes of one that was left alone.
+the shapes of the network, hyperparameters against config.json, the picture of augmentation against that of the report. Runs that are
+killed, cut short or told otherwise go on; apart from times they must leave the bytes of one that was left alone.
 
 Argument: the handgrad program. Needs no data set. Exits 77, "skipped", where protoc or Python's protobuf is missing."""
+import base64
 import importlib
 import json
 import os
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 
 try:
     import google.protobuf  # noqa: F401
@@ -37,6 +39,7 @@ events_name = "events.out.tfevents.handgrad"
 training = ["--data", "synthetic", "--device", "cpu", "--threads", "1"]
 networks = {
     "plain": ["--hidden", "6,5", "--epochs", "3", "--evaluate-every", "150"],
+    "averaged": ["--hidden", "6", "--replicas", "2", "--epochs", "2", "--ema", "0.99", "--augment", "medium", "--data-seed", "3"],
     "several": ["--hidden", "6", "--batch-norm", "--replicas", "2", "--optimizer", "adam", "--l2", "0.1", "--epochs", "2"],
 }
 
@@ -142,6 +145,8 @@ def check_scalars(run, replicas):
         names = {"loss": "loss/train", "l2_penalty": "l2_penalty", "learning_rate": "learning_rate"}
         if record["kind"] == "evaluation":
             names = {"validation_loss": "loss/validation", "validation_accuracy": "accuracy/validation"}
+            if config(run)["ema"] > 0:
+                names |= {"average_loss": "loss/average", "average_accuracy": "accuracy/average"}
         for key, tag in names.items():
             for replica, number in enumerate(record[key]):
                 suffix = f"/network-{replica}" if replicas > 1 else ""
@@ -168,6 +173,51 @@ def check_histograms(run, replicas):
         assert histogram.sum_squares >= 0
 
 
+def unfiltered(png):
+    """The pixels of a PNG file in grey, 8 bits each."""
+    width, height, *kind = struct.unpack(">IIBBBBB", png[16:29])
+    assert kind == [8, 0, 0, 0, 0]
+    packed = b""
+    at = 8
+    while at < len(png):
+        (size,) = struct.unpack(">I", png[at : at + 4])
+        if png[at + 4 : at + 8] == b"IDAT":
+            packed += png[at + 8 : at + 8 + size]
+        at += 12 + size
+    lines = zlib.decompress(packed)
+    assert len(lines) == height * (width + 1)
+    above = bytes(width)
+    pixels = b""
+    for line in range(0, len(lines), width + 1):
+        row = bytearray()
+        for i, value in enumerate(lines[line + 1 : line + 1 + width]):
+            a, b, c = row[i - 1] if i else 0, above[i], above[i - 1] if i else 0
+            nearest = min((a, b, c), key=lambda byte: abs(a + b - c - byte))
+            row.append(value + (0, a, b, (a + b) // 2, nearest)[lines[line]] & 0xFF)
+        above = bytes(row)
+        pixels += above
+    return pixels
+
+
+def check_picture(run):
+    """Of augmentation, right after the hyperparameters."""
+    places = enumerate(events(run))
+    found = [(place, event.step, value) for place, event in places for value in event.summary.value if value.HasField("image")]
+    if config(run)["augment"] == "none":
+        assert not found, run
+        return
+    ((place, step, value),) = found
+    assert (place, step, value.tag, value.image.colorspace) == (2, 0, "augmented", 1)
+    assert (value.image.height, value.image.width) == (2 + 10 * 30, 2 + 11 * 30)
+    report = subprocess.run([program, "report", run, "--out", "page.html"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if report.returncode and "this build makes no reports" in report.stderr:
+        return
+    page = pathlib.Path("page.html").read_text()
+    document = json.loads(page.split('id="report-data">')[1].split("</script>")[0])
+    ((tile,),) = [block["tiles"] for section in document["sections"] for block in section["blocks"] if block.get("id") == "augmented"]
+    assert base64.b64decode(tile["pixels"]) == unfiltered(value.image.encoded_image_string)
+
+
 def check_session(run, status):
     found = events(run)
     assert found[0].file_version == "brain.Event:2"
@@ -185,7 +235,8 @@ def check_session(run, status):
 
 def check_kill():
     """A run that is killed at any time after its second checkpoint."""
-    flags = ["--hidden", "4", "--batch-norm", "--optimizer", "adam", "--epochs", "40", "--patience", "none", "--log", "tensorboard"]
+    flags = ["--hidden", "4", "--batch-norm", "--optimizer", "adam", "--epochs", "20", "--patience", "none"]
+    flags += ["--ema", "0.99", "--shift", "1", "--log", "tensorboard"]
     train("whole", *flags)
     process = subprocess.Popen(
         [program, "train", *training, *flags, "--checkpoint-every", "50", "--out", "killed"],
@@ -218,7 +269,7 @@ def check_lost_events():
         result = handgrad("train", "--resume", run)
         assert result.stderr.count("has lost events") == 1, result
         found = timeless(run)
-        kept = 1 if run == "cut" else 2  # where all are lost, the file begins as every file does
+        kept = 1 if run == "cut" else 3  # where all are lost, the file begins as every file does
         assert found[:kept] == whole[:kept] and len(found) < len(whole), run
         assert found[kept:] == whole[-(len(found) - kept) :], run
 
@@ -230,7 +281,7 @@ def check_told_otherwise():
     assert "log" not in config("silent")
     before = timeless("silent")
     assert before == timeless("whole")[: len(before)]
-    handgrad("train", "--resume", "silent", "--log", "tensorboard", "--epochs", "41")
+    handgrad("train", "--resume", "silent", "--log", "tensorboard", "--epochs", "21")
     assert timeless("silent")[: len(before)] == before and len(timeless("silent")) > len(before)
     train("silent", "--epochs", "1", "--overwrite")
     assert not file.exists() and "log" not in config("silent")
@@ -260,6 +311,7 @@ for name, flags in networks.items():
     replicas = config(name)["replicas"]
     check_scalars(name, replicas)
     check_histograms(name, replicas)
+    check_picture(name)
     check_session(name, messages.STATUS_SUCCESS)
     train("bare", *flags)
     assert not pathlib.Path("bare", events_name).exists()

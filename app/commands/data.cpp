@@ -9,18 +9,13 @@
 #include "commands/output_file.h"
 #include "handgrad/base/errors.h"
 #include "handgrad/base/printable.h"
-#include "handgrad/data/augment.h"
+#include "handgrad/data/augmented_picture.h"
 #include "handgrad/data/picture.h"
 #include "handgrad/files/file.h"
 
 namespace handgrad::app {
 
 namespace {
-
-constexpr std::int64_t copies = 10;      // of each image that is shown
-constexpr std::int64_t most_shown = 10;  // classes
-constexpr std::int64_t margin = 2;       // pixels between the images
-constexpr std::uint8_t ground = 96;      // of these: to be told from ink and paper
 
 // Of all pixels, as the network gets them: 0 to 1.
 struct Brightness {
@@ -58,46 +53,12 @@ void print(const Dataset& dataset) {
   fmt::print("  {:<22}{:>10.4f}{:>10.4f}\n", "standard deviation", train.deviation, test.deviation);
 }
 
-// The first training image of each class.
-std::vector<std::int64_t> first_of_classes(const Dataset& dataset) {
-  const Bytes& labels = dataset.train_labels.values;
-  std::vector<std::int64_t> chosen;
-  for (std::int64_t label = 0; label < std::min(dataset.classes, most_shown); ++label) {
-    const auto found = std::find(labels.begin(), labels.end(), static_cast<std::uint8_t>(label));
-    if (found != labels.end()) chosen.push_back(found - labels.begin());
-  }
-  return chosen;
-}
-
-void paste(IdxArray& picture, const Tensor& image, std::int64_t row, std::int64_t column, ImageShape shape) {
-  const Tensor bytes = image.mul(255).round().to(at::kByte).contiguous();
-  const auto* pixels = bytes.data_ptr<std::uint8_t>();
-  const std::int64_t top = margin + row * (shape.rows + margin);
-  const std::int64_t left = margin + column * (shape.columns + margin);
-  for (std::int64_t r = 0; r < shape.rows; ++r) {
-    std::copy_n(pixels + r * shape.columns, shape.columns,
-                picture.values.begin() + (top + r) * picture.shape[2] + left);
-  }
-}
-
-// A row for each class: an image, and what it is in the first epochs of a training.
-IdxArray augmented_picture(const Dataset& dataset, const AugmentOptions& options) {
-  const ImageShape shape{dataset.rows(), dataset.columns()};
-  const std::vector<std::int64_t> originals = first_of_classes(dataset);
-  const auto rows = static_cast<std::int64_t>(originals.size());
-  IdxArray picture{
-      {1, margin + rows * (shape.rows + margin), margin + (1 + copies) * (shape.columns + margin)}, {}};
-  picture.values.assign(static_cast<std::size_t>(picture.shape[1] * picture.shape[2]), ground);
-  const Tensor pixels = as_tensor(dataset.train_images).flatten(1);
-  const Tensor chosen = at::tensor(originals, at::kLong);
-  const Augmenter augmenter(shape);
-  Tensor images = at::empty({rows, pixels.size(1)}, at::kFloat);
-  for (std::int64_t column = 0; column <= copies; ++column) {
-    const AugmentOptions of_column = column == 0 ? AugmentOptions() : options;
-    augmenter.augment(images, pixels, chosen, {of_column, {1}, column, 0});
-    for (std::int64_t row = 0; row < rows; ++row) paste(picture, images[row], row, column, shape);
-  }
-  return picture;
+// The training files, whole.
+Examples training_images(const Dataset& dataset) {
+  return {as_tensor(dataset.train_images).flatten(1),
+          one_hot(dataset.train_labels, dataset.classes, at::kFloat),
+          {},
+          {dataset.rows(), dataset.columns()}};
 }
 
 Options data_options() {
@@ -138,7 +99,7 @@ int data_command(const Arguments& arguments) {
   const Dataset dataset = load_dataset(data_source(options), read_classes(options));
   validate(augment, {dataset.rows(), dataset.columns()});
   if (show) {
-    const Bytes png = serialize_png(augmented_picture(dataset, augment));
+    const Bytes png = serialize_png(augmented_picture(training_images(dataset), augment, Settings().seed));
     write_file(file, as_text(png));
   }
   print(dataset);

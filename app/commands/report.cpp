@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <tuple>
 
 #include "commands/commands.h"
 #include "commands/output_file.h"
@@ -140,8 +142,47 @@ Json sweep_document(std::vector<SweepResults> sweeps) {
           {"facts", sweep_facts(sweeps)}};
 }
 
+// The data sets of runs, each read once.
+class DataOfRuns {
+ public:
+  const ReportData& of(const TrainedRun& run) {
+    const Source source{text_of(run.config, "data"), run.config.at("classes").get<std::int64_t>(),
+                        text_of(run.summary, "data_sha256")};
+    auto known = known_.find(source);
+    if (known == known_.end()) known = known_.emplace(source, std::apply(load_report_data, source)).first;
+    return known->second;
+  }
+
+ private:
+  using Source = std::tuple<std::string, std::int64_t, std::string>;
+  std::map<Source, ReportData> known_;
+};
+
+Settings settings_of(const TrainedRun& run) {
+  return settings_of_run(run.config, (run.path / "config.json").string());
+}
+
+// Of the runs that were trained with augmentation.
+Json augmentation_section(const std::vector<TrainedRun>& runs, DataOfRuns& data) {
+  std::vector<std::string> text;
+  Json tiles = Json::array();
+  for (const TrainedRun& run : runs) {
+    const Settings settings = settings_of(run);
+    if (!settings.training.augment.options().any()) continue;
+    const ReportData& of_run = data.of(run);
+    if (of_run.dataset) {
+      const Splits splits = split(*of_run.dataset, settings.split, at::kFloat);
+      tiles.push_back(augmented_tile(run.name, splits.train, settings.training));
+    } else {
+      text.push_back(
+          fmt::format("{}: left out, because the data cannot be read: {}.", run.name, of_run.missing));
+    }
+  }
+  return section("augmentation", "Augmentation", text, Json::array({augmented_block(tiles)}));
+}
+
 // Of each run's first network.
-void add_model_sections(Json& sections, const std::vector<TrainedRun>& runs) {
+void add_model_sections(Json& sections, const std::vector<TrainedRun>& runs, DataOfRuns& data) {
   std::vector<ModelToShow> models;
   std::vector<const TrainedRun*> shown;
   for (const TrainedRun& run : runs) {
@@ -150,19 +191,16 @@ void add_model_sections(Json& sections, const std::vector<TrainedRun>& runs) {
   }
   if (shown.empty()) return;
   const TrainedRun& first = *shown.front();
-  const ReportData data =
-      load_report_data(text_of(first.config, "data"), first.config.at("classes").get<std::int64_t>(),
-                       text_of(first.summary, "data_sha256"));
   add_section(sections, weights_section(models, {}));
-  add_section(sections,
-              mistakes_section(models.front(), {}, data,
-                               settings_of_run(first.config, (first.path / "config.json").string()).split));
+  add_section(sections, mistakes_section(models.front(), {}, data.of(first), settings_of(first).split));
 }
 
 Json run_document(std::vector<TrainedRun> runs) {
   make_names_distinct(runs);
   Json sections = run_sections(runs);
-  add_model_sections(sections, runs);
+  DataOfRuns data;
+  add_section(sections, augmentation_section(runs, data));
+  add_model_sections(sections, runs, data);
   return {{"title", runs.size() == 1 ? "Training run " + runs.front().name
                                      : fmt::format("{} training runs", runs.size())},
           {"subtitle", architectures(runs)},

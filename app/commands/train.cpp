@@ -13,6 +13,8 @@
 #include "handgrad/base/errors.h"
 #include "handgrad/base/printable.h"
 #include "handgrad/base/statistics.h"
+#include "handgrad/data/augmented_picture.h"
+#include "handgrad/data/picture.h"
 #include "handgrad/models/model.h"
 #include "handgrad/platform/blas.h"
 #include "handgrad/platform/cuda.h"
@@ -289,6 +291,13 @@ RunDirectory& open_run(TrainingRequest& request, const Options& options, Circums
   return *request.run;
 }
 
+// What augmentation makes of the images, as a PNG file; nothing where there is none.
+std::string augmented_png(const Examples& images, const TrainingOptions& training) {
+  const AugmentOptions augment = training.augment.options();
+  if (!augment.any()) return "";
+  return std::string(as_text(serialize_png(augmented_picture(images, augment, training.data_seeds.front()))));
+}
+
 void print_start(const TrainingRequest& request, const TrainingSession& session, const Options& options) {
   const BlasLibrary blas = blas_library();
   if (session.device.is_cpu() && blas.is_slow) {
@@ -356,7 +365,8 @@ int train_command(const Arguments& arguments) {
       ObserverList observers{&recorder, &progress};
       std::optional<TensorBoardLog> tensorboard;
       if (request.tensorboard) {
-        observers.add(tensorboard.emplace(run, progress, *session.network, now.config));
+        observers.add(tensorboard.emplace(run, progress, *session.network, now.config,
+                                          augmented_png(session.splits.train, settings.training)));
       }
       TrainingResult trained = train(*session.network, session.splits, settings.training, observers,
                                      request.state ? &*request.state : nullptr);

@@ -2,11 +2,13 @@
 #include "report/report_model.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
 #include "handgrad/base/errors.h"
 #include "handgrad/base/statistics.h"
+#include "handgrad/data/augmented_picture.h"
 #include "handgrad/train/evaluator.h"
 #include "handgrad/train/metrics.h"
 
@@ -34,6 +36,20 @@ Json unit_tiles(const Tensor& weight, ImageShape shape) {
 std::string units_shown(const Tensor& weight) {
   const std::int64_t units = weight.size(0);
   return units > most_pictures ? fmt::format(" The first {} of {} units.", most_pictures, units) : "";
+}
+
+// As the flags have them: presets have no numbers in the table of settings.
+std::string bounds_text(const AugmentOptions& augment) {
+  std::vector<std::string> bounds;
+  const auto add = [&](const char* name, double bound, const char* unit) {
+    if (bound > 0) bounds.push_back(fmt::format("{} {}{}", name, bound, unit));
+  };
+  add("rotation", augment.rotation, "°");
+  add("scale", augment.scale, "");
+  add("shear", augment.shear, "");
+  add("shift", augment.shift, " px");
+  add("elastic", augment.elastic, " px");
+  return fmt::format("{}", fmt::join(bounds, ", "));
 }
 
 }  // namespace
@@ -149,6 +165,24 @@ Json evaluation_blocks(const NamedModel& model, const Dataset& dataset, const Ex
                    "first: label, what it was called, and with what probability.",
                    tiles));
   return blocks;
+}
+
+Json augmented_tile(const std::string& name, const Examples& train, const TrainingOptions& training) {
+  const AugmentOptions augment = training.augment.options();
+  const IdxArray picture = augmented_picture(train, augment, training.data_seeds.front());
+  return tile(
+      fmt::format(
+          "{}: {}{}", name, bounds_text(augment),
+          training.augment_final == 1 ? "" : fmt::format("; {} of that at the end", training.augment_final)),
+      as_tensor(picture)[0]);
+}
+
+Json augmented_block(const Json& tiles) {
+  return images_block(
+      "augmented", "What augmentation makes of images",
+      "A row for each class: on the left an image of the training set, then ten copies of it, "
+      "each changed at random within the bounds below, as training changes it in each epoch.",
+      tiles);
 }
 
 ReportData load_report_data(const std::string& source, std::int64_t classes, const std::string& sha256) {

@@ -52,13 +52,14 @@ bool asks_for_tensorboard(const Options& options) {
 }
 
 TensorBoardLog::TensorBoardLog(RunDirectory& run, Progress& progress, const Network& network,
-                               const Json& config)
+                               const Json& config, std::string_view augmented)
     : run_(run), network_(network), fault_(progress, run.events_path().filename().string(), "event") {
   if (run_.events_size() > 0) return;
   const double now = wall_time();
   SummaryEvent start(now, 0);
   start.add_session_start(hyperparameters_of(config));
   write(file_version_record(now) + start.record());
+  if (!augmented.empty()) write_image(0, "augmented", augmented);
 }
 
 void TensorBoardLog::on_train(const TrainRecord& record) {
@@ -77,6 +78,10 @@ void TensorBoardLog::on_evaluation(const EvaluationRecord& record) {
     SummaryEvent event(wall_time(), record.step);
     event.add_scalar(tag("loss/validation", r), record.validation[r].loss);
     event.add_scalar(tag("accuracy/validation", r), record.validation[r].accuracy);
+    if (!record.average.empty()) {
+      event.add_scalar(tag("loss/average", r), record.average[r].loss);
+      event.add_scalar(tag("accuracy/average", r), record.average[r].accuracy);
+    }
     add_histograms(event, "parameters", network_.parameters, r);
     write(event.record());
   }

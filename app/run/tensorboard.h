@@ -32,8 +32,10 @@ bool asks_for_tensorboard(const Options& options);
 class TensorBoardLog : public TrainingObserver {
  public:
   // run: with its event file open; where that is empty it is begun, with the settings that `config`, a run's
-  // config.json, has as hyperparameters. `network` is the one that is trained. They must outlive the log.
-  TensorBoardLog(RunDirectory& run, Progress& progress, const Network& network, const Json& config);
+  // config.json, has as hyperparameters, and with the PNG file `augmented`, unless that is empty. `network`
+  // is the one that is trained. Run, progress and network must outlive the log.
+  TensorBoardLog(RunDirectory& run, Progress& progress, const Network& network, const Json& config,
+                 std::string_view augmented);
 
   void on_train(const TrainRecord& record) override;
   void on_evaluation(const EvaluationRecord& record) override;

@@ -324,6 +324,28 @@ TEST_CASE("early stopping can be off in a sweep, and an axis of it") {
   CHECK(rows[2]["epochs"] == 3);
 }
 
+TEST_CASE("a report shows what augmentation makes of the images of a run, and nothing of a run without") {
+  const TemporaryDirectory directory;
+  fs::create_directory(directory / "data");
+  write_small_dataset(directory / "data");
+  const std::string train = "train --data data --hidden 5 --batch-size 2 --epochs 1 --out ";
+  REQUIRE(run(directory, train + "plain").exit_code == 0);
+  REQUIRE(run(directory, train + "changed --augment light --shift 0.5 --schedule cosine --augment-final 0.1")
+              .exit_code == 0);
+  const std::string title = "What augmentation makes of images";
+  const Json without = report_of(directory, "plain");
+  if (without.is_null()) return;
+  CHECK(block_of(without, title).is_null());
+  const Json tiles = block_of(report_of(directory, "plain changed"), title)["tiles"];
+  REQUIRE(tiles.size() == 1);
+  CHECK(tiles[0]["caption"] ==
+        "changed: rotation 7°, scale 0.08, shear 0.08, shift 0.5 px; 0.1 of that at the end");
+  fs::rename(directory / "data", directory / "elsewhere");
+  const Json missing = report_of(directory, "plain changed");
+  CHECK(block_of(missing, title).is_null());
+  CHECK_THAT(sentences_of(missing), Catch::Contains("changed: left out, because the data cannot be read"));
+}
+
 TEST_CASE("a report gives every configuration's means, intervals and endings, whatever else the sweep has",
           "[sanitize]") {
   const TemporaryDirectory directory;

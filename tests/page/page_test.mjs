@@ -91,6 +91,9 @@ function faultsOfPage() {
       faults.push(`${named(tile)}: the picture ${label} has no size`);
       continue;
     }
+    if (tile.clientWidth < copy.width) {
+      faults.push(`${named(tile)}: the picture ${label} has ${copy.width} columns in ${tile.clientWidth} pixels`);
+    }
     copy.getContext("2d").drawImage(tile, 0, 0);
     const pixels = new Uint32Array(copy.getContext("2d").getImageData(0, 0, copy.width, copy.height).data.buffer);
     if (pixels.every((pixel) => pixel === pixels[0])) faults.push(`${named(tile)}: the picture ${label} is blank`);
