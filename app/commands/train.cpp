@@ -215,10 +215,15 @@ Json summary_json(const TrainingResult& result, const TrainingSession& session, 
 }
 
 // To augment images takes about as long as a step of a small network: the thread that gathers them ahead keeps
-// a core to itself.
-int chosen_threads(double largest_layer_flops, const TrainingOptions& training) {
-  const int useful = useful_threads(largest_layer_flops);
-  return training.augment.options().any() ? std::clamp(available_cores() - 1, 1, useful) : useful;
+// a core to itself. A network of so many parameters takes ten times as long for an image.
+constexpr std::int64_t many_parameters = 250000;
+
+int chosen_threads(const Architecture& architecture, const Settings& settings) {
+  const int useful = useful_threads(
+      largest_layer_flops(architecture, settings.replicas, settings.training.batch_size));
+  const bool keeps_a_core = settings.training.augment.options().any() &&
+                            settings.replicas * architecture.parameter_count() < many_parameters;
+  return keeps_a_core ? std::clamp(available_cores() - 1, 1, useful) : useful;
 }
 
 TrainingSession prepare_training(Settings& settings, const Options& options) {
@@ -237,9 +242,7 @@ TrainingSession prepare_training(Settings& settings, const Options& options) {
                  session.device, free_memory(session.device));
   session.splits =
       split(session.dataset, settings.split, at::TensorOptions(session.device).dtype(at::kFloat));
-  const double largest_layer =
-      largest_layer_flops(architecture, settings.replicas, settings.training.batch_size);
-  session.threads = threads_asked.value_or(chosen_threads(largest_layer, settings.training));
+  session.threads = threads_asked.value_or(chosen_threads(architecture, settings));
   set_threads(session.threads);
   choose_blas_kernels(architecture.widest_hidden());
   settings.training.prefetch = threads_asked != 1 && session.threads < available_cores();
