@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <sstream>
+#include <utility>
+
 #include "handgrad/base/errors.h"
 #include "handgrad/files/file.h"
 #include "handgrad/files/json_check.h"
@@ -25,6 +28,21 @@ Json read_json(const std::filesystem::path& path) {
   if (!check_json(text, deepest_json).good)
     throw ModelError(fmt::format("{}: is not JSON; the file is damaged", path.string()));
   return Json::parse(text, nullptr, false);
+}
+
+std::vector<Json> read_json_lines(const std::filesystem::path& path) {
+  const Bytes bytes = read_file(path);
+  std::istringstream stream(std::string(bytes.begin(), bytes.end()));
+  std::vector<Json> lines;
+  for (std::string line; std::getline(stream, line);) {
+    Json json = Json::parse(line, nullptr, false);
+    if (json.is_discarded()) {
+      throw ModelError(
+          fmt::format("{}: line {} is not JSON; the file is damaged", path.string(), lines.size() + 1));
+    }
+    lines.push_back(std::move(json));
+  }
+  return lines;
 }
 
 }  // namespace handgrad::app

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 namespace handgrad::app {
 
@@ -14,5 +15,8 @@ std::string to_text(const Json& json, int indent);
 
 // A file of a run. Throws FileError or ModelError.
 Json read_json(const std::filesystem::path& path);
+
+// A file of a run with JSON on each line. Throws the same.
+std::vector<Json> read_json_lines(const std::filesystem::path& path);
 
 }  // namespace handgrad::app

@@ -195,7 +195,7 @@ void Options::apply_config(const nlohmann::json& config, const std::string& file
   if (!config.is_object())
     throw Error(fmt::format("{}: holds no JSON object; use a run's config.json", file));
   for (const auto& [key, entry] : config.items()) {
-    if (key == "version" || key == "init_sha256") continue;  // no settings
+    if (key == "version" || key == "init_sha256" || key == "chosen_by") continue;  // no settings
     if (std::find(keys.begin(), keys.end(), key) == keys.end()) {
       const std::string suggestion = did_you_mean(key, keys);
       throw Error(fmt::format("{}: has the key {}, which is no setting of a run{}", file, key,

@@ -225,8 +225,8 @@ std::string training_text(Json config, std::uint64_t seed, std::uint64_t data_se
   for (const Setting& setting : settings_table()) {
     if (setting.role == Setting::Role::machine) config.erase(setting.name);
   }
-  // The version is said elsewhere; where the first network was, and what else was written, is of the machine.
-  for (const char* key : {"version", "init", "log"}) config.erase(key);
+  // The version is said elsewhere; where other files are, and what else was written, is of the machine.
+  for (const char* key : {"version", "init", "log", chosen_by}) config.erase(key);
   config["replicas"] = 1;
   config["seed"] = seed;
   config["data_seed"] = data_seed;

@@ -43,6 +43,9 @@ at::Device read_device(const Options& options);
 // Of the contents of the file that --init names; in config.json beside the settings.
 constexpr const char* init_sha256 = "init_sha256";
 
+// The run that --train-on-all names; there too.
+constexpr const char* chosen_by = "chosen_by";
+
 // What config.json holds: the version, and every setting under its name.
 Json config_json(const Settings& settings);
 

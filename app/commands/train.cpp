@@ -23,6 +23,7 @@
 #include "handgrad/platform/threads.h"
 #include "handgrad/train/footprint.h"
 #include "run/beginning.h"
+#include "run/choice.h"
 #include "run/recorder.h"
 #include "run/resumption.h"
 #include "run/run_directory.h"
@@ -88,6 +89,10 @@ Options train_options() {
       .value("resume", "", "DIR",
              "go on with the run in DIR, to the same bits as if it had not stopped; with more --epochs, from "
              "its end")
+      .value(
+          "train-on-all", "", "DIR",
+          "train on all images but the test set, with the settings of the run in DIR and for as long as its "
+          "validation chose")
       .value("checkpoint-every", "auto", "N|Ns|Nep",
              fmt::format("steps, seconds or epochs between checkpoints; auto: an epoch, at least {:.0f} s",
                          Schedule::least_seconds))
@@ -132,6 +137,7 @@ struct TrainingRequest {
   std::optional<TrainingState> state;  // to go on from
   std::string note;                    // about that, for the user
   Json earlier;                        // the config.json whose settings are taken over
+  std::optional<Choice> choice;
   std::optional<Beginning> beginning;
   Settings settings;
   bool tensorboard = false;  // whether --log asks for it
@@ -143,6 +149,7 @@ Json read_config(const std::string& file) {
 }
 
 void read_training_request(TrainingRequest& request, Options& options) {
+  request.choice = read_choice(options);
   if (options.given("resume")) {
     for (const char* flag : {"out", "overwrite", "config", "init"}) {
       if (!options.given(flag)) continue;
@@ -153,6 +160,7 @@ void read_training_request(TrainingRequest& request, Options& options) {
   }
   const std::string& config_file = options.text("config");
   request.earlier = request.run           ? request.run->config()
+                    : request.choice      ? request.choice->config
                     : config_file.empty() ? Json::object()
                                           : read_config(config_file);
   if (request.run) settings_of_run(request.earlier, (request.run->path() / "config.json").string());
@@ -257,6 +265,7 @@ Circumstances circumstances(const TrainingRequest& request, const TrainingSessio
     config["init"] = request.beginning->file;
     config[init_sha256] = request.beginning->sha256;
   }
+  if (request.choice) config[chosen_by] = request.choice->run;
   if (request.tensorboard) config["log"] = tensorboard_log;
   const std::string device = session.device.str();
   return {config, session.dataset.sha256(),
@@ -316,6 +325,10 @@ void print_start(const TrainingRequest& request, const TrainingSession& session,
              replicas > 1 ? fmt::format(" × {} networks", replicas) : "", session.device.str(), blas.name,
              printable(session.dataset.name), session.splits.train.count(), session.splits.validation.count(),
              session.splits.test.count(), printable(request.run->path().string()));
+  if (request.choice) {
+    fmt::print("all {} images; chosen by {}: {}\n", session.splits.train.count(),
+               printable(request.choice->run), request.choice->words);
+  }
   if (options.given("resume")) {
     fmt::print("going on after step {}\n", request.state ? request.state->number("step") : 0);
   }

@@ -6,11 +6,9 @@
 
 #include <algorithm>
 #include <set>
-#include <sstream>
 
 #include "handgrad/base/counted.h"
 #include "handgrad/base/errors.h"
-#include "handgrad/files/file.h"
 #include "handgrad/train/trainer.h"
 #include "report/report_curves.h"
 #include "report/sweep_view.h"
@@ -25,21 +23,6 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t most_points = 200;
 constexpr std::size_t most_curves = 8;  // networks of a run that are drawn
-
-std::vector<Json> read_lines(const fs::path& path) {
-  const Bytes bytes = read_file(path);
-  std::istringstream stream(std::string(bytes.begin(), bytes.end()));
-  std::vector<Json> lines;
-  for (std::string line; std::getline(stream, line);) {
-    Json json = Json::parse(line, nullptr, false);
-    if (json.is_discarded()) {
-      throw ModelError(
-          fmt::format("{}: line {} is not JSON; the file is damaged", path.string(), lines.size() + 1));
-    }
-    lines.push_back(std::move(json));
-  }
-  return lines;
-}
 
 // One network's values of a key in the records of a kind, thinned out.
 void add_curve(Json& rows, const TrainedRun& run, std::size_t replica, const char* kind, const char* key,
@@ -135,7 +118,7 @@ TrainedRun read_run(const fs::path& path) {
   }
   run.config = read_json(path / "config.json");
   run.summary = read_json(path / "summary.json");
-  run.metrics = read_lines(path / "metrics.jsonl");
+  run.metrics = read_json_lines(path / "metrics.jsonl");
   return run;
 }
 

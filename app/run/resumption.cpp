@@ -78,7 +78,7 @@ std::map<std::string, std::string> checkpoint_text(const Circumstances& circumst
 
 void go_on_as(Circumstances& now, const Json& config, const std::optional<TrainingState>& state,
               const std::string& data) {
-  for (const char* key : {"init", init_sha256}) {
+  for (const char* key : {"init", init_sha256, chosen_by}) {
     if (config.contains(key)) now.config[key] = config.at(key);
   }
   if (!state) return check_settings(config, now.config);
