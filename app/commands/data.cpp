@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "cli/settings.h"
 #include "commands/commands.h"
@@ -10,37 +9,22 @@
 #include "handgrad/base/errors.h"
 #include "handgrad/base/printable.h"
 #include "handgrad/data/augmented_picture.h"
+#include "handgrad/data/deskew.h"
 #include "handgrad/data/picture.h"
+#include "handgrad/data/pixels.h"
 #include "handgrad/files/file.h"
 
 namespace handgrad::app {
 
 namespace {
 
-// Of all pixels, as the network gets them: 0 to 1.
-struct Brightness {
-  double mean = 0, deviation = 0;
-};
-
-Brightness brightness_of(const IdxArray& images) {
-  double sum = 0;
-  double squares = 0;
-  for (const std::uint8_t pixel : images.values) {
-    sum += pixel;
-    squares += static_cast<double>(pixel) * pixel;
-  }
-  const auto count = static_cast<double>(images.values.size());
-  const double mean = sum / count;
-  return {mean / 255, std::sqrt(std::max(0.0, squares / count - mean * mean)) / 255};
-}
-
 std::int64_t images_of(const IdxArray& labels, std::int64_t label) {
   return std::count(labels.values.begin(), labels.values.end(), static_cast<std::uint8_t>(label));
 }
 
 void print(const Dataset& dataset) {
-  const Brightness train = brightness_of(dataset.train_images);
-  const Brightness test = brightness_of(dataset.test_images);
+  const Brightness train = brightness_of(as_tensor(dataset.train_images));
+  const Brightness test = brightness_of(as_tensor(dataset.test_images));
   fmt::print("{}: images of {} × {} pixels in {} classes\n", printable(dataset.name), dataset.rows(),
              dataset.columns(), dataset.classes);
   fmt::print("  {:<22}{:>10}{:>10}\n", "", "train", "test");
@@ -54,11 +38,11 @@ void print(const Dataset& dataset) {
 }
 
 // The training files, whole.
-Examples training_images(const Dataset& dataset) {
-  return {as_tensor(dataset.train_images).flatten(1),
-          one_hot(dataset.train_labels, dataset.classes, at::kFloat),
-          {},
-          {dataset.rows(), dataset.columns()}};
+Examples training_images(const Dataset& dataset, bool deskew) {
+  const ImageShape shape{dataset.rows(), dataset.columns()};
+  const Tensor pixels = as_tensor(dataset.train_images).flatten(1);
+  const Tensor targets = one_hot(dataset.train_labels, dataset.classes, at::kFloat);
+  return {deskew ? deskewed(pixels, shape) : pixels, targets, {}, shape};
 }
 
 Options data_options() {
@@ -69,6 +53,7 @@ Options data_options() {
       "");
   add_flag(options, "data");
   add_flag(options, "classes");
+  add_flag(options, "deskew");
   for (const std::string& name : augmentation_settings()) add_flag(options, name);
   options.value("show", "", "FILE", "a PNG file, for which --augment or a number beside it is needed");
   add_force_flag(options);
@@ -96,11 +81,14 @@ int data_command(const Arguments& arguments) {
   } else if (augment.any()) {
     throw UsageError("--augment: only the picture of --show is augmented; name a PNG file there");
   }
+  if (options.on("deskew") && !show) {
+    throw UsageError("--deskew: only the picture of --show is deskewed; name a PNG file there");
+  }
   const Dataset dataset = load_dataset(data_source(options), read_classes(options));
   validate(augment, {dataset.rows(), dataset.columns()});
   if (show) {
-    const Bytes png = serialize_png(augmented_picture(training_images(dataset), augment, Settings().seed));
-    write_file(file, as_text(png));
+    const Examples images = training_images(dataset, options.on("deskew"));
+    write_file(file, as_text(serialize_png(augmented_picture(images, augment, Settings().seed))));
   }
   print(dataset);
   if (show) fmt::print("saved: {}\n", printable(file));

@@ -8,8 +8,13 @@ namespace handgrad {
 // images = pixels / 255: 0 … 255 as uint8 to 0 … 1, of one shape.
 void scale_pixels(Tensor& images, const Tensor& pixels);
 
-// The mean and the standard deviation (divided by N) of all pixels of a set, as images have them, 0 … 1; the
-// deviation of a set whose pixels are all equal is 1. Of each of K lanes: [K,1].
+// The mean and the standard deviation (divided by N) of all pixels, as images have them, 0 … 1. pixels: uint8.
+struct Brightness {
+  double mean = 0, deviation = 0;
+};
+Brightness brightness_of(const Tensor& pixels);
+
+// The same of each of K lanes, [K,1]; the deviation of pixels that are all equal is 1.
 struct Standardisation {
   Tensor mean, deviation;
 

@@ -617,6 +617,7 @@ TEST_CASE("data tells what a data set holds, and shows its images as training ch
                 "--show: digits.png is there already");
   check_refused(run(directory, "data --data synthetic --show x.png"), 2, "--show: without augmentation");
   check_refused(run(directory, "data --data synthetic --elastic 1"), 2, "--augment: only the picture");
+  check_refused(run(directory, "data --data synthetic --deskew"), 2, "--deskew: only the picture");
   check_refused(run(directory, "data --data synthetic --shift 28 --show x.png"), 1,
                 "--shift: got 28, but the images have 28 × 28 pixels; must be at least 0 and below 28");
   check_refused(run(directory, "data --data synthetic --augment weak --show x.png"), 2,
