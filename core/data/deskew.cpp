@@ -11,7 +11,7 @@ namespace handgrad {
 
 namespace {
 
-constexpr std::int64_t images_per_part = 64;  // at least, of what a thread is given
+constexpr std::int64_t images_upright_at_once = 64;  // at least, of what a thread is given
 
 // Where an upright image comes from, in 1/256 of a pixel.
 struct Upright {
@@ -59,10 +59,10 @@ void find_upright(Upright& upright, const std::uint8_t* pixels, ImageShape shape
 }
 
 // ⌊number / 256⌋ and what is left.
-constexpr std::int64_t whole(std::int64_t number) {
+constexpr std::int64_t whole_pixels(std::int64_t number) {
   return (number - (number & 255)) / 256;
 }
-constexpr std::int64_t part(std::int64_t number) {
+constexpr std::int64_t part_of_pixel(std::int64_t number) {
   return number & 255;
 }
 
@@ -71,13 +71,13 @@ void set_upright(std::uint8_t* image, const std::uint8_t* pixels, const Upright&
     const bool inside = x >= 0 && x < shape.columns && y >= 0 && y < shape.rows;
     return inside ? pixels[y * shape.columns + x] : 0;
   };
-  const std::int64_t below = part(upright.down);
+  const std::int64_t below = part_of_pixel(upright.down);
   for (std::int64_t row = 0; row < shape.rows; ++row) {
     const std::int64_t along = upright.along[static_cast<std::size_t>(row)];
-    const std::int64_t right = part(along);
-    const std::int64_t y = row + whole(upright.down);
+    const std::int64_t right = part_of_pixel(along);
+    const std::int64_t y = row + whole_pixels(upright.down);
     for (std::int64_t column = 0; column < shape.columns; ++column) {
-      const std::int64_t x = column + whole(along);
+      const std::int64_t x = column + whole_pixels(along);
       const std::int64_t upper = (256 - right) * pixel(x, y) + right * pixel(x + 1, y);
       const std::int64_t lower = (256 - right) * pixel(x, y + 1) + right * pixel(x + 1, y + 1);
       image[row * shape.columns + column] =
@@ -95,7 +95,7 @@ Tensor deskewed(const Tensor& pixels, ImageShape shape) {
   const std::int64_t inputs = originals.size(1);
   const std::uint8_t* original = originals.data_ptr<std::uint8_t>();
   auto* image = images.data_ptr<std::uint8_t>();
-  const std::int64_t parts = std::clamp<std::int64_t>(count / images_per_part, 1, threads());
+  const std::int64_t parts = std::clamp<std::int64_t>(count / images_upright_at_once, 1, threads());
   share_out(parts, [&](std::int64_t p) {
     Upright upright;
     for (std::int64_t i = p * count / parts; i < (p + 1) * count / parts; ++i) {
