@@ -1,5 +1,5 @@
-// Leptonica's pictures as objects that free themselves. Not installed for other programs: it needs
-// Leptonica's headers.
+// Leptonica's pictures as objects that free themselves. The one header that needs Leptonica's own. Free of
+// LibTorch.
 #pragma once
 
 #include <leptonica/allheaders.h>

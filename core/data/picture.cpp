@@ -75,32 +75,6 @@ bool begins(const Bytes& bytes, std::string_view with) {
 
 }  // namespace
 
-// Leptonica's rows are filled up to whole words, whose bytes its macros find.
-Owned<Pix> pix_of(const IdxArray& picture) {
-  const auto rows = static_cast<int>(picture.shape[1]);
-  const auto columns = static_cast<int>(picture.shape[2]);
-  Owned<Pix> pix(pixCreate(columns, rows, 8));
-  if (!pix) return pix;
-  const std::uint8_t* pixel = picture.values.data();
-  for (int y = 0; y < rows; ++y) {
-    l_uint32* row = pixGetData(pix.get()) + std::int64_t{y} * pixGetWpl(pix.get());
-    for (int x = 0; x < columns; ++x) SET_DATA_BYTE(row, x, *pixel++);
-  }
-  return pix;
-}
-
-IdxArray picture_of(Pix* pix) {
-  const int rows = pixGetHeight(pix);
-  const int columns = pixGetWidth(pix);
-  IdxArray picture{{1, rows, columns}, {}};
-  picture.values.reserve(static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns));
-  for (int y = 0; y < rows; ++y) {
-    const l_uint32* row = pixGetData(pix) + std::int64_t{y} * pixGetWpl(pix);
-    for (int x = 0; x < columns; ++x) picture.values.push_back(GET_DATA_BYTE(row, x));
-  }
-  return picture;
-}
-
 bool is_picture(const Bytes& bytes) {
   using namespace std::string_view_literals;
   if (bytes.size() < picture_signature_size) return false;
@@ -121,11 +95,12 @@ IdxArray parse_picture(const Bytes& bytes, const std::string& name) {
         printable(name)));
   }
   Owned<Pix> pix;
+  int samples = 0;
   {
     const SilentDecoders silent;
     int width = 0;
     int height = 0;
-    if (pixReadHeaderMem(bytes.data(), bytes.size(), nullptr, &width, &height, nullptr, nullptr, nullptr) !=
+    if (pixReadHeaderMem(bytes.data(), bytes.size(), nullptr, &width, &height, nullptr, &samples, nullptr) !=
         0) {
       refuse_damaged(name);
     }
@@ -136,13 +111,16 @@ IdxArray parse_picture(const Bytes& bytes, const std::string& name) {
     pix.reset(pixReadMem(bytes.data(), bytes.size()));
   }
   if (!pix) refuse_damaged(name);
-  if (pixGetColormap(pix.get()) != nullptr) {
+  const bool palette = pixGetColormap(pix.get()) != nullptr;
+  if (palette) {
     pix.reset(pixRemoveColormap(pix.get(), REMOVE_CMAP_BASED_ON_SRC));
   }
   const Owned<Pix> grey(pix ? pixConvertTo8(pix.get(), 0) : nullptr);
   if (!grey) refuse_damaged(name);
   IdxArray picture = picture_of(grey.get());
-  if (pixGetDepth(pix.get()) == 32 && pixGetSpp(pix.get()) == 4) {
+  // A single colour that a PNG calls transparent is read wrongly, so it stays a colour.
+  const bool has_opacity = palette || samples % 2 == 0;
+  if (has_opacity && pixGetDepth(pix.get()) == 32 && pixGetSpp(pix.get()) == 4) {
     const Owned<Pix> opacities(pixGetRGBComponent(pix.get(), L_ALPHA_CHANNEL));
     picture.values = compose(std::move(picture.values), picture_of(opacities.get()).values, name);
   }
