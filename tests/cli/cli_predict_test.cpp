@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/program.h"
+#include "data/small_files.h"
 
 using nlohmann::json;
 
