@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/env python3
 """What a model makes of pictures of test digits, as `handgrad predict` reads them, beside the same digits as IDX: pictures from 20
 to 2000 pixels, dark on light and light on dark, on paper with shading and noise, off centre, rotated up to 10 degrees, with thin and
 thick strokes, as JPEG of quality 30. Also the same pictures only scaled to 28 x 28, with --as-is: what the preparation is worth.
