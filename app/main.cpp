@@ -33,7 +33,7 @@ struct Command {
 constexpr Command commands[] = {
     {"train", app::train_command, "train networks and save the best parameters", true},
     {"evaluate", app::evaluate_command, "measure a saved model on labelled images"},
-    {"predict", app::predict_command, "classify images from IDX or PNG files"},
+    {"predict", app::predict_command, "classify pictures, and images from IDX files"},
     {"export", app::export_command, "write a trained network for other programs, checked by them", true},
     {"data", app::data_command, "show what a data set holds, and its images as training changes them"},
     {"sweep", app::sweep_command, "train a grid of experiments with many seeds, and test claims", true},

@@ -9,14 +9,14 @@ source scripts/common.sh
 seconds=${1:-60}
 [[ $seconds =~ ^[0-9]+$ ]] || fail "the seconds must be a whole number, not '$seconds'"
 shift || true
-parsers=(idx gzip png safetensors checkpoint pickle names zip toml)
+parsers=(idx gzip picture safetensors checkpoint pickle names zip toml)
 if (($# > 0)); then parsers=("$@"); fi
 command -v clang++ >/dev/null || fail "no clang++ here; scripts/setup.sh --tests installs it"
 [[ -x build/handgrad ]] || fail "no build/handgrad for the seeds; build it first"
 
 work=build/fuzz
 mkdir -p "$work"
-sources=(core/base/printable.cpp core/files/{file,json_check,sha256,zip}.cpp core/data/{idx,picture}.cpp core/models/{layer_names,pickle_machine,pickle_reader,pickle_writer,safetensors}.cpp
+sources=(core/base/printable.cpp core/files/{file,json_check,sha256,zip}.cpp core/data/{digit_picture,idx,leptonica,picture}.cpp core/models/{layer_names,pickle_machine,pickle_reader,pickle_writer,safetensors}.cpp
   core/train/checkpoint.cpp)
 # Of what reads a sweep's file the parsers; the rest, which shares headers with LibTorch and takes long to compile, is linked as the
 # build made it.
@@ -46,7 +46,7 @@ if [[ " ${parsers[*]} " == *" toml "* ]]; then needed=("${sources[@]}" "${toml_s
 
 # Seeds: small files of every kind, written by the program and by Python.
 rm -rf "$work/seeds" "$work/run"
-mkdir -p "$work/seeds"/{idx,gzip,png,safetensors,checkpoint,pickle,names,zip,toml}
+mkdir -p "$work/seeds"/{idx,gzip,picture,safetensors,checkpoint,pickle,names,zip,toml}
 quietly build/handgrad train --device cpu --data synthetic --hidden 2 --batch-norm --epochs 0 --out "$work/run"
 cp "$work/run/checkpoint.safetensors" "$work/seeds/checkpoint"
 for format in safetensors state-dict; do
@@ -74,7 +74,7 @@ for depth, colour, samples in ((8, 0, 1), (8, 2, 3), (8, 3, 1), (16, 4, 2), (8, 
     header = struct.pack(">IIBBBBB", 3, 2, depth, colour, 0, 0, 0)
     palette = chunk(b"PLTE", bytes(range(9))) + chunk(b"tRNS", bytes([0, 128])) if colour == 3 else b""
     body = chunk(b"IHDR", header) + palette + chunk(b"IDAT", zlib.compress(row * 2)) + chunk(b"IEND", b"")
-    (seeds / f"png/{colour}").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    (seeds / f"picture/{colour}").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
 header = json.dumps({"w": {"dtype": "F32", "shape": [2, 1], "data_offsets": [0, 8]}}).encode()
 (seeds / "safetensors/small").write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
 archive = zipfile.ZipFile(seeds / "zip/model")
@@ -138,7 +138,7 @@ for parser in "${parsers[@]}"; do
     libraries=("${toml_rest[@]}")
   fi
   read -r -a words <<<"clang++ $flags -fsanitize=fuzzer"
-  quietly "${words[@]}" "${parts[@]}" -o "$work/fuzz_$parser" "${libraries[@]}" -lfmt -lz -lpng -lcrypto ||
+  quietly "${words[@]}" "${parts[@]}" -o "$work/fuzz_$parser" "${libraries[@]}" -lfmt -lz -llept -lcrypto ||
     fail "cannot link the fuzzer of $parser"
 done
 printf '%s\n' "${parsers[@]}" | xargs -P "$(nproc)" -I {} bash -c 'fuzz {}' "${0##*/}"

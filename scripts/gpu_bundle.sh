@@ -20,9 +20,9 @@ done
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 # What the packages for development depend on is taken along as far as it is named here: not the C library, and no tools.
-packages=(libcxxopts-dev zlib1g-dev libfmt-dev nlohmann-json3-dev libtomlplusplus-dev libboost-dev libpng-dev libssl-dev catch2
+packages=(libcxxopts-dev zlib1g-dev libfmt-dev nlohmann-json3-dev libtomlplusplus-dev libboost-dev libleptonica-dev libssl-dev catch2
   librapidcheck-dev)
-needed='^(zlib1g|libfmt[0-9]+|libtomlplusplus3.*|libboost[0-9.]+-dev|libpng16-16.*|libssl3.*)$'
+needed='^(zlib1g|libfmt[0-9]+|libtomlplusplus3.*|libboost[0-9.]+-dev|liblept5|libleptonica6|libssl3.*)$'
 mapfile -t more < <(apt-cache depends --important "${packages[@]}" | sed -nE 's/^ *Depends: ([^<]+)$/\1/p' | sort -u |
   grep -E "$needed")
 ((${#more[@]} > 0)) || fail "apt knows no packages; run: apt-get update"

@@ -48,12 +48,12 @@ has_own_torch() {
 }
 
 packages=(g++ cmake ninja-build ccache git ca-certificates curl libcxxopts-dev libblis4-serial
-  libopenblas0-pthread zlib1g-dev libfmt-dev nlohmann-json3-dev libtomlplusplus-dev libboost-dev libpng-dev libssl-dev
+  libopenblas0-pthread zlib1g-dev libfmt-dev nlohmann-json3-dev libtomlplusplus-dev libboost-dev libleptonica-dev libssl-dev
   libonnx-dev libprotobuf-dev)
 # Of reports; an npm that did not come by apt does as well.
 command -v npm >/dev/null || packages+=(npm)
 if [[ -n $tests ]]; then
-  packages+=(catch2 librapidcheck-dev python3 python3-numpy python3-onnx clang-format clang-tidy clang shellcheck chromium
+  packages+=(catch2 librapidcheck-dev python3 python3-numpy python3-pil python3-onnx clang-format clang-tidy clang shellcheck chromium
     fonts-dejavu-core protobuf-compiler python3-protobuf)
 fi
 # The two kinds exclude each other: where the one with CUDA is, be it half installed for want of cuDNN, it stays.

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "handgrad/base/errors.h"
+#include "handgrad/data/digit_picture.h"
 #include "handgrad/data/idx.h"
 #include "handgrad/data/picture.h"
 #include "handgrad/files/file.h"
@@ -72,10 +73,11 @@ void parse(const Bytes& bytes) {
   require(parse_idx(serialize_idx(array), "again").values == array.values);
 #elif defined(FUZZ_GZIP)
   require(unpack(bytes, "input", 1 << 20).size() <= 1 << 20);
-#elif defined(FUZZ_PNG)
-  if (!is_png(bytes)) return;
-  const IdxArray array = parse_png(bytes, "input");
+#elif defined(FUZZ_PICTURE)
+  const IdxArray array = parse_picture(bytes, "input");
   require(product(array.shape) == static_cast<std::int64_t>(array.values.size()));
+  const IdxArray digits = prepare_digits(array, {28, 28}, true, "input");
+  require(product(digits.shape) == static_cast<std::int64_t>(digits.values.size()));
 #elif defined(FUZZ_SAFETENSORS)
   const Safetensors contents = parse_safetensors(text, "input");
   const std::string again = serialize_safetensors(contents);

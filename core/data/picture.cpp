@@ -1,35 +1,58 @@
-// PNG pictures as grey pixels, through libpng's simplified interface, which needs no setjmp.
+// Picture files, through Leptonica.
 #include "handgrad/data/picture.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
-#include <png.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <memory>
-#include <utility>
+#include <string_view>
 
 #include "handgrad/base/errors.h"
 #include "handgrad/base/printable.h"
+#include "handgrad/data/leptonica.h"
 
 namespace handgrad {
 
 namespace {
 
-[[noreturn]] void refuse(const png_image& image, const std::string& name) {
-  throw DataError(fmt::format(
-      "{}: the PNG picture cannot be read ({}); the file is damaged or cut short: fetch or export it again",
-      printable(name), image.message));
+// libpng and libjpeg write of damage to standard error, and Leptonica gives them no other place: what they
+// say goes nowhere while this object lives.
+class SilentDecoders {
+ public:
+  SilentDecoders() : error_(::dup(STDERR_FILENO)) {
+    setMsgSeverity(L_SEVERITY_NONE);
+    const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (error_ >= 0 && nowhere >= 0) ::dup2(nowhere, STDERR_FILENO);
+    if (nowhere >= 0) ::close(nowhere);
+  }
+  ~SilentDecoders() {
+    if (error_ < 0) return;
+    ::dup2(error_, STDERR_FILENO);
+    ::close(error_);
+  }
+  SilentDecoders(const SilentDecoders&) = delete;
+  SilentDecoders& operator=(const SilentDecoders&) = delete;
+
+ private:
+  int error_;
+};
+
+[[noreturn]] void refuse_damaged(const std::string& name) {
+  throw DataError(
+      fmt::format("{}: the picture cannot be read; the file is damaged, cut short or of a kind that this "
+                  "Leptonica does not know: fetch or export it again, as PNG",
+                  printable(name)));
 }
 
-// Grey and opacity by turns, laid on a ground that the ink stands out from.
-Bytes compose(const Bytes& grey_and_opacity, const std::string& name) {
+// Laid on a ground that the ink stands out from.
+Bytes compose(Bytes grey, const Bytes& opacities, const std::string& name) {
   constexpr unsigned opaque = 255;
   std::uint64_t ink = 0;
   std::uint64_t visible = 0;
-  for (std::size_t i = 0; i < grey_and_opacity.size(); i += 2) {
-    ink += std::uint64_t{grey_and_opacity[i]} * grey_and_opacity[i + 1];
-    visible += grey_and_opacity[i + 1];
+  for (std::size_t i = 0; i < grey.size(); ++i) {
+    ink += std::uint64_t{grey[i]} * opacities[i];
+    visible += opacities[i];
   }
   if (visible == 0) {
     throw DataError(
@@ -39,65 +62,82 @@ Bytes compose(const Bytes& grey_and_opacity, const std::string& name) {
   }
   const bool dark = 2 * ink < opaque * visible;
   const unsigned ground = dark ? 255 : 0;
-  Bytes grey(grey_and_opacity.size() / 2);
   for (std::size_t i = 0; i < grey.size(); ++i) {
-    const unsigned opacity = grey_and_opacity[2 * i + 1];
-    const unsigned sum = grey_and_opacity[2 * i] * opacity + ground * (opaque - opacity);
+    const unsigned sum = grey[i] * opacities[i] + ground * (opaque - opacities[i]);
     grey[i] = static_cast<std::uint8_t>((sum + opaque / 2) / opaque);
   }
   return grey;
 }
 
-}  // namespace
-
-bool is_png(const Bytes& bytes) {
-  constexpr std::array<std::uint8_t, 8> signature{0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
-  return bytes.size() >= signature.size() && std::equal(signature.begin(), signature.end(), bytes.begin());
+bool begins(const Bytes& bytes, std::string_view with) {
+  return as_text(bytes).substr(0, with.size()) == with;
 }
 
-IdxArray parse_png(const Bytes& bytes, const std::string& name) {
-  png_image image{};
-  image.version = PNG_IMAGE_VERSION;
-  const std::unique_ptr<png_image, decltype(&png_image_free)> freeing(&image, &png_image_free);
-  if (png_image_begin_read_from_memory(&image, bytes.data(), bytes.size()) == 0) refuse(image, name);
-  if (std::max(image.width, image.height) > most_rows_or_columns) {
-    throw DataError(fmt::format("{}: is {} x {} pixels; at most {} x {} are allowed: make it smaller",
-                                printable(name), image.width, image.height, most_rows_or_columns,
-                                most_rows_or_columns));
-  }
-  const bool transparent = (image.format & PNG_FORMAT_FLAG_ALPHA) != 0;
-  image.format = transparent ? PNG_FORMAT_GA : PNG_FORMAT_GRAY;
-  // Without this, 16 bits that do not name their gamma would be taken as linear light and come out too
-  // bright.
-  image.flags |= PNG_IMAGE_FLAG_16BIT_sRGB;
+}  // namespace
 
-  Bytes pixels(PNG_IMAGE_SIZE(image));
-  constexpr png_int_32 packed_rows = 0;
-  if (png_image_finish_read(&image, nullptr, pixels.data(), packed_rows, nullptr) == 0) refuse(image, name);
-  return {{1, image.height, image.width}, transparent ? compose(pixels, name) : std::move(pixels)};
+bool is_picture(const Bytes& bytes) {
+  using namespace std::string_view_literals;
+  if (bytes.size() < picture_signature_size) return false;
+  const std::string_view text = as_text(bytes);
+  // Names of files may begin with the two letters of these, so more is asked for.
+  const bool pnm = text[0] == 'P' && text[1] >= '1' && text[1] <= '6' &&
+                   " \t\r\n#"sv.find(text[2]) != std::string_view::npos;
+  const bool bmp = begins(bytes, "BM") && text.substr(6, 4) == "\0\0\0\0"sv;
+  const bool webp = begins(bytes, "RIFF") && text.substr(8, 4) == "WEBP"sv;
+  return begins(bytes, "\x89PNG\r\n\x1a\n") || begins(bytes, "\xff\xd8\xff") || begins(bytes, "II*\0"sv) ||
+         begins(bytes, "MM\0*"sv) || pnm || bmp || webp;
+}
+
+IdxArray parse_picture(const Bytes& bytes, const std::string& name) {
+  if (!is_picture(bytes)) {
+    throw DataError(fmt::format(
+        "{}: is neither a picture nor an IDX file; give a PNG, JPEG, TIFF, BMP, PNM, WebP or IDX file",
+        printable(name)));
+  }
+  Owned<Pix> pix;
+  int samples = 0;
+  {
+    const SilentDecoders silent;
+    int width = 0;
+    int height = 0;
+    if (pixReadHeaderMem(bytes.data(), bytes.size(), nullptr, &width, &height, nullptr, &samples, nullptr) !=
+        0) {
+      refuse_damaged(name);
+    }
+    if (std::int64_t{width} * height > most_pixels) {
+      throw DataError(fmt::format("{}: is {} × {} pixels; at most {} million are allowed: make it smaller",
+                                  printable(name), width, height, most_pixels / 1'000'000));
+    }
+    pix.reset(pixReadMem(bytes.data(), bytes.size()));
+  }
+  if (!pix) refuse_damaged(name);
+  const bool palette = pixGetColormap(pix.get()) != nullptr;
+  if (palette) {
+    pix.reset(pixRemoveColormap(pix.get(), REMOVE_CMAP_BASED_ON_SRC));
+  }
+  const Owned<Pix> grey(pix ? pixConvertTo8(pix.get(), 0) : nullptr);
+  if (!grey) refuse_damaged(name);
+  IdxArray picture = picture_of(grey.get());
+  // A single colour that a PNG calls transparent is read wrongly, so it stays a colour.
+  const bool has_opacity = palette || samples % 2 == 0;
+  if (has_opacity && pixGetDepth(pix.get()) == 32 && pixGetSpp(pix.get()) == 4) {
+    const Owned<Pix> opacities(pixGetRGBComponent(pix.get(), L_ALPHA_CHANNEL));
+    picture.values = compose(std::move(picture.values), picture_of(opacities.get()).values, name);
+  }
+  return picture;
 }
 
 Bytes serialize_png(const IdxArray& picture) {
-  png_image image{};
-  image.version = PNG_IMAGE_VERSION;
-  image.height = static_cast<png_uint_32>(picture.shape[1]);
-  image.width = static_cast<png_uint_32>(picture.shape[2]);
-  image.format = PNG_FORMAT_GRAY;
-  constexpr int keep_16_bits = 0;
-  constexpr png_int_32 packed_rows = 0;
-  const auto write = [&](std::uint8_t* to, png_alloc_size_t& size) {
-    if (png_image_write_to_memory(&image, to, &size, keep_16_bits, picture.values.data(), packed_rows,
-                                  nullptr) == 0) {
-      throw DataError(
-          fmt::format("a picture of {} × {} pixels cannot be written as PNG ({}); make it smaller",
-                      picture.shape[1], picture.shape[2], image.message));
-    }
-  };
-  png_alloc_size_t size = 0;
-  write(nullptr, size);  // says how many bytes there will be
-  Bytes bytes(size);
-  write(bytes.data(), size);
-  return bytes;
+  setMsgSeverity(L_SEVERITY_NONE);
+  const Owned<Pix> pix = pix_of(picture);
+  l_uint8* data = nullptr;
+  std::size_t size = 0;
+  if (!pix || pixWriteMemPng(&data, &size, pix.get(), 0) != 0) {
+    throw DataError(fmt::format("a picture of {} × {} pixels cannot be written as PNG; make it smaller",
+                                picture.shape[1], picture.shape[2]));
+  }
+  const std::unique_ptr<l_uint8, decltype(&lept_free)> freeing(data, &lept_free);
+  return {data, data + size};
 }
 
 }  // namespace handgrad

@@ -253,8 +253,13 @@ Bytes read_file(const fs::path& path) {
   return unpack(std::move(bytes), name);
 }
 
-Bytes read_stream(std::istream& stream, const std::string& name) {
+Bytes read_stream(std::istream& stream, const std::string& name, std::string_view head) {
   Bytes bytes = read_blocks(name, [&](char* data, std::size_t size) {
+    if (!head.empty()) {
+      const std::size_t copied = head.copy(data, size);
+      head.remove_prefix(copied);
+      return copied;
+    }
     stream.read(data, static_cast<std::streamsize>(size));
     return static_cast<std::size_t>(stream.gcount());
   });

@@ -28,8 +28,9 @@ constexpr std::uint64_t largest_file = std::uint64_t{1} << 32;
 // stream is damaged or cut short or the contents are larger than `largest_file`.
 Bytes read_file(const std::filesystem::path& path);
 
-// The same for a stream, such as standard input; `name` is what messages call it.
-Bytes read_stream(std::istream& stream, const std::string& name);
+// The same for a stream, such as standard input; `name` is what messages call it, `head` what was read of it
+// before.
+Bytes read_stream(std::istream& stream, const std::string& name, std::string_view head = {});
 
 // The unpacking by itself: the contents of a gzip stream, or `bytes` unchanged when they are not gzip.
 // Throws DataError when the stream is damaged or cut short or unpacks to more than `limit` bytes.
