@@ -275,6 +275,8 @@ int export_command(const Arguments& arguments) {
     const LabelledImages trained_on =
         load_images(options, source.place, model.info.shape, architecture.classes, "train");
     quantised = quantise(model, trained_on.pixels.slice(0, 0, calibration_images));
+    // It was measured before.
+    model.info.test_accuracy.reset();
   }
 
   const std::string bytes = serialize(model, quantised, request);

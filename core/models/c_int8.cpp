@@ -23,7 +23,8 @@ static inline int32_t @_sum(const unsigned char *x, const int8_t *weight, int32_
 
 // What hidden layers need as well.
 constexpr const char* integer_functions = R"(
-/* sum * factor / 2^shift, rounded, halves away from 0. The product, one for each unit, takes up to 62 bits. */
+/* sum * factor / 2^shift, rounded, halves away from 0. The product, one for each unit, takes up to 62 bits; what C
+   leaves open, shifting negative numbers, is not done. */
 static inline int64_t @_scaled(int32_t sum, int32_t factor, int shift) {
   const int64_t half = (int64_t)1 << (shift - 1);
   if (sum < 0) return -((half - (int64_t)sum * factor) >> shift);
