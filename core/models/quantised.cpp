@@ -28,18 +28,22 @@ std::uint8_t byte_of(std::int64_t value) {
   return static_cast<std::uint8_t>(std::clamp<std::int64_t>(value, 0, 255));
 }
 
-// real = scale · (byte − zero)
+// Of each input of a layer, real = scale · (byte − zero); one that is always 0 has the scale 0.
 struct ByteScale {
-  double scale = pixel_scale;
+  Tensor scale;
   std::int32_t zero = 0;
 };
 
+// A unit that batch norm scales up in the next layer's weights is small, or dead: only with scales of their own do
+// such units leave the others' weights their precision.
 ByteScale scale_for(const Tensor& activations) {
-  const double least = std::min(activations.min().item<double>(), 0.0);
-  const double most = std::max(activations.max().item<double>(), 0.0);
-  const double scale = (most - least) / most_byte;
-  if (!(scale > 0)) return {1, 0};  // of units that are 0 for all images
-  return {scale, static_cast<std::int32_t>(std::lround(-least / scale))};
+  const Tensor below = -activations.amin(0).clamp_max(0);
+  const Tensor above = activations.amax(0).clamp_min(0);
+  const double most_below = below.max().item<double>();
+  const double range = most_below + above.max().item<double>();
+  const double zero = range > 0 ? std::min(std::ceil(most_byte * most_below / range), most_byte - 1) : 0;
+  const Tensor scale = at::maximum(above / (most_byte - zero), below / std::max(zero, 1.0));
+  return {scale, static_cast<std::int32_t>(zero)};
 }
 
 void require_float32(double scale) {
@@ -61,24 +65,24 @@ Tensor activate(Activation activation, const Tensor& x) {
 
 ByteScale scale_after(Activation activation, const Tensor& activations) {
   if (activation != Activation::tanh) return scale_for(activations);
-  return {1 / tanh_steps, 128};
+  return {at::full({activations.size(1)}, 1 / tanh_steps, at::kDouble), 128};
 }
 
 // Of each unit: the finest with which its weights are bytes and its sums are int32; `common`: with which those
-// of all units are.
-std::vector<double> weight_scales(const Tensor& weight, const Tensor& bias, double input_scale, bool common) {
+// of all units are. weight: of bytes.
+std::vector<double> sum_scales(const Tensor& weight, const Tensor& bias, bool common) {
   const Tensor size = weight.abs();
-  Tensor finest = at::stack({size.amax(1) / most_weight, size.sum(1) * (most_byte / most_sum),
-                             bias.abs() / (input_scale * most_sum)})
-                      .amax(0)
-                      .contiguous();
+  Tensor finest =
+      at::stack({size.amax(1) / most_weight, size.sum(1) * (most_byte / most_sum), bias.abs() / most_sum})
+          .amax(0)
+          .contiguous();
   if (common) finest.fill_(finest.max());
   std::vector<double> scales(finest.data_ptr<double>(), finest.data_ptr<double>() + finest.numel());
   for (double& scale : scales) scale = scale > 0 ? scale : 1;  // of a unit of zeros
   return scales;
 }
 
-QuantisedLayer quantise_layer(const Tensor& weight, const Tensor& bias, const ByteScale& input,
+QuantisedLayer quantise_layer(const Tensor& weight, const Tensor& bias, std::int32_t input_zero,
                               const std::vector<double>& scales) {
   QuantisedLayer layer;
   layer.inputs = weight.size(1);
@@ -90,8 +94,8 @@ QuantisedLayer quantise_layer(const Tensor& weight, const Tensor& bias, const By
       layer.weight.push_back(static_cast<std::int8_t>(std::lround(*w / scales[o])));
       sum += layer.weight.back();
     }
-    const double b = bias.data_ptr<double>()[o] / (input.scale * scales[o]);
-    layer.bias.push_back(static_cast<std::int32_t>(std::llround(b) - input.zero * sum));
+    const std::int64_t b = std::llround(bias.data_ptr<double>()[o] / scales[o]);
+    layer.bias.push_back(static_cast<std::int32_t>(b - input_zero * sum));
   }
   return layer;
 }
@@ -153,27 +157,28 @@ QuantisedNetwork quantise(const Model& model, const Tensor& pixels) {
   if (from.architecture().has_batch_norm())
     throw ModelError("batch norm must be folded to quantise a network");
   QuantisedNetwork network{model.info.shape, model.info.deskew, from.architecture().activation, {}, 1};
-  ByteScale input;
+  ByteScale input{at::full({pixels.size(1)}, pixel_scale, at::kDouble), 0};
   Tensor x = (network.deskew ? deskewed(pixels, network.shape) : pixels).to(at::kDouble) * pixel_scale;
   for (std::size_t l = 0; l < from.parameters.weight.size(); ++l) {
-    const Tensor weight = from.parameters.weight[l][0].to(at::kDouble).contiguous();
+    const Tensor weight = from.parameters.weight[l][0].to(at::kDouble);
     const Tensor bias = from.parameters.bias[l][0].to(at::kDouble).contiguous();
+    const Tensor of_bytes = (weight * input.scale).contiguous();
     const bool last = l + 1 == from.parameters.weight.size();
-    const std::vector<double> scales = weight_scales(weight, bias, input.scale, last);
-    QuantisedLayer layer = quantise_layer(weight, bias, input, scales);
+    const std::vector<double> scales = sum_scales(of_bytes, bias, last);
+    QuantisedLayer layer = quantise_layer(of_bytes, bias, input.zero, scales);
     if (last) {
-      require_float32(input.scale * scales.front());
-      network.logit_scale = static_cast<float>(input.scale * scales.front());
+      require_float32(scales.front());
+      network.logit_scale = static_cast<float>(scales.front());
     } else {
       x = activate(network.activation, at::addmm(bias, x, weight.t()));
-      const ByteScale output = scale_after(network.activation, x);
-      require_float32(output.scale);
-      const double step = network.activation == Activation::tanh ? tanh_argument_step : output.scale;
-      for (const double scale : scales) {
-        layer.multiplier.push_back(nearest_multiplier(input.scale * scale / step));
+      input = scale_after(network.activation, x);
+      require_float32(input.scale.max().item<double>());
+      for (std::size_t o = 0; o < scales.size(); ++o) {
+        const double step =
+            network.activation == Activation::tanh ? tanh_argument_step : input.scale.data_ptr<double>()[o];
+        layer.multiplier.push_back(nearest_multiplier(step > 0 ? scales[o] / step : 0));
       }
-      layer.zero = output.zero;
-      input = output;
+      layer.zero = input.zero;
     }
     network.layers.push_back(std::move(layer));
   }

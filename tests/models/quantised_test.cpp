@@ -141,6 +141,25 @@ TEST_CASE("a quantised network nearly always gives the float network's class", "
   }
 }
 
+TEST_CASE("units that batch norm scales up leave the others their precision", "[quantise]") {
+  // The first unit is dead and the second small, and after each the weights are as much larger.
+  for (const Activation activation : {Activation::relu, Activation::leaky_relu}) {
+    CAPTURE(name_of(activation));
+    Model model = random_model({64, {12}, 10, BatchNormPlace::none, activation}, {8, 8});
+    const Parameters& parameters = model.network->parameters;
+    parameters.weight[0][0][0].fill_(0);
+    parameters.bias[0][0][0].fill_(0);
+    parameters.weight[1][0].select(1, 0).mul_(1e4);
+    parameters.weight[0][0][1].mul_(1e-3);
+    parameters.bias[0][0][1].mul_(1e-3);
+    parameters.weight[1][0].select(1, 1).mul_(1e3);
+    const Tensor pixels = random_pixels(500, 64);
+    const Tensor changed =
+        logits(quantise(model, pixels), pixels).argmax(1).ne(probabilities(model, pixels).argmax(1));
+    CHECK(changed.sum().item<std::int64_t>() <= 10);
+  }
+}
+
 TEST_CASE("what calibration did not see saturates", "[quantise]") {
   // Calibrated up to pixel 100 only: above, the hidden unit stays at its largest.
   const QuantisedNetwork network = quantise(line(1, 0, 1, 0), every_pixel().slice(0, 0, 101));
