@@ -167,6 +167,32 @@ def check_run(name, run_directory, images, directory, replica="0", batch_norm=Fa
                 assert round(again["accuracy"] * again["count"]) == right, again
 
 
+def check_int8(name, run_directory, images, directory, largest_loss):
+    """The quantised network in C, by each compiler and without a warning: the accuracy that handgrad reports, and hardly less."""
+    file, output = directory / "quantised.h", directory / "probabilities"
+    evaluation = json.loads(handgrad("evaluate", run_directory, "--data", images.data, "--json"))
+    flags = ["--format", "c-header", "--quantise", "int8", "--output", file, "--force", "--verify"]
+    said = handgrad("export", run_directory, *flags)
+    percent = re.search(r"the same logits as here, to the bit\n.+ accuracy (\S+) % \(before (\S+) %\)", said)
+    assert percent and f"{100 * evaluation['accuracy']:.2f}" == percent[2], said
+    strict = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-pedantic"]
+    code = re.sub(r"/\*.*?\*/", "", file.read_text(), flags=re.DOTALL)
+    kernels = code[code.index("_sum(") : code.index("_class_of_bytes(")].partition("_deskew(")[0]
+    assert not re.search(r"float|double|[/%]", kernels), kernels
+    for compiler in filter(shutil.which, ("gcc", "clang")):
+        command = [compiler, *strict, "-O2", f'-DHEADER="{file}"', "-DPREFIX=quantised", "-DINT8", readers / "run_header.c", "-lm"]
+        run(*command, "-o", directory / "run_header")
+        run(directory / "run_header", images.raw, output)
+        logits = numpy.fromfile(output, "<f4").reshape(len(images.labels), -1)
+        accuracy = (logits.argmax(1) == images.labels).mean()
+        print(f"{name}, int8, {compiler}: accuracy {accuracy:.4f}, before {evaluation['accuracy']:.4f}", flush=True)
+        assert f"{100 * accuracy:.2f}" == percent[1], (accuracy, said)
+        assert accuracy >= evaluation["accuracy"] - largest_loss, (accuracy, evaluation)
+    source = directory / "header.cpp"
+    source.write_text(f'#include "{file}"\nint main() {{ return 0; }}\n')
+    run("g++", "-std=c++11", *strict[1:], "-fsyntax-only", source)
+
+
 def check_ensemble(name, run_directory, images, directory, batch_norm=False):
     members = [images.predictions(run_directory, "--replica", r) for r in range(5)]
     expected = numpy.mean(members, 0)
@@ -484,6 +510,7 @@ with tempfile.TemporaryDirectory() as scratch:
         one, five = directory / "one", directory / "five"
         handgrad("train", "--data", data, "--epochs", "2", "--out", one, "--overwrite", *flags)
         check_run(f"{name}, one network", one, mnist, directory, batch_norm=batch_norm)
+        check_int8(f"{name}, one network", one, mnist, directory, 0.003)
         check_round_trip(one, mnist, directory)
         handgrad("train", "--data", data, "--epochs", "2", "--replicas", "5", "--out", five, "--overwrite", *flags)
         check_run(f"{name}, one of five", five, mnist, directory, replica="3", batch_norm=batch_norm)
@@ -491,10 +518,13 @@ with tempfile.TemporaryDirectory() as scratch:
     for activation in ("leaky-relu", "tanh"):
         handgrad("train", "--data", data, "--epochs", "1", "--out", directory / "one", "--overwrite", "--batch-norm", "--activation", activation)
         check_run(f"{activation}, batch norm", directory / "one", mnist, directory, batch_norm=True)
+        check_int8(f"{activation}, batch norm", directory / "one", mnist, directory, 0.003)
         prepared = ["--deskew", "--standardise"] if activation == "tanh" else []
         flags = ["--batch-norm", "before", "--activation", activation, *prepared]
         handgrad("train", "--data", data, "--epochs", "1", "--out", directory / "one", "--overwrite", *flags)
-        check_run(" ".join(["batch norm before", activation, *prepared]), directory / "one", mnist, directory, batch_norm=True)
+        name = " ".join(["batch norm before", activation, *prepared])
+        check_run(name, directory / "one", mnist, directory, batch_norm=True)
+        check_int8(name, directory / "one", mnist, directory, 0.003)
     check_round_trip(directory / "one", mnist, directory)  # which deskews again without being told
     check_files_of_python(mnist, directory)
     check_names_of_python(mnist, directory)
@@ -506,6 +536,7 @@ with tempfile.TemporaryDirectory() as scratch:
     for hidden in ("6", "none"):
         handgrad("train", "--data", odd.data, "--hidden", hidden, "--epochs", "3", "--out", directory / "run", "--overwrite", "--batch-norm", "--deskew")
         check_run(f"deskewed 9 × 11 pixels, 3 classes, hidden {hidden}", directory / "run", odd, directory, batch_norm=hidden != "none")
+        check_int8(f"deskewed 9 × 11 pixels, 3 classes, hidden {hidden}", directory / "run", odd, directory, 0.01)
     handgrad("train", "--data", odd.data, "--hidden", "6", "--epochs", "3", "--replicas", "5", "--out", directory / "run", "--overwrite", "--deskew")
     check_ensemble("deskewed 9 × 11 pixels, 3 classes, ensemble", directory / "run", odd, directory)
 if no_onnxruntime:

@@ -95,6 +95,10 @@ int evaluate_command(const Arguments& arguments) {
   set_threads(static_cast<int>(options.integer("threads", 1, 1024)));
   const at::Device device = read_device(options);
   SavedModel saved = open_model(models.front(), replica);
+  if (set_name != "test" && !saved.place.trained_on) {
+    throw UsageError(
+        fmt::format("--set: {} needs a run directory, which says how the images were split", set_name));
+  }
   saved.model.to(device);
   const LabelledImages images =
       load_images(options, saved.place, saved.model.shape(), saved.model.classes(), set_name);

@@ -14,6 +14,7 @@
 #include "handgrad/base/printable.h"
 #include "handgrad/files/file.h"
 #include "handgrad/models/c_header.h"
+#include "handgrad/models/c_int8.h"
 #include "handgrad/models/onnx_file.h"
 #include "handgrad/models/state_dict.h"
 #include "handgrad/platform/threads.h"
@@ -44,6 +45,8 @@ const FormatEntry& entry(Format format) {
 }
 
 constexpr const char* ensemble_word = "ensemble";
+constexpr const char* int8_word = "int8";
+constexpr std::int64_t calibration_images = 1000;
 
 struct Request {
   std::string model;
@@ -51,6 +54,7 @@ struct Request {
   bool ensemble = false;
   std::int64_t replica = 0;
   bool fold = false;
+  bool int8 = false;
   fs::path output;
 };
 
@@ -58,6 +62,7 @@ std::string default_name(const Request& request) {
   std::string name = "model";
   if (request.ensemble) name += "-ensemble";
   if (request.replica > 0) name += fmt::format("-{}", request.replica);
+  if (request.int8) name += fmt::format("-{}", int8_word);
   return name + entry(request.format).ending;
 }
 
@@ -82,8 +87,12 @@ Request read_request(const Options& options) {
     throw options.wrong("replica", "a whole number of at least 0, or ensemble");
   }
   request.fold = options.on("fold-batch-norm");
-  if (options.given("data") && !options.on("verify") && !request.ensemble) {
-    throw UsageError("--data: is for --verify and ensembles, which are measured; leave it out");
+  request.int8 = options.choice("quantise", {"none", int8_word}) == 1;
+  if (request.int8 && request.format != Format::c_header) {
+    throw UsageError("--quantise: int8 is written as c-header only; choose that --format, or leave it out");
+  }
+  if (options.given("data") && !options.on("verify") && !request.ensemble && !request.int8) {
+    throw UsageError("--data: is for --verify, --quantise and ensembles, which need images; leave it out");
   }
   request.output = options.text("output").empty() ? default_name(request) : options.text("output");
   return request;
@@ -148,7 +157,9 @@ void print_gain(const std::vector<Model>& networks, double of_ensemble, const La
       100 * (of_ensemble - best));
 }
 
-std::string serialize(const Model& model, const Request& request) {
+// quantised: of int8.
+std::string serialize(const Model& model, const std::optional<QuantisedNetwork>& quantised,
+                      const Request& request) {
   switch (request.format) {
     case Format::torchscript:
       return TorchScriptModel(model).serialize();
@@ -159,7 +170,8 @@ std::string serialize(const Model& model, const Request& request) {
     case Format::state_dict:
       return to_state_dict(model);
     case Format::c_header:
-      return to_c_header(model, c_prefix(request.output));
+      return quantised ? to_int8_c_header(model, *quantised, c_prefix(request.output))
+                       : to_c_header(model, c_prefix(request.output));
   }
   return "";
 }
@@ -173,6 +185,15 @@ void require_agreement(const Verification& found) {
       found.reader, found.agreement.largest_difference, largest_agreed_difference, found.agreement.decided));
 }
 
+// The same of a quantised network, of whose integers nothing may differ.
+void require_equality(const Verification& found) {
+  if (found.agreement.largest_difference == 0) return;
+  throw ModelError(
+      fmt::format("the file was not kept, because {} computes something else from it: logits differ by up to "
+                  "{:.1e}, and must not, and {} classes changed",
+                  found.reader, found.agreement.largest_difference, found.agreement.changed));
+}
+
 void print(const Verification& found, const LabelledImages& images, double accuracy_here) {
   fmt::print("  read by {}\n", found.reader);
   fmt::print(
@@ -180,6 +201,18 @@ void print(const Verification& found, const LabelledImages& images, double accur
       "(here {:.2f} %)\n",
       images.labels.size(0), found.agreement.largest_difference, found.agreement.changed,
       100 * found.accuracy, 100 * accuracy_here);
+}
+
+// What the network lost by it. expected: the probabilities before.
+void print_quantised(const Verification& found, const LabelledImages& images, const Tensor& logits,
+                     const Tensor& expected) {
+  const Agreement loss = compare(expected, at::softmax(logits, 1));
+  fmt::print("  read by {}: the same logits as here, to the bit\n", found.reader);
+  fmt::print(
+      "  {} test images: accuracy {:.2f} % (before {:.2f} %), {} changed classes, largest difference of a "
+      "probability {:.1e}\n",
+      images.labels.size(0), 100 * found.accuracy, 100 * accuracy(expected, images), loss.changed,
+      loss.largest_difference);
 }
 
 Options export_options() {
@@ -193,9 +226,12 @@ Options export_options() {
       .toggle(
           "fold-batch-norm",
           "put batch norm into the weights of the next layer, or of its own where it is before the activation")
+      .value("quantise", "none", "NAME",
+             "int8: bytes for weights and activations, by training images; as c-header, batch norm folded")
       .toggle("verify", "read the file back with another program, and keep it only if that agrees")
       .value("data", "", "DIR",
-             "whose test images to verify on [those of the run, else MNIST_DIR, else data/mnist]");
+             "whose test images to verify on, and training images to quantise by [those of the run, else "
+             "MNIST_DIR, else data/mnist]");
   add_force_flag(options);
   return options;
 }
@@ -233,16 +269,27 @@ int export_command(const Arguments& arguments) {
     model.info.test_accuracy.reset();
     if (!options.given("data")) model.info.test_accuracy = accuracy(expected, *images);
   }
-  if (request.fold) model = fold_batch_norm(model);
+  if (request.fold || (request.int8 && architecture.has_batch_norm())) model = fold_batch_norm(model);
+  std::optional<QuantisedNetwork> quantised;
+  if (request.int8) {
+    const LabelledImages trained_on =
+        load_images(options, source.place, model.info.shape, architecture.classes, "train");
+    quantised = quantise(model, trained_on.pixels.slice(0, 0, calibration_images));
+    // It was measured before.
+    model.info.test_accuracy.reset();
+  }
 
-  const std::string bytes = serialize(model, request);
+  const std::string bytes = serialize(model, quantised, request);
   std::optional<Verification> found;
   FileCheck check;
+  Tensor integer_logits;
   if (options.on("verify")) {
+    if (quantised) integer_logits = logits(*quantised, images->pixels);
     check = [&](const fs::path& path) {
-      found = verify({path, request.format, model.info.shape, architecture.classes, c_prefix(request.output)},
-                     images->pixels, images->labels, expected);
-      require_agreement(*found);
+      found = verify({path, request.format, model.info.shape, architecture.classes, c_prefix(request.output),
+                      request.int8},
+                     images->pixels, images->labels, quantised ? integer_logits : expected);
+      quantised ? require_equality(*found) : require_agreement(*found);
     };
   }
   catch_interruptions();
@@ -254,10 +301,11 @@ int export_command(const Arguments& arguments) {
     return 128 + interruption();
   }
 
-  fmt::print("{} as {}, {} bytes\n", describe(model.network->architecture(), model.info.deskew),
-             entry(request.format).description, bytes.size());
+  fmt::print("{} as {}{}, {} bytes\n", describe(model.network->architecture(), model.info.deskew),
+             entry(request.format).description, request.int8 ? " of int8" : "", bytes.size());
   if (request.ensemble) print_gain(source.networks, accuracy(expected, *images), *images);
-  if (found) print(*found, *images, accuracy(expected, *images));
+  if (found && quantised) print_quantised(*found, *images, integer_logits, expected);
+  if (found && !quantised) print(*found, *images, accuracy(expected, *images));
   fmt::print("saved: {}\n", printable(request.output.string()));
   return 0;
 }

@@ -64,10 +64,21 @@ class Bench {
     write_file(source, embedded_run_header());
     const ProgramResult version = run_program({program, "--version"}, directory_.path());
     if (version.exit_code == program_not_found) return std::nullopt;
-    const ProgramResult compiled = run_program(
-        {program, "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O2", "-DPREFIX=" + file_.c_prefix,
-         "-DHEADER=\"model.h\"", "-o", executable.string(), source.string(), "-lm"},
-        directory_.path());
+    std::vector<std::string> command = {program,
+                                        "-std=c99",
+                                        "-Wall",
+                                        "-Wextra",
+                                        "-Werror",
+                                        "-pedantic",
+                                        "-O2",
+                                        "-DPREFIX=" + file_.c_prefix,
+                                        "-DHEADER=\"model.h\"",
+                                        "-o",
+                                        executable.string(),
+                                        source.string(),
+                                        "-lm"};
+    if (file_.int8) command.insert(command.end(), {"-DINT8", "-Wconversion"});
+    const ProgramResult compiled = run_program(command, directory_.path());
     if (compiled.exit_code != 0) fail(program, compiled);
     std::optional<Reading> reading = read({executable.string(), pixels_.string(), probabilities_.string()});
     if (!reading) {

@@ -20,6 +20,7 @@ struct FileToVerify {
   ImageShape shape;
   std::int64_t classes = 0;
   std::string c_prefix;
+  bool int8 = false;  // of c_header: a quantised network, whose logits are compared, not its probabilities
 };
 
 struct Verification {
@@ -29,7 +30,7 @@ struct Verification {
 };
 
 // Runs the file on pixels [N,inputs], uint8, with the first reader of its format that this machine has, and
-// compares with the probabilities [N,C] that are expected. labels [N]. Throws ModelError where the reader
+// compares with the probabilities [N,C], of int8 the logits, that are expected. labels [N]. Throws ModelError where the reader
 // refuses the file, Error where there is no reader.
 Verification verify(const FileToVerify& file, const Tensor& pixels, const Tensor& labels,
                     const Tensor& expected);

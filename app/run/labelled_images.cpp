@@ -56,10 +56,6 @@ std::string LabelledImages::name(std::int64_t index) const {
 
 LabelledImages load_images(const Options& options, const ModelPlace& place, ImageShape shape,
                            std::int64_t classes, const std::string& set) {
-  if (set != "test" && !place.trained_on) {
-    throw UsageError(
-        fmt::format("--set: {} needs a run directory, which says how the images were split", set));
-  }
   LabelledImages images;
   Settings trained_on = place.trained_on.value_or(Settings());
   images.source = options.given("data") || !place.trained_on ? data_source(options) : trained_on.data;

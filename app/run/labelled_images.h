@@ -24,7 +24,8 @@ struct LabelledImages {
 };
 
 // The images of this set for a model of this shape and so many classes: of --data, else of the run that it
-// comes from, else of MNIST_DIR or data/mnist. Throws UsageError, DataError, ModelError.
+// comes from, else of MNIST_DIR or data/mnist. Of a model file nobody knows a split: the training files are its
+// training images. Throws UsageError, DataError, ModelError.
 LabelledImages load_images(const Options& options, const ModelPlace& place, ImageShape shape,
                            std::int64_t classes, const std::string& set);
 

@@ -61,7 +61,10 @@ TEST_CASE("wrong arguments of export are refused by name, and nothing is written
       {"run/model.pt --format torchscript --output ./run/model.pt", "is the model itself"},
       {"run/model.pt --format torchscript --replica 1", "--replica: picks a network of a run directory"},
       {"run --format onnx --verfy", "verfy"},
-      {"run --format c-header --data elsewhere", "--data: is for --verify and ensembles"},
+      {"run --format c-header --data elsewhere", "--data: is for --verify, --quantise and ensembles"},
+      {"run --format onnx --quantise int8", "--quantise: int8 is written as c-header only"},
+      {"run --format c-header --quantise int4", "--quantise: got int4; must be one of none, int8"},
+      {"run --format c-header --quantise none --data elsewhere", "--data: is for --verify"},
   }));
   CAPTURE(arguments);
   check_refused(run(trained.directory, "export " + arguments), 2, part);
@@ -87,6 +90,7 @@ TEST_CASE("what cannot be exported is refused, and nothing is written") {
   CHECK(run(directory, "export run --format safetensors --fold-batch-norm").exit_code == 0);
   refused("model.safetensors --format onnx --fold-batch-norm", "has no batch norm to fold");
   refused("model.safetensors --format torchscript --replica ensemble", "is no run directory, from which");
+  refused("run --format c-header --quantise int8 --data missing", "missing");
 }
 
 TEST_CASE("export writes where it says, under names of its own") {
@@ -94,7 +98,7 @@ TEST_CASE("export writes where it says, under names of its own") {
   const TemporaryDirectory& directory = trained.directory;
   for (const char* arguments :
        {"--format torchscript", "--format safetensors", "--format state-dict --replica 2",
-        "--format c-header", "--format torchscript --replica ensemble",
+        "--format c-header", "--format c-header --quantise int8", "--format torchscript --replica ensemble",
         "--format safetensors --output weights"}) {
     CAPTURE(arguments);
     const Outcome outcome = run(directory, std::string("export run ") + arguments);
@@ -103,8 +107,8 @@ TEST_CASE("export writes where it says, under names of its own") {
     CHECK_THAT(outcome.out, Catch::Contains("saved: "));
   }
   CHECK(written(directory) == std::vector<std::string>{"model-2.state_dict.pt", "model-ensemble.pt",
-                                                       "model.h", "model.pt", "model.safetensors",
-                                                       "weights"});
+                                                       "model-int8.h", "model.h", "model.pt",
+                                                       "model.safetensors", "weights"});
   CHECK(contents(directory / "weights") == contents(directory / "model.safetensors"));
   check_refused(run(directory, "export run --format c-header"), 1,
                 "--output: model.h is there already; name another file, or give --force");

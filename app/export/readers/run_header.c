@@ -1,6 +1,7 @@
 /* Runs an exported C header on images, for `handgrad export --verify`. HEADER is its path, PREFIX what its names begin with.
    Arguments: a file of pixels (a byte each, image after image), a file for the probabilities (float32). Each image goes
-   through both entries, bytes and floats, and the classes of the two must agree unless they are as good as tied. */
+   through both entries, bytes and floats, and the classes of the two must agree unless they are as good as tied. With
+   INT8 the header is one of int8: the file gets its logits, and the class that it finds in integers must have the largest. */
 #include <stdio.h>
 #include HEADER
 
@@ -20,6 +21,13 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < NAME(inputs); ++i) pixels[i] = (float)bytes[i] / 255.0f;
     NAME(logits)(values, pixels);
     NAME(logits_of_bytes)(of_bytes, bytes);
+#ifdef INT8
+    if (of_bytes[NAME(class_of_bytes)(bytes)] < of_bytes[NAME(best)(of_bytes)]) {
+      fprintf(stderr, "error: integers and logits give different classes\n");
+      return 3;
+    }
+    if (fwrite(of_bytes, sizeof of_bytes, 1, out) != 1) return 2;
+#endif
     const int best = NAME(best)(values);
     NAME(softmax)(values);
     NAME(softmax)(of_bytes);
@@ -31,7 +39,9 @@ int main(int argc, char **argv) {
       fprintf(stderr, "error: bytes and floats give different probabilities\n");
       return 3;
     }
+#ifndef INT8
     if (fwrite(of_bytes, sizeof of_bytes, 1, out) != 1) return 2;
+#endif
   }
   return fclose(out) == 0 ? 0 : 2;
 }
