@@ -236,6 +236,25 @@ Options export_options() {
   return options;
 }
 
+Model model_to_export(const Source& source, const Request& request) {
+  const Model& first = source.networks.front();
+  Model model = request.ensemble ? join_models(source.networks) : model_of(*first.network, 0, first.info);
+  if (request.ensemble)
+    model.info.training_config = with_replicas(model.info.training_config, source.place.networks);
+  if (request.fold && !model.network->architecture().has_batch_norm()) {
+    throw ModelError(
+        fmt::format("{}: has no batch norm to fold; leave out --fold-batch-norm", request.model));
+  }
+  return model;
+}
+
+// Some of the images that it was trained on.
+Tensor calibration_pixels(const Model& model, const ModelPlace& place, const Options& options) {
+  const LabelledImages trained_on =
+      load_images(options, place, model.info.shape, model.network->architecture().classes, "train");
+  return trained_on.pixels.slice(0, 0, calibration_images);
+}
+
 }  // namespace
 
 int export_command(const Arguments& arguments) {
@@ -247,16 +266,8 @@ int export_command(const Arguments& arguments) {
   const Request request = read_request(options);
   set_threads(1);
   const Source source = read_source(request, options);
-  Model model = request.ensemble
-                    ? join_models(source.networks)
-                    : model_of(*source.networks.front().network, 0, source.networks.front().info);
+  Model model = model_to_export(source, request);
   const Architecture architecture = model.network->architecture();
-  if (request.ensemble)
-    model.info.training_config = with_replicas(model.info.training_config, source.place.networks);
-  if (request.fold && !architecture.has_batch_norm()) {
-    throw ModelError(
-        fmt::format("{}: has no batch norm to fold; leave out --fold-batch-norm", request.model));
-  }
 
   std::optional<LabelledImages> images;
   Tensor expected;
@@ -272,11 +283,8 @@ int export_command(const Arguments& arguments) {
   if (request.fold || (request.int8 && architecture.has_batch_norm())) model = fold_batch_norm(model);
   std::optional<QuantisedNetwork> quantised;
   if (request.int8) {
-    const LabelledImages trained_on =
-        load_images(options, source.place, model.info.shape, architecture.classes, "train");
-    quantised = quantise(model, trained_on.pixels.slice(0, 0, calibration_images));
-    // It was measured before.
-    model.info.test_accuracy.reset();
+    quantised = quantise(model, calibration_pixels(model, source.place, options));
+    model.info.test_accuracy.reset();  // it was measured before
   }
 
   const std::string bytes = serialize(model, quantised, request);

@@ -118,12 +118,12 @@ struct Ink {
 
 // The grey below which `share` of all pixels above `from` lie.
 int quantile(const Numa& histogram, int from, float share) {
-  const auto first = histogram.array + from;
-  const auto last = histogram.array + histogram.n;
+  const auto* first = histogram.array + from;
+  const auto* last = histogram.array + histogram.n;
   float all = 0;
-  for (auto count = first; count != last; ++count) all += *count;
+  for (const auto* count = first; count != last; ++count) all += *count;
   float sum = 0;
-  for (auto count = first; count != last; ++count) {
+  for (const auto* count = first; count != last; ++count) {
     sum += *count;
     if (sum >= share * all) return static_cast<int>(count - histogram.array);
   }
@@ -335,7 +335,7 @@ IdxArray prepare_digits(const IdxArray& picture, ImageShape size, bool several, 
                     printable(name), digits.size()));
   }
   IdxArray prepared{{static_cast<std::int64_t>(digits.size()), size.rows, size.columns}, {}};
-  const std::size_t pixels = static_cast<std::size_t>(size.rows * size.columns);
+  const auto pixels = static_cast<std::size_t>(size.rows * size.columns);
   prepared.values.resize(digits.size() * pixels);
   for (std::size_t d = 0; d < digits.size(); ++d) {
     const Owned<Pix> cut = cut_out(ink, strokes.get(), digits[d]);

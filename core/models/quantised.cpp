@@ -39,7 +39,7 @@ struct ByteScale {
 ByteScale scale_for(const Tensor& activations) {
   const Tensor below = -activations.amin(0).clamp_max(0);
   const Tensor above = activations.amax(0).clamp_min(0);
-  const double most_below = below.max().item<double>();
+  const auto most_below = below.max().item<double>();
   const double range = most_below + above.max().item<double>();
   const double zero = range > 0 ? std::min(std::ceil(most_byte * most_below / range), most_byte - 1) : 0;
   const Tensor scale = at::maximum(above / (most_byte - zero), below / std::max(zero, 1.0));
@@ -189,7 +189,7 @@ Tensor logits(const QuantisedNetwork& network, const Tensor& pixels) {
   const Tensor bytes = (network.deskew ? deskewed(pixels, network.shape) : pixels).contiguous();
   const std::int64_t count = bytes.size(0);
   Tensor results = at::empty({count, network.layers.back().outputs}, at::kFloat);
-  float* result = results.data_ptr<float>();
+  auto* result = results.data_ptr<float>();
   for (std::int64_t n = 0; n < count; ++n) {
     const std::uint8_t* image = bytes.data_ptr<std::uint8_t>() + n * bytes.size(1);
     std::vector<std::uint8_t> x(image, image + bytes.size(1));
