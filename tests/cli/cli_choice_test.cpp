@@ -10,14 +10,14 @@ using nlohmann::json;
 namespace {
 
 // 9 images to train on in 2 steps an epoch, and 3 to validate on; without those, 12 images in 3 steps.
-const std::string settings =
+const std::string chosen_settings =
     "train --data data --batch-size 5 --hidden 4 --batch-norm --learning-rate 0.05 --min-delta 100 ";
-const std::string validated = settings + "--validation-fraction 0.25 --out run ";
+const std::string validated_settings = chosen_settings + "--validation-fraction 0.25 --out run ";
 
 // A directory with a small data set.
-class Runs {
+class ChosenRuns {
  public:
-  Runs() {
+  ChosenRuns() {
     fs::create_directory(directory / "data");
     write_small_dataset(directory / "data");
   }
@@ -72,8 +72,8 @@ TEST_CASE("a training on all images is that of the settings which validation cho
       {"--reestimate-batch-norm ", "--epochs 2 ", "--epochs 1 ", "1 epoch, batch norm re-estimated",
        "reestimated", true},
   }));
-  const Runs runs;
-  runs.train(validated + both + of_run);
+  const ChosenRuns runs;
+  runs.train(validated_settings + both + of_run);
   // Of so few images rounding might decide which is the better one.
   if (!key.empty()) runs.change("run/summary.json", "/replicas/0/" + key, kept);
   const auto before = runs.files("run");
@@ -82,7 +82,7 @@ TEST_CASE("a training on all images is that of the settings which validation cho
   CHECK_THAT(outcome.out, Catch::Contains("12 train, 0 validation, 6 test images"));
   CHECK_THAT(outcome.out,
              Catch::Contains("all 12 images; chosen by " + runs.path("run") + ": " + words + "\n"));
-  runs.train(settings + both + by_hand + "--validation-fraction 0 --patience none --out by-hand");
+  runs.train(chosen_settings + both + by_hand + "--validation-fraction 0 --patience none --out by-hand");
   for (const char* file : {"model.pt", "metrics.jsonl"}) {
     CAPTURE(file);
     CHECK(contents(runs.directory / "all" / file) == contents(runs.directory / "by-hand" / file));
@@ -95,9 +95,9 @@ TEST_CASE("a training on all images is that of the settings which validation cho
 }
 
 TEST_CASE("a training on all images takes flags, goes on, and is a run as any other", "[sanitize]") {
-  const Runs runs;
-  runs.train(settings + "--epochs 1 --validation-fraction 0 --out first");
-  runs.train(validated + "--epochs 3 --init first");
+  const ChosenRuns runs;
+  runs.train(chosen_settings + "--epochs 1 --validation-fraction 0 --out first");
+  runs.train(validated_settings + "--epochs 3 --init first");
   const Outcome outcome = runs.train("train --train-on-all run --epochs 4 --learning-rate 0.1 --out all");
   json config = runs.read("all/config.json");
   CHECK(config.at("epochs") == 4);
@@ -114,8 +114,8 @@ TEST_CASE("a training on all images takes flags, goes on, and is a run as any ot
 }
 
 TEST_CASE("what a training on all images refuses") {
-  const Runs runs;
-  runs.train(validated + "--epochs 3");
+  const ChosenRuns runs;
+  runs.train(validated_settings + "--epochs 3");
   const auto refused = [&](const std::string& flags, int exit_code, const std::string& part) {
     CAPTURE(flags);
     check_refused(run(runs.directory, "train --out never " + flags), exit_code, part);
@@ -132,17 +132,17 @@ TEST_CASE("what a training on all images refuses") {
   refused("--train-on-all data", 1, "--train-on-all: data holds no run, it has no config.json");
   refused("--train-on-all missing", 1, "--train-on-all: missing holds no run");
 
-  runs.train(settings + "--epochs 1 --validation-fraction 0 --out unwatched");
+  runs.train(chosen_settings + "--epochs 1 --validation-fraction 0 --out unwatched");
   refused("--train-on-all unwatched", 1,
           "unwatched had no validation set that could choose; name a run with");
-  runs.train(settings + "--epochs 1 --validation-fraction 0.25 --replicas 2 --out two");
+  runs.train(chosen_settings + "--epochs 1 --validation-fraction 0.25 --replicas 2 --out two");
   refused("--train-on-all two", 1, "two has 2 networks, for each of which validation chose by itself");
-  runs.train(settings + "--epochs 0 --validation-fraction 0.25 --out initial");
+  runs.train(chosen_settings + "--epochs 0 --validation-fraction 0.25 --out initial");
   refused("--train-on-all initial", 1, "initial did not train, it has 0 epochs");
-  runs.train(settings + "--epochs 1 --validation-fraction 0.25 --compat split-twice --out twice");
+  runs.train(chosen_settings + "--epochs 1 --validation-fraction 0.25 --compat split-twice --out twice");
   refused("--train-on-all twice", 1, "twice splits off images twice, so that nothing trains on all");
   const std::string diverging =
-      settings + "--epochs 100 --batch-norm none --l2 1 --evaluate-every 1 --patience none ";
+      chosen_settings + "--epochs 100 --batch-norm none --l2 1 --evaluate-every 1 --patience none ";
   CHECK(run(runs.directory, diverging + "--validation-fraction 0.25 --learning-rate 1000 --out diverged")
             .exit_code == 1);
   refused("--train-on-all diverged", 1, "diverged left the finite numbers; name a run that did not");
@@ -150,7 +150,7 @@ TEST_CASE("what a training on all images refuses") {
   // Stopped by a signal; killed, when it was given more epochs; killed.
   const Outcome stopped =
       run(runs.directory,
-          settings +
+          chosen_settings +
               "--validation-fraction 0.25 --epochs 200000 --patience none --out stopped & pid=$!; "
               "for i in $(seq 200); do "
               "test -s stopped/metrics.jsonl && break; sleep 0.05; done; kill -INT $pid; wait $pid");
