@@ -60,7 +60,7 @@ Options train_options() {
       .value(
           "init", "none", "FILE",
           "begin with the network of this safetensors file, state dict, TorchScript file or run, which also "
-          "gives --hidden and --batch-norm")
+          "gives --hidden, --batch-norm and --deskew")
       .value(
           "log", "none", "LIST",
           "what else to write of the training: tensorboard, an event file in the run's directory, or none");

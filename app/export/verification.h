@@ -30,8 +30,8 @@ struct Verification {
 };
 
 // Runs the file on pixels [N,inputs], uint8, with the first reader of its format that this machine has, and
-// compares with the probabilities [N,C], of int8 the logits, that are expected. labels [N]. Throws ModelError where the reader
-// refuses the file, Error where there is no reader.
+// compares with the probabilities [N,C], of int8 the logits, that are expected. labels [N]. Throws ModelError
+// where the reader refuses the file, Error where there is no reader.
 Verification verify(const FileToVerify& file, const Tensor& pixels, const Tensor& labels,
                     const Tensor& expected);
 

@@ -259,10 +259,9 @@ void Augmenter::augment_all(Tensor& images, const Tensor& pixels, const Tensor& 
   const std::int64_t* rows = chosen.data_ptr<std::int64_t>();
   const std::uint8_t* first = pixels.data_ptr<std::uint8_t>();
   T* image = images.data_ptr<T>();
-  const std::int64_t parts = std::clamp<std::int64_t>(count / images_per_part, 1, threads());
-  share_out(parts, [&](std::int64_t p) {
+  share_out_ranges(count, images_per_part, [&](std::int64_t begin, std::int64_t end) {
     Scratch scratch(shape_, row_nodes_, column_nodes_);
-    for (std::int64_t i = p * count / parts; i < (p + 1) * count / parts; ++i) {
+    for (std::int64_t i = begin; i < end; ++i) {
       const AffineMap map = draw(part, i % lanes, part.begin + i / lanes, shape_, scratch.noise);
       if (part.options.elastic > 0) smooth_along_rows(scratch);
       augment_one(image + i * inputs, first + rows[i] * inputs, map, part.options.elastic > 0, scratch);

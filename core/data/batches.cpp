@@ -157,7 +157,7 @@ void Batches::fill(Block& block, std::int64_t number) {
     gather_pixels(pixels, examples_, chosen);
     scale_pixels(images, pixels);
   }
-  if (examples_.standardisation.defined()) standardise(images, examples_.standardisation);
+  standardise(images, examples_.standardisation);
   block.number = number;
 }
 

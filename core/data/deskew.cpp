@@ -95,10 +95,9 @@ Tensor deskewed(const Tensor& pixels, ImageShape shape) {
   const std::int64_t inputs = originals.size(1);
   const std::uint8_t* original = originals.data_ptr<std::uint8_t>();
   auto* image = images.data_ptr<std::uint8_t>();
-  const std::int64_t parts = std::clamp<std::int64_t>(count / images_upright_at_once, 1, threads());
-  share_out(parts, [&](std::int64_t p) {
+  share_out_ranges(count, images_upright_at_once, [&](std::int64_t begin, std::int64_t end) {
     Upright upright;
-    for (std::int64_t i = p * count / parts; i < (p + 1) * count / parts; ++i) {
+    for (std::int64_t i = begin; i < end; ++i) {
       find_upright(upright, original + i * inputs, shape);
       set_upright(image + i * inputs, original + i * inputs, upright, shape);
     }

@@ -34,6 +34,7 @@ Standardisation standardisation_of(const Tensor& pixels, const Tensor& rows,
 }
 
 void standardise(Tensor& images, const Standardisation& by) {
+  if (!by.defined()) return;
   images.sub_(by.mean).div_(by.deviation);
 }
 

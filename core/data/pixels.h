@@ -25,7 +25,8 @@ struct Standardisation {
 Standardisation standardisation_of(const Tensor& pixels, const Tensor& rows,
                                    const at::TensorOptions& options);
 
-// images = (images − mean) / deviation; images [N, inputs], or with lanes [N, K, inputs].
+// images = (images − mean) / deviation; images [N, inputs], or with lanes [N, K, inputs]. Nothing where it is
+// undefined.
 void standardise(Tensor& images, const Standardisation& by);
 
 }  // namespace handgrad

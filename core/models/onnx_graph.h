@@ -97,8 +97,8 @@ class OnnxGraph {
   std::int64_t named_ = 0;
 };
 
-// What deskewed() does, to images [N,1,rows,columns] of float32 in 0 to 1 that the last node gives; a number is taken
-// for the nearest byte.
+// What deskewed() does, to images [N,1,rows,columns] of float32 in 0 to 1 that the last node gives; a number is
+// taken for the nearest byte.
 void add_deskew(OnnxGraph& graph, ImageShape shape);
 
 }  // namespace handgrad

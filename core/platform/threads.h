@@ -1,6 +1,7 @@
 // The threads that share out one computation.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 
@@ -34,6 +35,14 @@ template <typename Part>
 void share_out(std::int64_t count, const Part& part) {
   if (count > 1 && threads() > 1) return share_out_among_threads(count, std::cref(part));
   for (std::int64_t i = 0; i < count; ++i) part(i);
+}
+
+// The same for the numbers from 0 to count − 1 in a range for each thread: part(begin, end), of at least `least`
+// numbers where there are several ranges.
+template <typename Part>
+void share_out_ranges(std::int64_t count, std::int64_t least, const Part& part) {
+  const std::int64_t parts = std::clamp<std::int64_t>(count / least, 1, threads());
+  share_out(parts, [&](std::int64_t p) { part(p * count / parts, (p + 1) * count / parts); });
 }
 
 }  // namespace handgrad

@@ -69,7 +69,7 @@ void Evaluator::pass(const std::function<void(Workspace& workspace, const Tensor
     Tensor images = images_.narrow(0, 0, size);
     if (!images_are_whole_set_) {
       scale_pixels(images, pixels);
-      if (part.standardisation.defined()) standardise(images, part.standardisation);
+      standardise(images, part.standardisation);
     }
     images_are_whole_set_ = size == count;
     network_.forward(workspace, images, Use::evaluation);
