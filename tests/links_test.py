@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Tests that every relative link in a Markdown file of the project leads to a file, and its anchor to a heading there."""
+"""Tests that every relative link in a Markdown file of the project leads to a file, and its anchor to a heading there; and that
+each line of the C, C++ and CMake that follows a link to a file of tests/consumer stands in that file."""
 import os
 import pathlib
 import re
@@ -39,8 +40,18 @@ def anchors(page):
     return found
 
 
+def quotations(page):
+    """The files of tests/consumer that a paragraph names last before a block of code, with the lines of the block."""
+    text = page.read_text(encoding="utf-8")
+    for paragraph, code in re.findall(r"(^[^\n`]*\]\([^\n]+)\n\n```(?:c|cpp|cmake)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        links = [link for link in re.findall(r"\]\(([^()]+)\)", paragraph) if "tests/consumer/" in link]
+        if links:
+            yield links[-1], [line.strip() for line in code.splitlines() if line.strip()]
+
+
 faults = []
 count = 0
+quoted = 0
 for page in pages():
     text = re.sub(r"`[^`\n]*`", "", prose(page))
     # [text](link "title") and, on a line of its own, [name]: link
@@ -54,10 +65,16 @@ for page in pages():
             faults.append(f"{page.relative_to(root)}: {link}: no such file")
         elif anchor and (target.suffix != ".md" or anchor not in anchors(target)):
             faults.append(f"{page.relative_to(root)}: {link}: no such heading")
+    for link, lines in quotations(page):
+        source = {line.strip() for line in (page.parent / link).read_text(encoding="utf-8").splitlines()}
+        quoted += len(lines)
+        faults += [f"{page.relative_to(root)}: not in {link}: {line}" for line in lines if line not in source]
+if quoted == 0:
+    faults.append("no quotations found")
 if count == 0:
     faults.append("no links found")
 for fault in faults:
     print(f"FAILED: {fault}")
 if faults:
     sys.exit(1)
-print(f"passed: {count} links")
+print(f"passed: {count} links, {quoted} quoted lines")
