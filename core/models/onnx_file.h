@@ -4,6 +4,7 @@
 #include <string>
 
 #include "handgrad/models/model.h"
+#include "handgrad/models/quantised.h"
 
 namespace handgrad {
 
@@ -17,5 +18,10 @@ bool onnx_available();
 // as metadata_props. It has passed libonnx's checker. Throws Error where this build has no libonnx,
 // ModelError where the checker finds fault.
 std::string to_onnx(const Model& model);
+
+// The same of the network quantised from the model: bytes where it has bytes, between QuantizeLinear and
+// DequantizeLinear, and the sums of its layers as float32 of the same whole numbers. A byte may round the other
+// way where its sum is half way between two.
+std::string to_int8_onnx(const Model& model, const QuantisedNetwork& network);
 
 }  // namespace handgrad

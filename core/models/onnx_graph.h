@@ -5,11 +5,13 @@
 #include <onnx/onnx_pb.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "handgrad/base/tensor.h"
 #include "handgrad/data/image_shape.h"
+#include "handgrad/models/model.h"
 
 namespace handgrad {
 
@@ -63,13 +65,11 @@ class OnnxGraph {
     return output;
   }
 
-  // A tensor of float32, float64 or int64.
+  // A contiguous tensor of one of the types of type_of.
   void add_tensor(const std::string& name, const Tensor& values) {
     onnx::TensorProto& tensor = *graph_.add_initializer();
     tensor.set_name(name);
-    tensor.set_data_type(values.scalar_type() == at::kLong     ? onnx::TensorProto::INT64
-                         : values.scalar_type() == at::kDouble ? onnx::TensorProto::DOUBLE
-                                                               : onnx::TensorProto::FLOAT);
+    tensor.set_data_type(type_of(values));
     for (const std::int64_t size : values.sizes()) tensor.add_dims(size);
     tensor.set_raw_data(values.data_ptr(), values.nbytes());
   }
@@ -92,10 +92,26 @@ class OnnxGraph {
   }
 
  private:
+  static onnx::TensorProto::DataType type_of(const Tensor& values) {
+    if (values.scalar_type() == at::kLong) return onnx::TensorProto::INT64;
+    if (values.scalar_type() == at::kInt) return onnx::TensorProto::INT32;
+    if (values.scalar_type() == at::kChar) return onnx::TensorProto::INT8;
+    if (values.scalar_type() == at::kByte) return onnx::TensorProto::UINT8;
+    if (values.scalar_type() == at::kDouble) return onnx::TensorProto::DOUBLE;
+    return onnx::TensorProto::FLOAT;
+  }
+
   onnx::GraphProto& graph_;
   std::string last_;
   std::int64_t named_ = 0;
 };
+
+// The file of a model, checked by libonnx: the images as pixels [N,inputs], which are deskewed where the model's
+// are; what add_layers makes of them, up to the logits; Softmax.
+std::string onnx_file(const Model& model, const Metadata& metadata,
+                      const std::function<void(OnnxGraph&)>& add_layers);
+
+const char* onnx_operator(Activation activation);
 
 // What deskewed() does, to images [N,1,rows,columns] of float32 in 0 to 1 that the last node gives; a number is
 // taken for the nearest byte.

@@ -119,7 +119,9 @@ Agreement compare(const Tensor& expected, const Tensor& actual) {
   const Tensor changed = classes.select(1, 0).ne(b.argmax(1));
   const Tensor margin = best.select(1, 0) - best.select(1, 1);
   Agreement agreement;
-  agreement.largest_difference = (a - b).abs().max().item<double>();  // the largest of NaN and others is NaN
+  const Tensor difference = (a - b).abs();
+  agreement.largest_difference = difference.max().item<double>();  // the largest of NaN and others is NaN
+  agreement.mean_difference = difference.mean().item<double>();
   agreement.changed = changed.sum().item<std::int64_t>();
   agreement.decided = changed.logical_and(margin.gt(largest_tie)).sum().item<std::int64_t>();
   return agreement;

@@ -51,6 +51,7 @@ Metrics compute_metrics(const Tensor& log_probabilities, const Tensor& labels, s
 // How far two classifiers that should be one differ on the same images.
 struct Agreement {
   double largest_difference = 0;  // of a probability; NaN where one is
+  double mean_difference = 0;     // the same
   std::int64_t changed = 0;       // images whose class is another
   std::int64_t decided = 0;       // of these, the ones whose two best classes were further apart than the tie
 };

@@ -62,7 +62,7 @@ TEST_CASE("wrong arguments of export are refused by name, and nothing is written
       {"run/model.pt --format torchscript --replica 1", "--replica: picks a network of a run directory"},
       {"run --format onnx --verfy", "verfy"},
       {"run --format c-header --data elsewhere", "--data: is for --verify, --quantise and ensembles"},
-      {"run --format onnx --quantise int8", "--quantise: int8 is written as c-header only"},
+      {"run --format safetensors --quantise int8", "--quantise: int8 is written as c-header or onnx"},
       {"run --format c-header --quantise int4", "--quantise: got int4; must be one of none, int8"},
       {"run --format c-header --quantise none --data elsewhere", "--data: is for --verify"},
   }));
