@@ -38,12 +38,12 @@ static inline unsigned char @_byte(int64_t value) {
 )";
 
 constexpr const char* hidden_layer = R"(
-/* Bytes to bytes: a linear layer and its activation. zero: the byte that stands for 0. */
+/* Bytes to bytes: a linear layer and its activation. zero: of each unit the byte that stands for 0. */
 static inline void @_hidden(unsigned char *y, const unsigned char *x, const int8_t *weight, const int32_t *bias,
-                            const int32_t *factor, const unsigned char *shift, int32_t zero, size_t inputs,
-                            size_t outputs) {
+                            const int32_t *factor, const unsigned char *shift, const unsigned char *zero,
+                            size_t inputs, size_t outputs) {
   for (size_t o = 0; o < outputs; ++o) {
-    y[o] = @_activated(@_sum(x, weight + o * inputs, bias[o], inputs), factor[o], shift[o], zero);
+    y[o] = @_activated(@_sum(x, weight + o * inputs, bias[o], inputs), factor[o], shift[o], zero[o]);
   }
 }
 )";
@@ -121,14 +121,15 @@ std::string layer_arrays(const QuantisedLayer& layer, std::size_t index) {
     shifts.push_back(multiplier.shift);
   }
   text += c_array("int32_t", name("factor"), texts(factors));
-  return text + c_array("unsigned char", name("shift"), texts(shifts));
+  text += c_array("unsigned char", name("shift"), texts(shifts));
+  return text + c_array("unsigned char", name("zero"), texts(layer.zero));
 }
 
 // Bytes of constants.
 std::int64_t flash_of(const QuantisedNetwork& network) {
   std::int64_t bytes = 0;
   for (const QuantisedLayer& layer : network.layers) {
-    bytes += layer.inputs * layer.outputs + (layer.multiplier.empty() ? 4 : 9) * layer.outputs;
+    bytes += layer.inputs * layer.outputs + (layer.multiplier.empty() ? 4 : 10) * layer.outputs;
   }
   return bytes + (network.activation == Activation::tanh && network.layers.size() > 1 ? 256 : 0);
 }
@@ -157,8 +158,8 @@ std::string to_int8_c_header(const Model& model, const QuantisedNetwork& network
     if (layer.multiplier.empty()) continue;
     const char* y = l % 2 == 0 ? "a" : "b";
     calls += fmt::format(
-        "  @_hidden({1}, {2}, @_{0}_weight, @_{0}_bias, @_{0}_factor, @_{0}_shift, {3}, {4}, {5});\n", l, y,
-        x, layer.zero, layer.inputs, layer.outputs);
+        "  @_hidden({1}, {2}, @_{0}_weight, @_{0}_bias, @_{0}_factor, @_{0}_shift, @_{0}_zero, {3}, {4});\n",
+        l, y, x, layer.inputs, layer.outputs);
     x = y;
   }
   code += sum_function;

@@ -17,7 +17,7 @@ class Int8Layers {
 
   // Pixels in 0 to 1 as bytes, and those as float32 again: whole numbers.
   void add_bytes_of_pixels() {
-    quantise(at::scalar_tensor(1.0F / 255), 0, "bytes");
+    quantise(at::scalar_tensor(1.0F / 255), at::scalar_tensor(0, at::kByte), "bytes");
     graph_.add("DequantizeLinear", {one_}, "whole_pixels");
   }
 
@@ -41,28 +41,27 @@ class Int8Layers {
   void add_activation(const QuantisedLayer& layer, std::size_t index) {
     const std::string sums = graph_.last();
     const std::string bytes = fmt::format("{}.bytes", index);
+    const Tensor zeros = at::tensor(layer.zero, at::kByte);
     if (activation_ != Activation::tanh) {
       graph_.add(onnx_operator(activation_), {}, fmt::format("{}.{}", index, name_of(activation_)));
-      quantise(steps(layer), layer.zero, bytes);
+      quantise(steps(layer), zeros, bytes);
       graph_.add("DequantizeLinear", {one_}, fmt::format("{}.whole", index));
       return;
     }
     graph_.of("Abs", {sums});
-    quantise(steps(layer), 0, bytes);
+    quantise(steps(layer), at::zeros_like(zeros), bytes);
     const std::string place = graph_.of("Cast", {bytes}, "to", onnx::TensorProto::INT64);
     const std::string table = graph_.constant(at::tensor(tanh_table(), at::kFloat));
     const std::string size = graph_.of("Gather", {table, place});
     const std::string signed_bytes = graph_.of("Mul", {size, graph_.of("Sign", {sums})});
-    const std::string zero = graph_.constant(at::scalar_tensor(static_cast<float>(layer.zero)));
-    graph_.begin(graph_.of("Add", {signed_bytes, zero}));
+    graph_.begin(graph_.of("Add", {signed_bytes, graph_.constant(zeros.to(at::kFloat))}));
   }
 
  private:
   // With a scale for all, or one for each unit.
-  void quantise(const Tensor& scale, std::int32_t zero, const std::string& output) {
+  void quantise(const Tensor& scale, const Tensor& zero, const std::string& output) {
     const std::string scales = graph_.constant(scale);
-    const std::string zeros = graph_.constant(at::full(scale.sizes(), zero, at::kByte));
-    graph_.add("QuantizeLinear", {scales, zeros}, output);
+    graph_.add("QuantizeLinear", {scales, graph_.constant(zero)}, output);
   }
 
   // By how much a unit's sum grows from byte to byte. Where no sum counts, all of them stay below a half.

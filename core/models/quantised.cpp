@@ -28,22 +28,20 @@ std::uint8_t byte_of(std::int64_t value) {
   return static_cast<std::uint8_t>(std::clamp<std::int64_t>(value, 0, 255));
 }
 
-// Of each input of a layer, real = scale · (byte − zero); one that is always 0 has the scale 0.
+// Of each input of a layer, real = scale · (byte − zero); one that is always 0 has the scale 0. Both [inputs], float64.
 struct ByteScale {
-  Tensor scale;
-  std::int32_t zero = 0;
+  Tensor scale, zero;
 };
 
 // A unit that batch norm scales up in the next layer's weights is small, or dead: only with scales of their own do
-// such units leave the others' weights their precision.
+// such units leave the others' weights their precision. Of leaky ReLU one unit may be nearly always below 0 and
+// another never.
 ByteScale scale_for(const Tensor& activations) {
   const Tensor below = -activations.amin(0).clamp_max(0);
   const Tensor above = activations.amax(0).clamp_min(0);
-  const auto most_below = below.max().item<double>();
-  const double range = most_below + above.max().item<double>();
-  const double zero = range > 0 ? std::min(std::ceil(most_byte * most_below / range), most_byte - 1) : 0;
-  const Tensor scale = at::maximum(above / (most_byte - zero), below / std::max(zero, 1.0));
-  return {scale, static_cast<std::int32_t>(zero)};
+  const Tensor share = (below / (below + above)).nan_to_num(0);
+  const Tensor zero = (most_byte * share).ceil().clamp_max(most_byte - 1);
+  return {at::maximum(above / (most_byte - zero), below / zero.clamp_min(1)), zero};
 }
 
 void require_float32(double scale) {
@@ -65,7 +63,8 @@ Tensor activate(Activation activation, const Tensor& x) {
 
 ByteScale scale_after(Activation activation, const Tensor& activations) {
   if (activation != Activation::tanh) return scale_for(activations);
-  return {at::full({activations.size(1)}, 1 / tanh_steps, at::kDouble), 128};
+  const Tensor scale = at::full({activations.size(1)}, 1 / tanh_steps, at::kDouble);
+  return {scale, at::full_like(scale, 128)};
 }
 
 // Of each unit: the finest with which its weights are bytes and its sums are int32; `common`: with which those
@@ -82,20 +81,21 @@ std::vector<double> sum_scales(const Tensor& weight, const Tensor& bias, bool co
   return scales;
 }
 
-QuantisedLayer quantise_layer(const Tensor& weight, const Tensor& bias, std::int32_t input_zero,
+// input_zero: of each input.
+QuantisedLayer quantise_layer(const Tensor& weight, const Tensor& bias, const Tensor& input_zero,
                               const std::vector<double>& scales) {
   QuantisedLayer layer;
   layer.inputs = weight.size(1);
   layer.outputs = weight.size(0);
   const double* w = weight.data_ptr<double>();
+  const auto* zero = input_zero.data_ptr<double>();
   for (std::size_t o = 0; o < scales.size(); ++o) {
-    std::int64_t sum = 0;
+    std::int64_t b = std::llround(bias.data_ptr<double>()[o] / scales[o]);
     for (std::int64_t i = 0; i < layer.inputs; ++i, ++w) {
       layer.weight.push_back(static_cast<std::int8_t>(std::lround(*w / scales[o])));
-      sum += layer.weight.back();
+      b -= layer.weight.back() * static_cast<std::int64_t>(zero[i]);
     }
-    const std::int64_t b = std::llround(bias.data_ptr<double>()[o] / scales[o]);
-    layer.bias.push_back(static_cast<std::int32_t>(b - input_zero * sum));
+    layer.bias.push_back(static_cast<std::int32_t>(b));
   }
   return layer;
 }
@@ -157,7 +157,8 @@ QuantisedNetwork quantise(const Model& model, const Tensor& pixels) {
   if (from.architecture().has_batch_norm())
     throw ModelError("batch norm must be folded to quantise a network");
   QuantisedNetwork network{model.info.shape, model.info.deskew, from.architecture().activation, {}, 1};
-  ByteScale input{at::full({pixels.size(1)}, pixel_scale, at::kDouble), 0};
+  const Tensor of_pixels = at::full({pixels.size(1)}, pixel_scale, at::kDouble);
+  ByteScale input{of_pixels, at::zeros_like(of_pixels)};
   Tensor x = (network.deskew ? deskewed(pixels, network.shape) : pixels).to(at::kDouble) * pixel_scale;
   for (std::size_t l = 0; l < from.parameters.weight.size(); ++l) {
     const Tensor weight = from.parameters.weight[l][0].to(at::kDouble);
@@ -177,8 +178,8 @@ QuantisedNetwork quantise(const Model& model, const Tensor& pixels) {
         const double step =
             network.activation == Activation::tanh ? tanh_argument_step : input.scale.data_ptr<double>()[o];
         layer.multiplier.push_back(nearest_multiplier(step > 0 ? scales[o] / step : 0));
+        layer.zero.push_back(static_cast<std::uint8_t>(input.zero.data_ptr<double>()[o]));
       }
-      layer.zero = input.zero;
     }
     network.layers.push_back(std::move(layer));
   }
@@ -201,7 +202,7 @@ Tensor logits(const QuantisedNetwork& network, const Tensor& pixels) {
       }
       x.clear();
       for (std::size_t o = 0; o < of_units.size(); ++o) {
-        x.push_back(activated(network.activation, of_units[o], layer.multiplier[o], layer.zero));
+        x.push_back(activated(network.activation, of_units[o], layer.multiplier[o], layer.zero[o]));
       }
     }
   }

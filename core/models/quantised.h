@@ -31,7 +31,7 @@ struct QuantisedLayer {
   std::vector<std::int32_t> bias;   // [outputs]
   // Of a hidden layer: from the sum of a unit to steps of its output, or, of tanh, to those of tanh's argument.
   std::vector<Multiplier> multiplier;
-  std::int32_t zero = 0;  // the byte that stands for 0
+  std::vector<std::uint8_t> zero;  // of a hidden layer: the byte of each unit that stands for 0
 };
 
 struct QuantisedNetwork {
@@ -47,8 +47,9 @@ constexpr double tanh_argument_step = 1.0 / 64;
 std::vector<std::uint8_t> tanh_table();
 
 // The only network, which has no batch norm (see fold_batch_norm). Weights are symmetric, with a scale for each
-// unit, but one for all classes; activations have a scale for each unit, by what `pixels` [N,inputs], uint8,
-// reach, which is put into the next layer's weights; pixels are taken as they are. No sum, nor any part of it, leaves int32, whatever the pixels are.
+// unit, but one for all classes; activations have a scale and a byte for 0 for each unit, by what `pixels`
+// [N,inputs], uint8, reach, which are put into the next layer's weights and biases; pixels are taken as they
+// are. No sum, nor any part of it, leaves int32, whatever the pixels are.
 // Throws ModelError where batch norm is left or a scale leaves float32.
 QuantisedNetwork quantise(const Model& model, const Tensor& pixels);
 
