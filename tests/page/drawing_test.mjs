@@ -10,9 +10,8 @@ import { SCHEMES, WIDTHS, addressesIn, faintTexts, listenTo } from "./checks.mjs
 import { DIGITS, curve } from "./strokes.mjs";
 
 const LEAST_RIGHT = 9; // of the ten digits
-// Levels of 255, of a pixel in the mean: the page averages what becomes a pixel as Leptonica does, up to rounding, but it finds
-// the edges of the ink by a threshold of its own.
-const LARGEST_DIFFERENCE = 6;
+// Levels of 255, of a pixel in the mean: Leptonica, by which `predict` scales, knows places to a sixteenth of a pixel.
+const LARGEST_DIFFERENCE = 0.5;
 
 const textOf = (page, selector) => page.$eval(selector, (node) => node.textContent);
 

@@ -42,8 +42,8 @@ class Units {
     if (room === 0 || (room === this.room && density === this.density)) return;
     [this.room, this.density] = [room, density];
     this.cell = Math.min(wanted, Math.max(4, Math.floor(room / Math.min(this.count, 10))));
-    this.columns = clamp(Math.floor(room / this.cell), 1, this.count);
-    const rows = Math.ceil(this.count / this.columns);
+    const rows = Math.ceil(this.count / Math.max(1, Math.floor(room / this.cell)));
+    this.columns = Math.ceil(this.count / rows); // of which none is much shorter than the others
     this.canvas.width = Math.round(this.columns * this.cell * density);
     this.canvas.height = Math.round(rows * this.cell * density);
     this.canvas.style.width = `${this.columns * this.cell}px`;

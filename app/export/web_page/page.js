@@ -212,7 +212,7 @@ const isOfDigits = (classes) => classes.length === 10 && classes.every((name, i)
 function writeTexts(network) {
   const thing = isOfDigits(network.classes) ? "digit" : "image";
   const { metadata } = network;
-  const accuracy = metadata.test_accuracy === undefined ? "" : ` with ${(100 * metadata.test_accuracy).toFixed(2)} % of its test images right`;
+  const accuracy = metadata.test_accuracy === undefined ? "" : `; it is right on ${(100 * metadata.test_accuracy).toFixed(2)} % of its test images`;
   document.title = `Draw: ${metadata.architecture}`;
   element("title").textContent = thing === "digit" ? "Draw a digit" : "Draw";
   element("about").textContent = `The network ${metadata.architecture}${network.deskew ? ", on deskewed images" : ""}${accuracy}. It runs in this page, offline.`;

@@ -18,28 +18,31 @@ function inkBox(ink, width, height) {
   return right > left ? { left, top, right, bottom } : null;
 }
 
-// How much of each of `count` cells, from `from` on, lies in each of `parts` equal parts of their length.
-function shares(from, count, parts) {
+// Which of `count` cells lie in each of `parts` equal parts of their length, and how much of it they are.
+function shares(count, parts) {
   return Array.from({ length: parts }, (_, part) => {
     const [begin, end] = [(part * count) / parts, ((part + 1) * count) / parts];
+    const first = Math.floor(begin);
     const list = [];
-    for (let cell = Math.floor(begin); cell < end; ++cell) {
-      const share = (Math.min(end, cell + 1) - Math.max(begin, cell)) / (end - begin);
-      if (share > 0) list.push([from + cell, share]);
+    for (let cell = first; cell < end; ++cell) {
+      list.push([cell, (Math.min(end, cell + 1) - Math.max(begin, cell)) / (end - begin)]);
     }
-    return list;
+    return { first, list, atEdge: Math.floor(end) >= count - 1 };
   });
 }
 
-// What lies in the box, by the mean of what becomes one pixel.
+// What lies in the box, by the mean of what becomes one pixel; but the last row and column take the pixel that they begin
+// with, as they do with Leptonica, by which `handgrad predict` scales.
 function scaledBox(ink, width, box, columns, rows) {
-  const across = shares(box.left, box.right - box.left, columns);
-  const down = shares(box.top, box.bottom - box.top, rows);
+  const across = shares(box.right - box.left, columns);
+  const down = shares(box.bottom - box.top, rows);
+  const inkAt = (x, y) => ink[(box.top + y) * width + box.left + x];
   const scaled = new Uint8Array(rows * columns);
   down.forEach((ys, row) => {
     across.forEach((xs, column) => {
       let sum = 0;
-      for (const [y, part] of ys) for (const [x, share] of xs) sum += part * share * ink[y * width + x];
+      if (ys.atEdge || xs.atEdge) sum = inkAt(xs.first, ys.first);
+      else for (const [y, part] of ys.list) for (const [x, share] of xs.list) sum += part * share * inkAt(x, y);
       scaled[row * columns + column] = Math.round(sum);
     });
   });
