@@ -25,8 +25,8 @@ namespace handgrad::app {
 
 namespace {
 
-// Of samples, and of mistakes, so that the page of the default network takes less than 200 KB; or as many as this
-// number of images without any ground.
+// Of samples, and of mistakes, so that the page of the default network takes less than 200 KB; or as many as
+// this number of images without any ground.
 constexpr std::size_t most_image_bytes = 18'000;
 constexpr std::size_t images_without_ground = 12;
 constexpr std::int64_t samples_of_a_class = 2;

@@ -13,8 +13,8 @@ namespace handgrad::app {
 // Where `handgrad report` looks for it in the directory of a run.
 constexpr const char* drawing_page_name = "model.html";
 
-// Test images that the page brings along: of each class the first ones, then those that the network gets wrong,
-// first those of which it is surest; as many as there is room for.
+// Test images that the page brings along: of each class the first ones, then those that the network gets
+// wrong, first those of which it is surest; as many as there is room for.
 struct PageImages {
   Tensor pixels;  // [N,inputs], uint8
   std::vector<std::int64_t> labels;
