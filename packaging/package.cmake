@@ -32,7 +32,7 @@ set(CPACK_COMPONENT_PROGRAM_DESCRIPTION "handgrad trains fully connected classif
 Every gradient is written by hand from plain tensor operations and checked
 against autograd. It trains many networks side by side, compares settings with
 confidence intervals, and exports networks as TorchScript, ONNX, safetensors,
-state dict or a C header.")
+state dict, a C header or a web page to draw on.")
 set(CPACK_STRIP_FILES ON)
 set(CPACK_COMPONENTS_ALL program)  # and not the library for other programs
 set(CPACK_DEB_COMPONENT_INSTALL ON)

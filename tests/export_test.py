@@ -113,6 +113,10 @@ def with_onnxruntime(file, images, output):
     return run("node", "-e", script, "--", file, images.raw, output, *images.shape, cwd=node_directory)
 
 
+def with_page(file, images, output):
+    return run("node", "-e", (readers / "read_page.js").read_text(), "--", file, images.raw, output)
+
+
 def with_compiler(file, images, output):
     strict = ["-Wall", "-Wextra", "-Werror", "-pedantic"]
     with tempfile.TemporaryDirectory() as scratch:
@@ -132,6 +136,7 @@ formats = {
     "safetensors": (".safetensors", with_python("safetensors")),
     "onnx": (".onnx", with_onnxruntime),
     "c-header": (".h", with_compiler),
+    "html": (".html", with_page),
 }
 
 
@@ -161,6 +166,8 @@ def check_run(name, run_directory, images, directory, replica="0", batch_norm=Fa
     assert evaluation["count"] == len(images.labels)
     for flags in [[], ["--fold-batch-norm"]] if batch_norm else [[]]:
         for model_format in filter(formats.get, chosen_formats):
+            if model_format == "html" and flags:
+                continue  # tells nothing new of a page, and takes time
             chosen = ["--replica", replica] if replica != "0" else []
             file = check(name, run_directory, images, directory, model_format, [*chosen, *flags], expected, right)
             if model_format in ("state-dict", "safetensors"):
@@ -443,6 +450,10 @@ def check_hostile_metadata(images, directory):
         flags = ["--format", "c-header", "--output", header, "--force", "--verify", "--data", images.data]
         result = subprocess.run([program, "export", file, *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert result.returncode == 0 and not marker.exists(), (ending, result)
+    save_safetensors(python_model(False).state_dict(), file, {"training_config": "</script><script>hostile()</script><!--"})
+    page = directory / "hostile.html"
+    handgrad("export", file, "--format", "html", "--output", page, "--force", "--data", images.data)
+    assert "<script>hostile" not in page.read_text() and "hostile()" in page.read_text()
 
 
 def check_hostile_files(images, directory):
@@ -531,6 +542,8 @@ def install_onnxruntime():
 no_onnxruntime = install_onnxruntime()
 if no_onnxruntime:
     del formats["onnx"]
+if not shutil.which("node"):
+    del formats["html"]
 with tempfile.TemporaryDirectory() as scratch:
     directory = pathlib.Path(scratch)
     mnist = Images(directory, data, (28, 28))

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Makes reports of sweeps, of one run and of several runs, and opens them in headless Chromium: see page/page_test.mjs.
+# Makes reports of sweeps, of one run and of several runs, and opens them in headless Chromium: see page/page_test.mjs. So it does with
+# pages to draw on: see page/drawing_test.mjs. Those are of MNIST, in MNIST_DIR; without it they are left out.
 # Arguments: the handgrad program, a directory for what npm fetches and for the screenshots.
 set -euo pipefail
 program=$(realpath -- "$1")
 mkdir -p -- "$2"
+mnist=${MNIST_DIR:+$(realpath -- "$MNIST_DIR")}
 work=$(realpath -- "$2")
 tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 skipped=77
@@ -44,3 +46,19 @@ check runs one two
 grep -q '"id":"augmented"' runs.html || { echo "FAILED: the run with augmentation has no picture of it"; exit 1; }
 ! grep -q '"id":"augmented"' run.html || { echo "FAILED: a run without augmentation has a picture of it"; exit 1; }
 grep -q 'left out of all means; seed 1, because at step' sweeps.html || { echo "FAILED: the faulty run has no sentence"; exit 1; }
+
+# The page of the default network.
+"$program" export one --format html --output default.html --force >/dev/null
+bytes=$(stat --format %s default.html)
+((bytes <= 200000)) || { echo "FAILED: the page of the default network takes $bytes bytes"; exit 1; }
+if [[ -z $mnist ]]; then
+  echo "left out: pages to draw on, because MNIST_DIR is not set"
+  exit
+fi
+# A name that an address has to write otherwise.
+drawn='drawn #1 %'
+rm -rf "$drawn"
+"$program" train --data "$mnist" --hidden 64 --deskew --augment light --learning-rate 0.05 --epochs 4 --out "$drawn" >/dev/null 2>&1
+"$program" export "$drawn" --format html --output "$drawn/model.html" --verify
+"$program" report "$drawn" --out drawn.html --force
+node drawing_test.mjs "$program" "$drawn" "$drawn/model.html" drawn.html screenshots-drawing

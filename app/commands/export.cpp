@@ -10,6 +10,7 @@
 #include "commands/commands.h"
 #include "commands/output_file.h"
 #include "export/verification.h"
+#include "export/web_page.h"
 #include "handgrad/base/errors.h"
 #include "handgrad/base/printable.h"
 #include "handgrad/files/file.h"
@@ -34,11 +35,10 @@ struct FormatEntry {
 };
 
 // In the order of Format.
-constexpr FormatEntry formats[] = {{"TorchScript", ".pt"},
-                                   {"ONNX, opset 13", ".onnx"},
-                                   {"safetensors", ".safetensors"},
-                                   {"a PyTorch state dict", ".state_dict.pt"},
-                                   {"a C99 header", ".h"}};
+constexpr FormatEntry formats[] = {
+    {"TorchScript", ".pt"},          {"ONNX, opset 13", ".onnx"},
+    {"safetensors", ".safetensors"}, {"a PyTorch state dict", ".state_dict.pt"},
+    {"a C99 header", ".h"},          {"a page to draw on", ".html"}};
 
 const FormatEntry& entry(Format format) {
   return formats[static_cast<std::size_t>(format)];
@@ -94,8 +94,10 @@ Request read_request(const Options& options) {
     throw UsageError(
         "--quantise: int8 is written as c-header or onnx; choose one of these as --format, or leave it out");
   }
-  if (options.given("data") && !options.on("verify") && !request.ensemble && !request.int8) {
-    throw UsageError("--data: is for --verify, --quantise and ensembles, which need images; leave it out");
+  const bool shows_images = request.format == Format::html;
+  if (options.given("data") && !options.on("verify") && !request.ensemble && !request.int8 && !shows_images) {
+    throw UsageError(
+        "--data: is for --verify, --quantise, html and ensembles, which need images; leave it out");
   }
   request.output = options.text("output").empty() ? default_name(request) : options.text("output");
   return request;
@@ -160,9 +162,14 @@ void print_gain(const std::vector<Model>& networks, double of_ensemble, const La
       100 * (of_ensemble - best));
 }
 
-// quantised: of int8.
-std::string serialize(const Model& model, const std::optional<QuantisedNetwork>& quantised,
-                      const Request& request) {
+// What a file is made of besides the network: quantised of int8, page_images of html.
+struct Content {
+  std::optional<QuantisedNetwork> quantised;
+  PageImages page_images;
+  std::string remark;  // what to print about it
+};
+
+std::string serialize(const Model& model, Content& content, const Request& request) {
   switch (request.format) {
     case Format::torchscript:
       return TorchScriptModel(model).serialize();
@@ -173,8 +180,14 @@ std::string serialize(const Model& model, const std::optional<QuantisedNetwork>&
     case Format::state_dict:
       return to_state_dict(model);
     case Format::c_header:
-      return quantised ? to_int8_c_header(model, *quantised, c_prefix(request.output))
-                       : to_c_header(model, c_prefix(request.output));
+      return content.quantised ? to_int8_c_header(model, *content.quantised, c_prefix(request.output))
+                               : to_c_header(model, c_prefix(request.output));
+    case Format::html: {
+      WebPage page = to_web_page(model, content.page_images);
+      content.remark += fmt::format("  {} of these bytes are the weights, {} are {} test images\n",
+                                    page.weight_bytes, page.image_bytes, content.page_images.labels.size());
+      return std::move(page.html);
+    }
   }
   return "";
 }
@@ -254,8 +267,8 @@ Options export_options() {
           "int8: bytes for weights and activations, by training images; as c-header or onnx, batch norm folded")
       .toggle("verify", "read the file back with another program, and keep it only if that agrees")
       .value("data", "", "DIR",
-             "whose test images to verify on, and training images to quantise by [those of the run, else "
-             "MNIST_DIR, else data/mnist]");
+             "whose test images to verify on and to show, and training images to quantise by [those of the "
+             "run, else MNIST_DIR, else data/mnist]");
   add_force_flag(options);
   return options;
 }
@@ -279,6 +292,21 @@ Tensor calibration_pixels(const Model& model, const ModelPlace& place, const Opt
   return trained_on.pixels.slice(0, 0, calibration_images);
 }
 
+// Test images, where they are needed; for a page, where there are any, and `remark` says why not.
+std::optional<LabelledImages> test_images(const Model& model, const ModelPlace& place, const Request& request,
+                                          const Options& options, std::string& remark) {
+  const bool shows_images = request.format == Format::html;
+  const bool needed = options.on("verify") || request.ensemble || (shows_images && options.given("data"));
+  if (!needed && !shows_images) return std::nullopt;
+  try {
+    return load_images(options, place, model.info.shape, model.network->architecture().classes, "test");
+  } catch (const Error& error) {
+    if (needed) throw;
+    remark = fmt::format("  without test images: {}\n", error.what());
+    return std::nullopt;
+  }
+}
+
 }  // namespace
 
 int export_command(const Arguments& arguments) {
@@ -293,25 +321,25 @@ int export_command(const Arguments& arguments) {
   Model model = model_to_export(source, request);
   const Architecture architecture = model.network->architecture();
 
-  std::optional<LabelledImages> images;
+  Content content;
+  const std::optional<LabelledImages> images =
+      test_images(model, source.place, request, options, content.remark);
   Tensor expected;
-  if (options.on("verify") || request.ensemble) {
-    images = load_images(options, source.place, model.info.shape, architecture.classes, "test");
-    expected = probabilities(model, images->pixels);
-  }
+  if (images) expected = probabilities(model, images->pixels);
+  if (images && request.format == Format::html) content.page_images = choose_page_images(*images, expected);
   if (request.ensemble) {
     // Of other data it would say nothing about the training that the file names.
     model.info.test_accuracy.reset();
     if (!options.given("data")) model.info.test_accuracy = accuracy(expected, *images);
   }
   if (request.fold || (request.int8 && architecture.has_batch_norm())) model = fold_batch_norm(model);
-  std::optional<QuantisedNetwork> quantised;
+  std::optional<QuantisedNetwork>& quantised = content.quantised;
   if (request.int8) {
     quantised = quantise(model, calibration_pixels(model, source.place, options));
     model.info.test_accuracy.reset();  // it was measured before
   }
 
-  const std::string bytes = serialize(model, quantised, request);
+  const std::string bytes = serialize(model, content, request);
   std::optional<Verification> found;
   FileCheck check;
   Tensor integer_logits;
@@ -344,8 +372,8 @@ int export_command(const Arguments& arguments) {
     return 128 + interruption();
   }
 
-  fmt::print("{} as {}{}, {} bytes\n", describe(model.network->architecture(), model.info.deskew),
-             entry(request.format).description, request.int8 ? ", int8" : "", bytes.size());
+  fmt::print("{} as {}{}, {} bytes\n{}", describe(model.network->architecture(), model.info.deskew),
+             entry(request.format).description, request.int8 ? ", int8" : "", bytes.size(), content.remark);
   if (request.ensemble) print_gain(source.networks, accuracy(expected, *images), *images);
   if (found && quantised) print_quantised(*found, *images, integers, expected, request.format);
   if (found && !quantised) print(*found, *images, accuracy(expected, *images));

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <iostream>
 
@@ -37,13 +36,6 @@ Options predict_options() {
       .toggle("json", "print a JSON object per image, with all probabilities");
   add_force_flag(options);
   return options;
-}
-
-// What the pictures of a model that takes flat vectors are taken for.
-ImageShape picture_shape(ImageShape shape) {
-  if (shape.rows != 1) return shape;
-  const std::int64_t side = std::llround(std::sqrt(static_cast<double>(shape.columns)));
-  return side * side == shape.columns ? ImageShape{side, side} : shape;
 }
 
 Tensor as_pixels(IdxArray& images, const std::string& name, ImageShape shape) {

@@ -10,6 +10,7 @@
 
 #include "commands/commands.h"
 #include "commands/output_file.h"
+#include "export/web_page.h"
 #include "handgrad/base/counted.h"
 #include "handgrad/base/errors.h"
 #include "handgrad/base/printable.h"
@@ -195,7 +196,21 @@ void add_model_sections(Json& sections, const std::vector<TrainedRun>& runs, Dat
   add_section(sections, mistakes_section(models.front(), {}, data.of(first), settings_of(first).split));
 }
 
-Json run_document(std::vector<TrainedRun> runs) {
+// To the pages that `export --format html` put into the runs' directories.
+Json links_to_pages(const std::vector<TrainedRun>& runs, const fs::path& from) {
+  Json links = Json::array();
+  for (const TrainedRun& run : runs) {
+    const fs::path page = run.path / drawing_page_name;
+    std::error_code error;
+    if (!fs::is_regular_file(page, error)) continue;
+    links.push_back({{"text", fmt::format("Draw, and see what the network of {} makes of it", run.name)},
+                     {"path", fs::proximate(page, from, error).generic_string()}});
+  }
+  return links;
+}
+
+// from: the directory that the report will be in.
+Json run_document(std::vector<TrainedRun> runs, const fs::path& from) {
   make_names_distinct(runs);
   Json sections = run_sections(runs);
   DataOfRuns data;
@@ -205,11 +220,12 @@ Json run_document(std::vector<TrainedRun> runs) {
                                      : fmt::format("{} training runs", runs.size())},
           {"subtitle", architectures(runs)},
           {"headlines", run_headlines(runs)},
+          {"links", links_to_pages(runs, from)},
           {"sections", sections},
           {"facts", run_facts(runs)}};
 }
 
-Json document(const std::vector<std::string>& directories) {
+Json document(const std::vector<std::string>& directories, const fs::path& from) {
   std::vector<SweepResults> sweeps;
   std::vector<TrainedRun> runs;
   for (const std::string& directory : directories) {
@@ -225,7 +241,7 @@ Json document(const std::vector<std::string>& directories) {
     throw UsageError("report takes runs or sweeps, not both; make a page of each");
   }
   try {
-    return sweeps.empty() ? run_document(std::move(runs)) : sweep_document(std::move(sweeps));
+    return sweeps.empty() ? run_document(std::move(runs), from) : sweep_document(std::move(sweeps));
   } catch (const nlohmann::json::exception& error) {
     throw ModelError(fmt::format("{}: a file is not what this version writes ({}); train again",
                                  directories.front(), error.what()));
@@ -247,7 +263,7 @@ int report_command(const Arguments& arguments) {
   const fs::path out = options.text("out").empty() ? fs::path(directories.front()) / "report.html"
                                                    : fs::path(options.text("out"));
   if (!is_report(out)) require_replaceable(out, "out", options);
-  const std::string page = report_page(to_text(document(directories), -1));
+  const std::string page = report_page(to_text(document(directories, fs::absolute(out).parent_path()), -1));
   write_file(out, page);
   fmt::print("saved: {} ({:.1f} MB)\n", printable(out.string()), static_cast<double>(page.size()) / 1e6);
   return 0;

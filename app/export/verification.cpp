@@ -17,6 +17,7 @@
 
 HANDGRAD_EMBED(read_model, HANDGRAD_READERS "/read_model.py");
 HANDGRAD_EMBED(read_onnx, HANDGRAD_READERS "/read_onnx.js");
+HANDGRAD_EMBED(read_page, HANDGRAD_READERS "/read_page.js");
 HANDGRAD_EMBED(run_header, HANDGRAD_READERS "/run_header.c");
 
 namespace handgrad::app {
@@ -48,8 +49,8 @@ class Bench {
                  std::to_string(file_.shape.columns)});
   }
 
-  std::optional<Reading> node() {
-    return read({"node", "-e", std::string(embedded_read_onnx()), "--", file_.path.string(), pixels_.string(),
+  std::optional<Reading> node(std::string_view script) {
+    return read({"node", "-e", std::string(script), "--", file_.path.string(), pixels_.string(),
                  probabilities_.string(), std::to_string(file_.shape.rows),
                  std::to_string(file_.shape.columns)});
   }
@@ -146,7 +147,8 @@ Reading read_back(const FileToVerify& file, const Tensor& pixels) {
     case Format::torchscript:
       break;
     case Format::onnx:
-      reading = first_of({[&] { return any_python(bench); }, [&] { return bench.node(); }});
+      reading =
+          first_of({[&] { return any_python(bench); }, [&] { return bench.node(embedded_read_onnx()); }});
       wanted = "run `npm install onnxruntime-web` here, or install onnxruntime for Python 3";
       break;
     case Format::safetensors:
@@ -161,6 +163,10 @@ Reading read_back(const FileToVerify& file, const Tensor& pixels) {
       reading = first_of({[&] { return bench.compiler("cc"); }, [&] { return bench.compiler("gcc"); }});
       wanted = "install a C compiler";
       break;
+    case Format::html:
+      reading = bench.node(embedded_read_page());
+      wanted = "install Node.js";
+      break;
   }
   if (!reading) {
     throw Error(
@@ -173,8 +179,8 @@ Reading read_back(const FileToVerify& file, const Tensor& pixels) {
 }  // namespace
 
 const std::vector<std::string>& format_names() {
-  static const std::vector<std::string> names = {"torchscript", "onnx", "safetensors", "state-dict",
-                                                 "c-header"};
+  static const std::vector<std::string> names = {"torchscript", "onnx",     "safetensors",
+                                                 "state-dict",  "c-header", "html"};
   return names;
 }
 

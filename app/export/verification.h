@@ -10,7 +10,7 @@
 
 namespace handgrad::app {
 
-enum class Format { torchscript, onnx, safetensors, state_dict, c_header };
+enum class Format { torchscript, onnx, safetensors, state_dict, c_header, html };
 
 const std::vector<std::string>& format_names();  // in the order of Format
 

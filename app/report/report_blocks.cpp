@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <iterator>
 
+#include "cli/page.h"
+
 namespace handgrad::app {
 
 namespace {
@@ -18,19 +20,6 @@ Json chart(const char* type, const std::string& id, const std::string& title, co
 
 Json to_json(const Axis& axis) {
   return {{"title", axis.title}, {"log", axis.log}};
-}
-
-// RFC 4648.
-std::string base64(const std::uint8_t* bytes, std::size_t count) {
-  constexpr const char* digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  for (std::size_t i = 0; i < count; i += 3) {
-    std::uint32_t group = 0;
-    for (std::size_t k = 0; k < 3; ++k) group = group << 8 | (i + k < count ? bytes[i + k] : 0U);
-    for (int k = 0; k < 4; ++k) text += digits[group >> (18 - 6 * k) & 63U];
-    for (std::size_t k = i + 3; k > count; --k) text[text.size() - (k - count)] = '=';
-  }
-  return text;
 }
 
 bool says_nothing(const Json& cell) {

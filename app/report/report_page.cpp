@@ -4,6 +4,7 @@
 #include "handgrad/base/errors.h"
 #ifdef HANDGRAD_REPORTS
 #include "cli/embed.h"
+#include "cli/page.h"
 #endif
 
 #ifdef HANDGRAD_REPORTS
@@ -21,21 +22,6 @@ namespace handgrad::app {
 
 namespace {
 
-// The same document without a `<`, which could end the script element that holds it. JSON has `<` only inside
-// strings, where the escape means the same.
-std::string without_tags(const std::string& json) {
-  std::string safe;
-  safe.reserve(json.size());
-  for (const char letter : json) {
-    if (letter == '<') {
-      safe += "\\u003c";
-    } else {
-      safe += letter;
-    }
-  }
-  return safe;
-}
-
 // What stands for the mark of this name.
 std::string part(std::string_view name, const std::string& json) {
   if (name == "page.css") return std::string(embedded_page_css());
@@ -52,19 +38,7 @@ bool reports_available() {
 }
 
 std::string report_page(const std::string& json) {
-  constexpr std::string_view mark = "@@";
-  // Only the frame is searched, so a part may hold whatever it likes.
-  std::string_view frame = embedded_page_html();
-  std::string page;
-  for (;;) {
-    const std::size_t begin = frame.find(mark);
-    page += frame.substr(0, begin);
-    if (begin == std::string_view::npos) return page;
-    frame.remove_prefix(begin + mark.size());
-    const std::size_t end = frame.find(mark);
-    page += part(frame.substr(0, end), json);
-    frame.remove_prefix(end + mark.size());
-  }
+  return fill_frame(embedded_page_html(), [&](std::string_view name) { return part(name, json); });
 }
 
 #else

@@ -1,6 +1,7 @@
 // The two dimensions of an image.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 namespace handgrad {
@@ -15,5 +16,12 @@ struct ImageShape {
     return rows == 1 ? columns == image.rows * image.columns : rows == image.rows && columns == image.columns;
   }
 };
+
+// What the pictures of a model that takes flat vectors are taken for: squares, where that can be.
+inline ImageShape picture_shape(ImageShape shape) {
+  if (shape.rows != 1) return shape;
+  const std::int64_t side = std::llround(std::sqrt(static_cast<double>(shape.columns)));
+  return side * side == shape.columns ? ImageShape{side, side} : shape;
+}
 
 }  // namespace handgrad

@@ -61,8 +61,10 @@ TEST_CASE("wrong arguments of export are refused by name, and nothing is written
       {"run/model.pt --format torchscript --output ./run/model.pt", "is the model itself"},
       {"run/model.pt --format torchscript --replica 1", "--replica: picks a network of a run directory"},
       {"run --format onnx --verfy", "verfy"},
-      {"run --format c-header --data elsewhere", "--data: is for --verify, --quantise and ensembles"},
+      {"run --format c-header --data elsewhere", "--data: is for --verify, --quantise, html and ensembles"},
       {"run --format safetensors --quantise int8", "--quantise: int8 is written as c-header or onnx"},
+      {"run --format html --replica ensemble", "ensemble is written as torchscript only"},
+      {"run --format html --quantise int8", "--quantise: int8 is written as c-header or onnx"},
       {"run --format c-header --quantise int4", "--quantise: got int4; must be one of none, int8"},
       {"run --format c-header --quantise none --data elsewhere", "--data: is for --verify"},
   }));
@@ -91,6 +93,7 @@ TEST_CASE("what cannot be exported is refused, and nothing is written") {
   refused("model.safetensors --format onnx --fold-batch-norm", "has no batch norm to fold");
   refused("model.safetensors --format torchscript --replica ensemble", "is no run directory, from which");
   refused("run --format c-header --quantise int8 --data missing", "missing");
+  refused("run --format html --data missing", "missing");
 }
 
 TEST_CASE("export writes where it says, under names of its own") {
@@ -99,7 +102,7 @@ TEST_CASE("export writes where it says, under names of its own") {
   for (const char* arguments :
        {"--format torchscript", "--format safetensors", "--format state-dict --replica 2",
         "--format c-header", "--format c-header --quantise int8", "--format torchscript --replica ensemble",
-        "--format safetensors --output weights"}) {
+        "--format html", "--format safetensors --output weights"}) {
     CAPTURE(arguments);
     const Outcome outcome = run(directory, std::string("export run ") + arguments);
     CAPTURE(outcome.error);
@@ -107,7 +110,7 @@ TEST_CASE("export writes where it says, under names of its own") {
     CHECK_THAT(outcome.out, Catch::Contains("saved: "));
   }
   CHECK(written(directory) == std::vector<std::string>{"model-2.state_dict.pt", "model-ensemble.pt",
-                                                       "model-int8.h", "model.h", "model.pt",
+                                                       "model-int8.h", "model.h", "model.html", "model.pt",
                                                        "model.safetensors", "weights"});
   CHECK(contents(directory / "weights") == contents(directory / "model.safetensors"));
   check_refused(run(directory, "export run --format c-header"), 1,
@@ -177,6 +180,33 @@ TEST_CASE("a file is kept only if a reader agrees, and without a reader it is no
   CHECK(outcome.exit_code == 1);
   CHECK_THAT(outcome.error, Catch::Contains("no reader of the format c-header; install a C compiler"));
   CHECK_FALSE(fs::exists(directory / "model.h"));
+}
+
+TEST_CASE("a page shows test images where there are any, and is verified by its own script", "[sanitize]") {
+  const TrainedRun trained;
+  const TemporaryDirectory& directory = trained.directory;
+  const std::string command = "export run --format html --force";
+  Outcome outcome = run(directory, command);
+  CHECK(outcome.exit_code == 0);
+  CHECK_THAT(outcome.out, Catch::Contains("of these bytes are the weights") && !Catch::Contains("without"));
+  const std::string page = contents(directory / "model.html");
+  CHECK_THAT(page, Catch::Contains("\"t10k 0\"") && !Catch::Contains("@@"));
+  // Where there is no data set, the network is written all the same.
+  fs::rename(directory / "data", directory / "away");
+  outcome = run(directory, command);
+  fs::rename(directory / "away", directory / "data");
+  CHECK(outcome.exit_code == 0);
+  CHECK_THAT(outcome.out, Catch::Contains("without test images: ") && Catch::Contains("are 0 test images"));
+  CHECK_THAT(contents(directory / "model.html"), !Catch::Contains("\"t10k"));
+  const std::string verify = command + " --verify";
+  outcome = run(directory, verify, "PATH=/nowhere");
+  CHECK(outcome.exit_code == 1);
+  CHECK_THAT(outcome.error, Catch::Contains("no reader of the format html; install Node.js"));
+  // Arguments of Node.js: -e, the script, --, page, pixels, probabilities, rows, columns.
+  trained.fake("node", "echo fake; head -c 72 /dev/zero >\"$6\"");
+  outcome = run(directory, verify, "PATH=\"$PWD/bin:$PATH\"");
+  CHECK(outcome.exit_code == 1);
+  CHECK_THAT(outcome.error, Catch::Contains("fake computes something else from it"));
 }
 
 TEST_CASE("training begins with the network of a file, and refuses what does not fit", "[sanitize]") {

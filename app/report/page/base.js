@@ -24,16 +24,6 @@ const DASHES = [[1, 0], [6, 3], [2, 2]];
 
 // Small helpers.
 
-// Texts among the children become text nodes: no text of a report is ever read as HTML.
-function make(tag, attributes, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes ?? {})) {
-    if (value !== undefined && value !== null) node.setAttribute(name, value);
-  }
-  node.append(...children.filter((child) => child !== null && child !== undefined));
-  return node;
-}
-
 function makeSvg(tag, attributes, ...children) {
   const node = document.createElementNS(SVG_NAMESPACE, tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
@@ -44,7 +34,6 @@ function makeSvg(tag, attributes, ...children) {
 const distinct = (values) => [...new Set(values)];
 const given = (value) => value !== undefined && value !== null;
 const finite = (value) => typeof value === "number" && Number.isFinite(value);
-const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 const sum = (values) => values.reduce((total, value) => total + value, 0);
 
 function extent(values) {

@@ -5,6 +5,7 @@ option(HANDGRAD_REPORTS "Build the pages of `handgrad report`, whose chart libra
 find_program(HANDGRAD_NPM npm DOC "npm, which fetches the chart libraries of the report")
 
 set(handgrad_page_sources ${PROJECT_SOURCE_DIR}/app/report/page)
+set(handgrad_shared_page ${PROJECT_SOURCE_DIR}/app/cli/page)
 set(handgrad_page ${PROJECT_BINARY_DIR}/page)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS
   ${handgrad_page_sources}/package.json ${handgrad_page_sources}/package-lock.json)
@@ -86,20 +87,24 @@ endfunction()
 
 # The scripts as one function, the styles as one sheet: parts in the order in which they need each other.
 function(handgrad_join_page_parts)
+  set(shared_scripts ${handgrad_shared_page}/bytes.js ${handgrad_shared_page}/elements.js)
+  set(own_scripts base.js chart.js lines.js intervals.js histograms.js heatmap.js page.js)
   set(script "\"use strict\";\n\n(() => {\n")
-  foreach(part base chart lines intervals histograms heatmap page)
-    file(READ ${handgrad_page_sources}/${part}.js text)
+  list(TRANSFORM own_scripts PREPEND ${handgrad_page_sources}/)
+  foreach(part IN LISTS shared_scripts own_scripts)
+    file(READ ${part} text)
     string(APPEND script "\n${text}")
   endforeach()
   file(CONFIGURE OUTPUT ${handgrad_page}/page.js CONTENT "${script}})();\n" @ONLY)
   set(style "")
-  foreach(part page figures)
-    file(READ ${handgrad_page_sources}/${part}.css text)
+  foreach(part ${handgrad_shared_page}/look.css ${handgrad_page_sources}/page.css ${handgrad_page_sources}/figures.css)
+    file(READ ${part} text)
     string(APPEND style "${text}\n")
   endforeach()
   file(CONFIGURE OUTPUT ${handgrad_page}/page.css CONTENT "${style}" @ONLY)
 endfunction()
-file(GLOB handgrad_page_parts CONFIGURE_DEPENDS ${handgrad_page_sources}/*.js ${handgrad_page_sources}/*.css)
+file(GLOB handgrad_page_parts CONFIGURE_DEPENDS ${handgrad_page_sources}/*.js ${handgrad_page_sources}/*.css
+  ${handgrad_shared_page}/*.js ${handgrad_shared_page}/*.css)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${handgrad_page_parts})
 
 if(HANDGRAD_REPORTS)

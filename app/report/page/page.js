@@ -148,19 +148,10 @@ function imagesFigure(block) {
       "aria-label": tile.caption,
     });
     const caption = tile.caption ? make("span", { "aria-hidden": "true" }, tile.caption) : null;
-    tiles.push({ canvas, tile, bytes: Uint8Array.from(atob(tile.pixels), (letter) => letter.charCodeAt(0)) });
+    tiles.push({ canvas, tile, bytes: bytesOf(tile.pixels) });
     list.append(make("li", null, canvas, caption));
   }
   return figure(block, list);
-}
-
-// The colour of a CSS variable as three numbers, as a canvas tells it.
-function colourOf(variable) {
-  const canvas = make("canvas", { width: 1, height: 1 });
-  const context = canvas.getContext("2d");
-  context.fillStyle = getComputedStyle(document.documentElement).getPropertyValue(variable);
-  context.fillRect(0, 0, 1, 1);
-  return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3);
 }
 
 // 0 is the ground and 255 the ink; in a diverging tile 128 is the ground, as in the charts of weights.
@@ -199,6 +190,14 @@ function writeHeader(report) {
   }
 }
 
+// To files beside the report, whatever their names have in them.
+function writeLinks(links) {
+  for (const { text, path } of links) {
+    const href = path.split("/").map(encodeURIComponent).join("/");
+    document.getElementById("top").append(make("p", null, make("a", { href }, text)));
+  }
+}
+
 function writeContents(sections) {
   const links = sections.map(({ id, title }) => make("li", null, make("a", { href: `#${id}` }, title)));
   document.getElementById("contents").append(make("ol", null, ...links));
@@ -211,21 +210,16 @@ function writeSection(section) {
   for (const block of section.blocks ?? []) node.append(blockFigure(block));
 }
 
-function writeFacts(facts) {
-  const list = make("dl", null, ...facts.flatMap(([name, value]) => [make("dt", null, name), make("dd", null, value)]));
-  const section = make("section", { id: "made" }, make("h2", null, "How this was made"), list);
-  document.getElementById("facts").append(section);
-}
-
 function main() {
   const report = JSON.parse(document.getElementById("report-data").textContent);
   document.title = report.title ?? document.title;
   const sections = report.sections ?? [];
   const facts = report.facts ?? [];
   writeHeader(report);
+  writeLinks(report.links ?? []);
   writeContents([...sections, ...(facts.length ? [{ id: "made", title: "How this was made" }] : [])]);
   sections.forEach(writeSection);
-  if (facts.length) writeFacts(facts);
+  if (facts.length) document.getElementById("facts").append(factsSection(facts));
   paintTiles();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paintTiles);
   if (views.length === 0) document.documentElement.dataset.drawn = "yes";
