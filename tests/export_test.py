@@ -566,7 +566,7 @@ with tempfile.TemporaryDirectory() as scratch:
         ["--activation", "tanh", "--batch-norm"],
     ):
         handgrad("train", "--data", few.data, "--epochs", "8", "--out", one, "--overwrite", *flags)
-        check_run(" ".join(flags), one, few, directory, "0", True, ("torchscript", "safetensors", "onnx", "c-header"))
+        check_run(" ".join(flags), one, few, directory, "0", True, ("torchscript", "safetensors", "onnx", "c-header", "html"))
         check_int8(" ".join(flags), one, few, directory, 0.01)
     flags = ["--activation", "tanh", "--batch-norm", "before", "--deskew", "--standardise"]
     handgrad("train", "--data", data, "--epochs", "1", "--out", one, "--overwrite", *flags)
