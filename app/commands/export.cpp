@@ -91,8 +91,10 @@ Request read_request(const Options& options) {
   if (request.int8 && request.format != Format::c_header) {
     throw UsageError("--quantise: int8 is written as c-header only; choose that --format, or leave it out");
   }
-  if (options.given("data") && !options.on("verify") && !request.ensemble && !request.int8) {
-    throw UsageError("--data: is for --verify, --quantise and ensembles, which need images; leave it out");
+  for (const char* flag : {"data", "test-fraction", "skip-unreadable"}) {
+    if (!options.given(flag) || options.on("verify") || request.ensemble || request.int8) continue;
+    throw UsageError(fmt::format(
+        "--{}: is for --verify, --quantise and ensembles, which need images; leave it out", flag));
   }
   request.output = options.text("output").empty() ? default_name(request) : options.text("output");
   return request;
@@ -232,6 +234,7 @@ Options export_options() {
       .value("data", "", "DIR",
              "whose test images to verify on, and training images to quantise by [those of the run, else "
              "MNIST_DIR, else data/mnist]");
+  add_test_data_flags(options);
   add_force_flag(options);
   return options;
 }
@@ -248,10 +251,13 @@ Model model_to_export(const Source& source, const Request& request) {
   return model;
 }
 
+ModelInputs inputs_of(const Model& model) {
+  return {model.info.shape, model.network->architecture().classes, model.info.class_names};
+}
+
 // Some of the images that it was trained on.
 Tensor calibration_pixels(const Model& model, const ModelPlace& place, const Options& options) {
-  const LabelledImages trained_on =
-      load_images(options, place, model.info.shape, model.network->architecture().classes, "train");
+  const LabelledImages trained_on = load_images(options, place, inputs_of(model), "train");
   return trained_on.pixels.slice(0, 0, calibration_images);
 }
 
@@ -272,7 +278,7 @@ int export_command(const Arguments& arguments) {
   std::optional<LabelledImages> images;
   Tensor expected;
   if (options.on("verify") || request.ensemble) {
-    images = load_images(options, source.place, model.info.shape, architecture.classes, "test");
+    images = load_images(options, source.place, inputs_of(model), "test");
     expected = probabilities(model, images->pixels);
   }
   if (request.ensemble) {

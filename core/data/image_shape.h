@@ -1,6 +1,7 @@
 // The two dimensions of an image.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 namespace handgrad {
@@ -13,6 +14,13 @@ struct ImageShape {
   // as many pixels is.
   bool takes(ImageShape image) const {
     return rows == 1 ? columns == image.rows * image.columns : rows == image.rows && columns == image.columns;
+  }
+
+  // What the pictures of a network that takes flat vectors are taken for: square where that can be.
+  ImageShape of_pictures() const {
+    if (rows != 1) return *this;
+    const std::int64_t side = std::llround(std::sqrt(static_cast<double>(columns)));
+    return side * side == columns ? ImageShape{side, side} : *this;
   }
 };
 
