@@ -9,14 +9,14 @@ source scripts/common.sh
 seconds=${1:-60}
 [[ $seconds =~ ^[0-9]+$ ]] || fail "the seconds must be a whole number, not '$seconds'"
 shift || true
-parsers=(idx gzip picture safetensors checkpoint pickle names zip toml)
+parsers=(idx gzip picture labels safetensors checkpoint pickle names zip toml)
 if (($# > 0)); then parsers=("$@"); fi
 command -v clang++ >/dev/null || fail "no clang++ here; scripts/setup.sh --tests installs it"
 [[ -x build/handgrad ]] || fail "no build/handgrad for the seeds; build it first"
 
 work=build/fuzz
 mkdir -p "$work"
-sources=(core/base/printable.cpp core/files/{file,json_check,sha256,zip}.cpp core/data/{digit_picture,idx,leptonica,picture}.cpp core/models/{layer_names,pickle_machine,pickle_reader,pickle_writer,safetensors}.cpp
+sources=(core/base/{numbers,printable}.cpp core/files/{file,json_check,sha256,zip}.cpp core/data/{class_names,digit_picture,idx,leptonica,picture}.cpp core/models/{layer_names,pickle_machine,pickle_reader,pickle_writer,safetensors}.cpp
   core/train/checkpoint.cpp)
 # Of what reads a sweep's file the parsers; the rest, which shares headers with LibTorch and takes long to compile, is linked as the
 # build made it.
@@ -46,7 +46,7 @@ if [[ " ${parsers[*]} " == *" toml "* ]]; then needed=("${sources[@]}" "${toml_s
 
 # Seeds: small files of every kind, written by the program and by Python.
 rm -rf "$work/seeds" "$work/run"
-mkdir -p "$work/seeds"/{idx,gzip,picture,safetensors,checkpoint,pickle,names,zip,toml}
+mkdir -p "$work/seeds"/{idx,gzip,picture,labels,safetensors,checkpoint,pickle,names,zip,toml}
 quietly build/handgrad train --device cpu --data synthetic --hidden 2 --batch-norm --epochs 0 --out "$work/run"
 cp "$work/run/checkpoint.safetensors" "$work/seeds/checkpoint"
 for format in safetensors state-dict; do
@@ -62,6 +62,8 @@ seeds = pathlib.Path(sys.argv[1])
 images = bytes([0, 0, 8, 3]) + struct.pack(">III", 2, 3, 2) + bytes(range(12))
 (seeds / "idx/images").write_bytes(images)
 (seeds / "idx/labels").write_bytes(bytes([0, 0, 8, 1]) + struct.pack(">I", 4) + bytes(4))
+(seeds / "labels/names").write_bytes("lT-shirt/top\nBag\n\u3042\n".encode())
+(seeds / "labels/mapping").write_bytes(b"m0 48\n1 65 97\n2 66\n")
 (seeds / "gzip/plain").write_bytes(images)
 (seeds / "gzip/one").write_bytes(gzip.compress(images * 20))
 (seeds / "gzip/two").write_bytes(gzip.compress(images) + gzip.compress(images[:5], 1))

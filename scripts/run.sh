@@ -61,7 +61,7 @@ quietly cmake --build --preset release --target handgrad || fail "cannot build h
 
 if [[ -z $data && -z $config ]]; then
   data=data/mnist
-  if ! scripts/fetch_mnist.sh; then
+  if ! scripts/fetch_data.sh mnist; then
     there=0
     for part in "${data_parts[@]}"; do
       ! has_data "$data" "$part" || there=$((there + 1))

@@ -1,13 +1,17 @@
 // Fuzzing with libFuzzer: every parser of bytes that come from outside, one per executable. What is read must
 // be consistent, what is refused must be refused by one of our exceptions; the sanitizers see the rest.
 // scripts/fuzz.sh builds and runs it.
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <map>
+#include <set>
 #include <sstream>
 #include <string>
 
 #include "handgrad/base/errors.h"
+#include "handgrad/base/printable.h"
+#include "handgrad/data/class_names.h"
 #include "handgrad/data/digit_picture.h"
 #include "handgrad/data/idx.h"
 #include "handgrad/data/picture.h"
@@ -18,8 +22,6 @@
 #include "handgrad/models/safetensors.h"
 #include "handgrad/train/checkpoint.h"
 #ifdef FUZZ_TOML
-#include <set>
-
 #include "sweep/sweep_directory.h"
 #include "sweep/sweep_file.h"
 #endif
@@ -78,6 +80,21 @@ void parse(const Bytes& bytes) {
   require(product(array.shape) == static_cast<std::int64_t>(array.values.size()));
   const IdxArray digits = prepare_digits(array, {28, 28}, true, "input");
   require(product(digits.shape) == static_cast<std::int64_t>(digits.values.size()));
+#elif defined(FUZZ_LABELS)
+  // The first byte says which of the two files it is.
+  const bool mapping = !text.empty() && text[0] == 'm';
+  const std::string_view rest = text.substr(text.empty() ? 0 : 1);
+  const ClassNames names = mapping ? parse_mapping(rest, 0, "input") : parse_labels(rest, "input");
+  require(names.size() >= 2 && names.size() <= static_cast<std::size_t>(most_classes));
+  std::string again;
+  for (const std::string& name : names) {
+    require(!name.empty() && visible(name) == name);
+    again += name + "\n";
+  }
+  if (!mapping) require(std::set<std::string>(names.begin(), names.end()).size() == names.size());
+  const bool short_names =
+      std::all_of(names.begin(), names.end(), [](const auto& name) { return name.size() <= 255; });
+  if (!mapping && short_names) require(parse_labels(again, "again") == names);
 #elif defined(FUZZ_SAFETENSORS)
   const Safetensors contents = parse_safetensors(text, "input");
   const std::string again = serialize_safetensors(contents);

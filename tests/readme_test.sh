@@ -20,17 +20,26 @@ ln -s "$program" build/handgrad
 PATH=$scratch/build:$PATH
 doctor=$("$program" doctor) || true  # it may complain of the data
 
-# digit.png: 28 × 28 pixels, grey, a white bar on black.
+# photos/ below; digit.png: 28 × 28 pixels, grey, a white bar on black.
 python3 - <<'END_OF_PYTHON'
-import struct, zlib
+import os, struct, zlib
 
 def chunk(kind, body):
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 row = b"\0" + bytes(255 if 12 <= x < 16 else 0 for x in range(28))
 header = struct.pack(">IIBBBBB", 28, 28, 8, 0, 0, 0, 0)
-with open("digit.png", "wb") as file:
-    file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(row * 28)) + chunk(b"IEND", b""))
+def write_png(path, header, rows):
+    with open(path, "wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+write_png("digit.png", header, row * 28)
+# photos/: a folder of colour pictures for each of three classes, told apart by where they are bright.
+for place, name in enumerate(("ant", "bee", "fly")):
+    os.makedirs(f"photos/{name}")
+    for i in range(10):
+        pixels = b"".join(bytes([250 - i, 200, 9 * i]) if x // 22 == place else bytes([i, 20, 40]) for x in range(64))
+        write_png(f"photos/{name}/{i}.png", struct.pack(">IIBBBBB", 64, 48, 8, 2, 0, 0, 0), (b"\0" + pixels) * 48)
 END_OF_PYTHON
 
 # as_run LINE: sets `command` to what is run for it; returns 1, after saying so, where that is nothing.
@@ -68,7 +77,7 @@ for document in "${documents[@]}"; do
   folder=$scratch/$(basename "$name" .md)
   mkdir "$folder"
   cd -- "$folder"
-  ln -s "$root/scripts" "$scratch/build" "$scratch/digit.png" .
+  ln -s "$root/scripts" "$scratch/build" "$scratch/digit.png" "$scratch/photos" .
   if [[ $name != README.md ]]; then
     mkdir runs
     cp -R -- "$scratch/README/runs/001" runs

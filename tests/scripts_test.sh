@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests scripts/fetch_mnist.sh, and what scripts/run.sh makes of it, against a server of its own; exits 77, "skipped", where MNIST_DIR is not set.
+# Tests scripts/fetch_data.sh, and what scripts/run.sh makes of it, against a server of its own; exits 77, "skipped", where MNIST_DIR is not set.
 set -euo pipefail
 
 if [[ -z ${MNIST_DIR-} ]]; then
@@ -8,7 +8,7 @@ if [[ -z ${MNIST_DIR-} ]]; then
 fi
 mnist=$(cd "$MNIST_DIR" && pwd)
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/scripts
-fetch_mnist=$scripts/fetch_mnist.sh
+fetch_data=$scripts/fetch_data.sh
 names=({train,t10k}-images-idx3-ubyte.gz {train,t10k}-labels-idx1-ubyte.gz)
 large=train-images-idx3-ubyte.gz
 
@@ -106,7 +106,7 @@ passed() {
 fetch() {
   status=0
   : >"$scratch/requests"
-  HANDGRAD_MNIST_MIRRORS="$*" "$fetch_mnist" "$directory" >"$scratch/output" 2>&1 || status=$?
+  HANDGRAD_DATA_MIRRORS="$*" "$fetch_data" "${set_name:-mnist}" "$directory" >"$scratch/output" 2>&1 || status=$?
 }
 
 has_all_files() {
@@ -316,10 +316,72 @@ fetch
 check "exit status 1, one line naming the file, no file" refused_in_one_line "$large" "is not here"
 passed
 
+# The rest of the family, as small files in their formats, with sums of their own.
+look_alikes=$scratch/mirrors/ranges/family
+mkdir -p "$look_alikes/gzip"
+other_data "$look_alikes" "${names[@]}"
+for name in {train,test}-{images-idx3,labels-idx1}-ubyte.gz; do
+  cp "$look_alikes/${name/test/t10k}" "$look_alikes/gzip/emnist-letters-$name"
+done
+printf '0 65 97\n1 66 98\n' >"$look_alikes/gzip/emnist-letters-mapping.txt"
+(cd "$look_alikes" && python3 -m zipfile -c gzip.zip gzip/ && md5sum -- *.gz gzip.zip >"$scratch/sums")
+family=${ranges}family/
+export HANDGRAD_DATA_SUMS=$scratch/sums
+
+for set_name in fashion-mnist kmnist; do
+  begin "$set_name, with the names of its classes"
+  head -c 20 "$look_alikes/$large" >"$directory/$large.part"
+  fetch "$family"
+  check "exit status $status" [ "$status" = 0 ]
+  for name in "${names[@]}"; do
+    check "$name" cmp "$look_alikes/$name" "$directory/$name"
+  done
+  check "the rest of the part alone was asked for" [ "$(grep -c '" 206 ' "$scratch/requests")" = 1 ]
+  check "ten names" [ "$(wc -l <"$directory/labels.txt")" = 10 ]
+  echo mine >"$directory/labels.txt"
+  fetch "$dead"
+  check "a second run fetches nothing" [ "$status" = 0 ]
+  check "names that are there stay" [ "$(cat "$directory/labels.txt")" = mine ]
+  passed
+done
+check "the names of KMNIST" [ "$(HANDGRAD_DATA_MIRRORS=$family "$fetch_data" kmnist "$scratch/kmnist" 2>/dev/null && paste -sd' ' "$scratch/kmnist/labels.txt")" = "o ki su tsu na ha ma ya re wo" ]
+
+set_name=kmnist
+begin "a file of another content is refused, though it is whole"
+(unset HANDGRAD_DATA_SUMS && fetch "$family"; echo "$status" >"$scratch/status")
+status=$(<"$scratch/status")
+check "exit status 1, one line" refused_in_one_line "$large" "could not be fetched"
+check "the reason" grep -q "wrong checksum" "$scratch/output"
+passed
+
+set_name=emnist
+begin "emnist: a broken download goes on, and is unpacked"
+head -c 100 "$look_alikes/gzip.zip" >"$directory/gzip.zip.part"
+fetch "$family"
+check "exit status $status" [ "$status" = 0 ]
+check "its files" [ "$(find "$directory" -name "emnist-*" | wc -l)" = 5 ]
+check "one of them" cmp "$look_alikes/gzip/emnist-letters-mapping.txt" "$directory/emnist-letters-mapping.txt"
+check "the rest alone was asked for" [ "$(grep -c '" 206 ' "$scratch/requests")" = 1 ]
+fetch "$dead"
+check "a second run fetches nothing" [ "$status" = 0 ]
+echo more >>"$directory/emnist-letters-mapping.txt"
+fetch "$family"
+check "files that were changed are left alone" grep -q "did not put there, or that were changed since" "$scratch/output"
+passed
+
+begin "a set that is none"
+set_name=cifar
+fetch "$family"
+check "exit status $status" [ "$status" = 1 ]
+check "the line" grep -q "name a data set: fetch_data.sh mnist|fashion-mnist|kmnist|emnist" "$scratch/output"
+passed
+set_name=mnist
+unset HANDGRAD_DATA_SUMS
+
 # run.sh in a repository of which nothing is built: it says what it would train on.
 repository=$scratch/repository
 mkdir -p "$repository"/{scripts,build,bin}
-cp "$scripts"/{run,common,fetch_mnist}.sh "$repository/scripts"
+cp "$scripts"/{run,common,fetch_data}.sh "$repository/scripts"
 touch -d yesterday "$repository/CMakePresets.json"
 touch "$repository/build/build.ninja"
 for program in scripts/setup.sh bin/cmake; do
@@ -332,7 +394,7 @@ chmod +x "$repository"/{scripts/setup.sh,bin/cmake,build/handgrad}
 # train MIRROR…: as fetch, of run.sh.
 train() {
   status=0
-  (unset MNIST_DIR && PATH=$repository/bin:$PATH HANDGRAD_MNIST_MIRRORS="$*" "$repository/scripts/run.sh" --epochs 5) \
+  (unset MNIST_DIR && PATH=$repository/bin:$PATH HANDGRAD_DATA_MIRRORS="$*" "$repository/scripts/run.sh" --epochs 5) \
     >"$scratch/output" 2>&1 || status=$?
 }
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <filesystem>
 
@@ -15,6 +16,11 @@
 namespace handgrad::app {
 
 namespace {
+
+constexpr std::array<const char*, 4> data_settings = {"classes", "image_size", "test_fraction",
+                                                      "skip_unreadable"};
+
+constexpr std::array<const char*, 2> test_data_settings = {"test_fraction", "skip_unreadable"};
 
 constexpr const char* no_cuda_graph = "no-cuda-graph";
 
@@ -125,7 +131,7 @@ std::string data_source(const Options& options) {
   if (const auto source = find_data_source(options)) return *source;
   throw UsageError(
       fmt::format("--data: not given, MNIST_DIR is not set and there is no {}; name a directory, run "
-                  "scripts/fetch_mnist.sh, or use `--data synthetic`",
+                  "scripts/fetch_data.sh mnist, or use `--data synthetic`",
                   default_data_directory));
 }
 
@@ -133,10 +139,49 @@ std::string data_source_or_synthetic(const Options& options) {
   return find_data_source(options).value_or(synthetic_name);
 }
 
-std::int64_t read_classes(const Options& options) {
+void add_data_flags(Options& options) {
+  for (const char* name : data_settings) add_flag(options, name);
+}
+
+DataRequest read_data_request(const Options& options, const std::string& source) {
   Settings settings;
-  read(options, setting("classes"), settings);
-  return settings.classes;
+  settings.data = source;
+  for (const char* name : data_settings) read(options, setting(name), settings);
+  return settings.data_request();
+}
+
+void add_test_data_flags(Options& options) {
+  for (const char* name : test_data_settings) add_flag(options, name);
+}
+
+void take_given_flags(DataRequest& request, const Options& options) {
+  Settings settings;
+  settings.test_fraction = request.test_fraction;
+  settings.skip_unreadable = request.skip_unreadable;
+  for (const char* name : test_data_settings) {
+    if (options.given(flag_of(name))) read(options, setting(name), settings);
+  }
+  request.test_fraction = settings.test_fraction;
+  request.skip_unreadable = settings.skip_unreadable;
+}
+
+DataRequest data_request_of(const Json& config, const std::string& file) {
+  Json part;
+  part["data"] = config.at("data");
+  for (const char* name : data_settings) {
+    if (config.contains(name)) part[name] = config.at(name);
+  }
+  return settings_of(part, file).data_request();
+}
+
+Json data_request_json(const Options& options) {
+  Settings settings;
+  Json json;
+  for (const char* name : data_settings) {
+    read(options, setting(name), settings);
+    json[name] = json_of(setting(name), settings);
+  }
+  return json;
 }
 
 std::optional<int> read_threads(const Options& options) {

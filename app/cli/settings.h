@@ -28,8 +28,19 @@ std::string data_source_or_synthetic(const Options& options);
 // Throws UsageError, naming the flag, and ArgumentError for settings that do not go together.
 Settings read_settings(const Options& options, bool needs_data = true);
 
+// --classes and what else says how data are read, but not which.
+void add_data_flags(Options& options);
+DataRequest read_data_request(const Options& options, const std::string& source);
+
+// The same for a model that was trained already, which says the rest.
+void add_test_data_flags(Options& options);
+void take_given_flags(DataRequest& request, const Options& options);
+
+// The same as JSON has it, as config.json and a sweep's plan do. Throws what settings_of throws.
+DataRequest data_request_of(const Json& config, const std::string& file);
+Json data_request_json(const Options& options);  // without the source
+
 // Of one flag alone.
-std::int64_t read_classes(const Options& options);
 std::optional<int> read_threads(const Options& options);  // none for "auto"
 
 // --augment and the numbers that go with it.

@@ -13,6 +13,7 @@
 #include "handgrad/platform/blas.h"
 #include "handgrad/platform/system.h"
 #include "handgrad/platform/threads.h"
+#include "run/data_set.h"
 
 namespace handgrad::app {
 
@@ -144,7 +145,7 @@ Options bench_options() {
       "bench", "times a training step beside what bounds it and its peers; one core computes, or a GPU", "");
   options.value("data", "", "DIR",
                 "the four IDX files or `synthetic` [MNIST_DIR, else data/mnist, else synthetic]");
-  add_flag(options, "classes");
+  add_data_flags(options);
   options.value("rounds", "15", "N", "how often each contender runs, all in turn; the tables show medians")
       .toggle("brief", "batch 32 only")
       .toggle("scaling", "the cost over batch sizes and layer widths instead, on the CPU")
@@ -177,7 +178,7 @@ int bench_command(const Arguments& arguments) {
   // kernels.
   choose_blas_kernels(options.on("scaling") ? widest_layer : 0);
   const std::string source = data_source_or_synthetic(options);
-  const Dataset dataset = load_dataset(source, read_classes(options));
+  const Dataset dataset = open_dataset(read_data_request(options, source));
   const Splits splits = split(dataset, {}, at::TensorOptions(device).dtype(at::kFloat));
   const Examples& examples = splits.train;
   if (examples.count() < largest_batch) {

@@ -13,6 +13,7 @@
 #include "handgrad/data/picture.h"
 #include "handgrad/data/pixels.h"
 #include "handgrad/files/file.h"
+#include "run/data_set.h"
 
 namespace handgrad::app {
 
@@ -20,6 +21,11 @@ namespace {
 
 std::int64_t images_of(const IdxArray& labels, std::int64_t label) {
   return std::count(labels.values.begin(), labels.values.end(), static_cast<std::uint8_t>(label));
+}
+
+std::string class_text(const Dataset& dataset, std::int64_t label) {
+  const std::string number = fmt::format("of class {}", label);
+  return dataset.class_names.empty() ? number : number + " " + class_name(dataset.class_names, label);
 }
 
 void print(const Dataset& dataset) {
@@ -30,8 +36,8 @@ void print(const Dataset& dataset) {
   fmt::print("  {:<22}{:>10}{:>10}\n", "", "train", "test");
   fmt::print("  {:<22}{:>10}{:>10}\n", "images", dataset.train_count(), dataset.test_count());
   for (std::int64_t label = 0; label < dataset.classes; ++label) {
-    fmt::print("  {:<22}{:>10}{:>10}\n", fmt::format("of class {}", label),
-               images_of(dataset.train_labels, label), images_of(dataset.test_labels, label));
+    fmt::print("  {:<22}{:>10}{:>10}\n", class_text(dataset, label), images_of(dataset.train_labels, label),
+               images_of(dataset.test_labels, label));
   }
   fmt::print("  {:<22}{:>10.4f}{:>10.4f}\n", "mean pixel, 0 to 1", train.mean, test.mean);
   fmt::print("  {:<22}{:>10.4f}{:>10.4f}\n", "standard deviation", train.deviation, test.deviation);
@@ -52,7 +58,7 @@ Options data_options() {
       "ten, and beside it ten copies as training with these flags changes it",
       "");
   add_flag(options, "data");
-  add_flag(options, "classes");
+  add_data_flags(options);
   add_flag(options, "deskew");
   for (const std::string& name : augmentation_settings()) add_flag(options, name);
   options.value("show", "", "FILE", "a PNG file, for which --augment or a number beside it is needed");
@@ -84,7 +90,7 @@ int data_command(const Arguments& arguments) {
   if (options.on("deskew") && !show) {
     throw UsageError("--deskew: only the picture of --show is deskewed; name a PNG file there");
   }
-  const Dataset dataset = load_dataset(data_source(options), read_classes(options));
+  const Dataset dataset = open_dataset(read_data_request(options, data_source(options)));
   validate(augment, {dataset.rows(), dataset.columns()});
   if (show) {
     const Examples images = training_images(dataset, options.on("deskew"));

@@ -12,6 +12,7 @@
 #include "handgrad/platform/system.h"
 #include "handgrad/platform/threads.h"
 #include "report/report_page.h"
+#include "run/data_set.h"
 
 namespace handgrad::app {
 
@@ -59,16 +60,16 @@ void examine_blas(Diagnosis& diagnosis) {
   }
 }
 
-void examine_data(Diagnosis& diagnosis, const Options& options, std::int64_t classes) {
+void examine_data(Diagnosis& diagnosis, const Options& options, DataRequest request) {
   try {
-    const std::string source = data_source(options);
-    const Dataset dataset = load_dataset(source, classes);
-    diagnosis.good("data", fmt::format("{}: {} + {} images of {} × {}, {} classes, SHA-256 {}", source,
-                                       dataset.train_count(), dataset.test_count(), dataset.rows(),
-                                       dataset.columns(), dataset.classes, dataset.sha256()));
+    request.source = data_source(options);
+    const Dataset dataset = open_dataset(request);
+    diagnosis.good("data", fmt::format("{}: {} + {} images of {} × {}, {} classes, SHA-256 {}",
+                                       request.source, dataset.train_count(), dataset.test_count(),
+                                       dataset.rows(), dataset.columns(), dataset.classes, dataset.sha256()));
   } catch (const UsageError&) {
     diagnosis.advise("data", "none found",
-                     "run scripts/fetch_mnist.sh, or set MNIST_DIR, or train with `--data synthetic`");
+                     "run scripts/fetch_data.sh mnist, or set MNIST_DIR, or train with `--data synthetic`");
   } catch (const Error& error) {
     diagnosis.problem("data", message_of(error), "until then, `--data synthetic` trains on generated digits");
   }
@@ -81,12 +82,12 @@ int doctor_command(const Arguments& arguments) {
                   "shows what this program runs on, and what to mend. Exit code 1 where something is wrong",
                   "");
   options.value("data", "", "DIR", "data set to look at [MNIST_DIR, else data/mnist]");
-  add_flag(options, "classes");
+  add_data_flags(options);
   if (!options.parse(arguments)) {
     fmt::print("{}", options.help());
     return 0;
   }
-  const std::int64_t classes = read_classes(options);
+  const DataRequest request = read_data_request(options, "");
   set_threads(1);
   Diagnosis diagnosis;
   diagnosis.good("handgrad", version());
@@ -110,7 +111,7 @@ int doctor_command(const Arguments& arguments) {
                                             "the build again");
   diagnosis.good("reports",
                  reports_available() ? "available" : "off: install npm and configure the build again");
-  examine_data(diagnosis, options, classes);
+  examine_data(diagnosis, options, request);
   return diagnosis.problems() ? 1 : 0;
 }
 

@@ -1,6 +1,7 @@
 // `handgrad evaluate`: measures a saved model on labelled images.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "cli/settings.h"
@@ -41,25 +42,56 @@ std::string percent_text(double share) {
   return std::isnan(share) ? "-" : fmt::format("{:.2f}", 100 * share);
 }
 
+// The widest of these texts, in columns of a terminal.
+std::size_t widest(const std::vector<std::string>& texts, std::size_t least) {
+  for (const std::string& text : texts) {
+    const auto starts_character = [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; };
+    least =
+        std::max(least, static_cast<std::size_t>(std::count_if(text.begin(), text.end(), starts_character)));
+  }
+  return least;
+}
+
+// A row for each class; above the counts its number, which stands before its name.
+void print_classes(const Metrics& metrics, const ClassNames& names) {
+  const std::size_t count = metrics.classes.size();
+  std::vector<std::string> rows;
+  for (std::size_t c = 0; c < count; ++c) {
+    rows.push_back(names.empty() ? fmt::format("{:>5}", c) : fmt::format("{:>2} {}", c, names[c]));
+  }
+  const std::size_t width = widest(rows, 5);
+  fmt::print("  {:<{}}  precision %  recall %    F1 %   | called", "class", width);
+  for (std::size_t c = 0; c < count; ++c) fmt::print("{:>6}", c);
+  fmt::print("\n");
+  for (std::size_t c = 0; c < count; ++c) {
+    const ClassMetrics& of_class = metrics.classes[c];
+    fmt::print("  {:<{}}  {:>11}  {:>8}  {:>6}   |       ", rows[c], width, percent_text(of_class.precision),
+               percent_text(of_class.recall), percent_text(of_class.f1));
+    for (const std::int64_t images_called : metrics.confusion[c]) fmt::print("{:>6}", images_called);
+    fmt::print("\n");
+  }
+}
+
+void print_mistakes(const Metrics& metrics, const LabelledImages& images) {
+  const ClassNames& names = images.dataset.class_names;
+  std::vector<std::string> files;
+  for (const Mistake& m : metrics.worst_mistakes) files.push_back(images.name(m.index));
+  const std::size_t file = widest(files, 16);
+  const std::size_t width = widest(names, 6) + 2;
+  fmt::print("\n  {:<{}}{:>{}}{:>{}}  probability  of the label\n", "worst mistakes", file, "label", width,
+             "called", width);
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    const Mistake& m = metrics.worst_mistakes[i];
+    fmt::print("  {:<{}}{:>{}}{:>{}}{:>13.4f}{:>14.2e}\n", files[i], file, class_name(names, m.label), width,
+               class_name(names, m.predicted), width, m.probability, m.label_probability);
+  }
+}
+
 void print(const Metrics& metrics, const LabelledImages& images) {
   fmt::print("  accuracy {:.2f} %, loss {:.4f}, expected calibration error {:.4f}\n\n",
              100 * metrics.overall.accuracy, metrics.overall.loss, metrics.expected_calibration_error);
-  fmt::print("  class  precision %  recall %    F1 %   | called");
-  for (std::size_t c = 0; c < metrics.classes.size(); ++c) fmt::print("{:>6}", c);
-  fmt::print("\n");
-  for (std::size_t c = 0; c < metrics.classes.size(); ++c) {
-    const ClassMetrics& of_class = metrics.classes[c];
-    fmt::print("  {:>5}  {:>11}  {:>8}  {:>6}   |       ", c, percent_text(of_class.precision),
-               percent_text(of_class.recall), percent_text(of_class.f1));
-    for (const std::int64_t count : metrics.confusion[c]) fmt::print("{:>6}", count);
-    fmt::print("\n");
-  }
-  if (metrics.worst_mistakes.empty()) return;
-  fmt::print("\n  worst mistakes     label  called  probability  of the label\n");
-  for (const Mistake& m : metrics.worst_mistakes) {
-    fmt::print("  {:<16}{:>8}{:>8}{:>13.4f}{:>14.2e}\n", images.name(m.index), m.label, m.predicted,
-               m.probability, m.label_probability);
-  }
+  print_classes(metrics, images.dataset.class_names);
+  if (!metrics.worst_mistakes.empty()) print_mistakes(metrics, images);
 }
 
 }  // namespace
@@ -78,6 +110,7 @@ int evaluate_command(const Arguments& arguments) {
       .value("mistakes", "10", "N", "how many of the worst mistakes to list")
       .value("threads", "1", "N", "CPU threads")
       .toggle("json", "print JSON");
+  add_test_data_flags(options);
   add_device_flags(options, "cpu");
   options.hide("no-cuda-graph");  // it takes no steps
   if (!options.parse(arguments)) {
@@ -101,13 +134,15 @@ int evaluate_command(const Arguments& arguments) {
   }
   saved.model.to(device);
   const LabelledImages images =
-      load_images(options, saved.place, saved.model.shape(), saved.model.classes(), set_name);
+      load_images(options, saved.place,
+                  {saved.model.shape(), saved.model.classes(), saved.model.class_names()}, set_name);
   const Metrics metrics =
       compute_metrics(saved.model.log_probabilities(images.pixels), images.labels, most_mistakes);
   const std::string file = saved.place.file.string();
   if (options.on("json")) {
     Json json = {
         {"model", file}, {"data", images.source}, {"set", set_name}, {"deskewed", saved.model.deskews()}};
+    if (!images.dataset.class_names.empty()) json["class_names"] = images.dataset.class_names;
     json.update(to_json(metrics, images));
     fmt::print("{}\n", to_text(json, 2));
   } else {

@@ -94,10 +94,12 @@ Request read_request(const Options& options) {
     throw UsageError(
         "--quantise: int8 is written as c-header or onnx; choose one of these as --format, or leave it out");
   }
-  const bool shows_images = request.format == Format::html;
-  if (options.given("data") && !options.on("verify") && !request.ensemble && !request.int8 && !shows_images) {
-    throw UsageError(
-        "--data: is for --verify, --quantise, html and ensembles, which need images; leave it out");
+  const bool takes_images =
+      options.on("verify") || request.ensemble || request.int8 || request.format == Format::html;
+  for (const char* flag : {"data", "test-fraction", "skip-unreadable"}) {
+    if (!options.given(flag) || takes_images) continue;
+    throw UsageError(fmt::format(
+        "--{}: is for --verify, --quantise, html and ensembles, which need images; leave it out", flag));
   }
   request.output = options.text("output").empty() ? default_name(request) : options.text("output");
   return request;
@@ -269,6 +271,7 @@ Options export_options() {
       .value("data", "", "DIR",
              "whose test images to verify on and to show, and training images to quantise by [those of the "
              "run, else MNIST_DIR, else data/mnist]");
+  add_test_data_flags(options);
   add_force_flag(options);
   return options;
 }
@@ -285,10 +288,13 @@ Model model_to_export(const Source& source, const Request& request) {
   return model;
 }
 
+ModelInputs inputs_of(const Model& model) {
+  return {model.info.shape, model.network->architecture().classes, model.info.class_names};
+}
+
 // Some of the images that it was trained on.
 Tensor calibration_pixels(const Model& model, const ModelPlace& place, const Options& options) {
-  const LabelledImages trained_on =
-      load_images(options, place, model.info.shape, model.network->architecture().classes, "train");
+  const LabelledImages trained_on = load_images(options, place, inputs_of(model), "train");
   return trained_on.pixels.slice(0, 0, calibration_images);
 }
 
@@ -299,7 +305,7 @@ std::optional<LabelledImages> test_images(const Model& model, const ModelPlace& 
   const bool needed = options.on("verify") || request.ensemble || (shows_images && options.given("data"));
   if (!needed && !shows_images) return std::nullopt;
   try {
-    return load_images(options, place, model.info.shape, model.network->architecture().classes, "test");
+    return load_images(options, place, inputs_of(model), "test");
   } catch (const Error& error) {
     if (needed) throw;
     remark = fmt::format("  without test images: {}\n", error.what());

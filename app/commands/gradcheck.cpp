@@ -15,6 +15,7 @@
 #include "handgrad/platform/system.h"
 #include "handgrad/platform/threads.h"
 #include "handgrad/train/footprint.h"
+#include "run/data_set.h"
 
 namespace handgrad::app {
 
@@ -26,7 +27,7 @@ const std::map<Verdict, std::string> verdict_names = {
 
 // The first batch of the first epoch, as training would take it.
 void take_first_batch(GradcheckOptions& options, const Settings& settings) {
-  const Dataset dataset = load_dataset(settings.data, settings.classes);
+  const Dataset dataset = open_dataset(settings.data_request());
   const Splits splits = split(dataset, settings.split, at::kDouble);
   options.architecture = settings.architecture(dataset);
   validate(settings.training, options.architecture, settings.replicas, splits.train.count());

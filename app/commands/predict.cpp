@@ -11,8 +11,11 @@
 #include "handgrad/base/printable.h"
 #include "handgrad/data/digit_picture.h"
 #include "handgrad/data/picture.h"
+#include "handgrad/data/scaled_picture.h"
 #include "handgrad/files/file.h"
 #include "handgrad/platform/threads.h"
+#include "run/data_set.h"
+#include "run/resumption.h"
 #include "run/saved_model.h"
 
 namespace handgrad::app {
@@ -23,14 +26,16 @@ Options predict_options() {
   Options options(
       "predict",
       "prints the class and its probability for each image. Pictures (PNG, JPEG, TIFF, BMP, PNM,\n"
-      "WebP) of any size, dark on light or light on dark, are made ready as MNIST was; IDX files\n"
-      "are taken as they are. - is stdin: a picture, an IDX file, or names of files, one a line",
+      "WebP) of any size, dark on light or light on dark, are made ready as MNIST was; for a model of\n"
+      "folders of pictures they are scaled, as those were; IDX files are taken as they are. - is stdin:\n"
+      "a picture, an IDX file, or names of files, one a line",
       "MODEL FILE…");
   options.value("replica", "0", "R", "which network of a run, from 0")
       .toggle("digits", "read several digits in a picture, from left to right")
       .toggle("as-is", "pictures have the model's size already: change nothing but colour to grey")
       .toggle("invert", "dark digits on light ground, in IDX files or with --as-is: turn the pixels round")
       .value("top", "1", "K", "print the K most probable classes")
+      .toggle("skip-unreadable", "go on after files that cannot be read, or hold no digit, and say which")
       .value("show", "", "FILE.png", "write what the network gets to see")
       .value("threads", "1", "N", "CPU threads")
       .toggle("json", "print a JSON object per image, with all probabilities");
@@ -68,8 +73,29 @@ void save_images(const std::vector<Tensor>& pixels, ImageShape shape, const std:
 class Predictions {
  public:
   Predictions(const Options& options, const SavedModel& saved)
-      : options_(options), model_(saved.model), shape_(picture_shape(model_.shape())) {
+      : options_(options),
+        model_(saved.model),
+        shape_(model_.shape().of_pictures()),
+        names_(model_.class_names()),
+        whole_(model_.takes_whole_pictures()) {
     classes_shown_ = options.integer("top", 1, 1000);
+  }
+
+  // The file of this name; one that cannot be read is noted where that is asked for.
+  void print(const std::string& name) {
+    try {
+      print(name, read_file(name));
+    } catch (const Error& error) {
+      if (!options_.on("skip-unreadable")) throw;
+      skipped_.emplace_back(error.what());
+    }
+  }
+
+  // Says what was left out. Throws DataError where that is all.
+  void report_skipped() const {
+    const std::string text = skipped_text(skipped_, "file");
+    if (!skipped_.empty() && read_ == 0) throw DataError(text + "; that leaves none");
+    if (!skipped_.empty()) warn(text);
   }
 
   void print(const std::string& name, const Bytes& bytes) {
@@ -77,6 +103,7 @@ class Predictions {
     Tensor pixels = as_pixels(images, name, model_.shape());
     if (options_.on("invert")) pixels = 255 - pixels;
     if (options_.given("show")) shown_.push_back(pixels.clone());
+    ++read_;
     const Tensor probabilities = model_.log_probabilities(pixels).exp().to(at::kDouble);
     const auto [sorted, classes] = probabilities.sort(/*stable=*/true, /*dim=*/1, /*descending=*/true);
     for (std::int64_t i = 0; i < probabilities.size(0); ++i) {
@@ -94,6 +121,7 @@ class Predictions {
     if (!bytes.empty() && bytes.front() == 0) return parse_idx(bytes, name);
     IdxArray picture = parse_picture(bytes, name);
     if (options_.on("as-is")) return picture;
+    if (whole_) return scaled_picture(picture, shape_);
     if (options_.on("invert")) {
       throw UsageError(fmt::format(
           "--invert: whether {} is dark on light is found out by itself; leave it out, or give --as-is",
@@ -114,18 +142,24 @@ class Predictions {
                    {"class", best[0]},
                    {"probability", of_class[0]},
                    {"probabilities", std::vector<double>(first, first + probabilities.size(0))}};
+      if (!names_.empty()) json["name"] = class_name(names_, best[0]);
       if (options_.given("top")) json["top"] = std::vector<std::int64_t>(best, best + shown);
       fmt::print("{}\n", to_text(json, -1));
       return;
     }
     fmt::print("{}[{}]", printable(name), index);
-    for (std::int64_t k = 0; k < shown; ++k) fmt::print("\t{}\t{:.4f}", best[k], of_class[k]);
+    for (std::int64_t k = 0; k < shown; ++k)
+      fmt::print("\t{}\t{:.4f}", class_name(names_, best[k]), of_class[k]);
     fmt::print("\n");
   }
 
   const Options& options_;
   const TorchScriptModel& model_;
   ImageShape shape_;
+  ClassNames names_;
+  bool whole_;
+  std::vector<std::string> skipped_;
+  std::size_t read_ = 0;
   std::int64_t classes_shown_;
   std::vector<Tensor> shown_;
 };
@@ -161,7 +195,7 @@ void predict_stream(std::istream& stream, Predictions& predictions) {
     }
     const std::string name = lines.substr(0, end);
     lines.erase(0, end + 1);
-    if (!name.empty()) predictions.print(name, read_file(name));
+    if (!name.empty()) predictions.print(name);
     std::fflush(stdout);
   }
 }
@@ -185,15 +219,20 @@ int predict_command(const Arguments& arguments) {
   const std::int64_t replica = options.integer("replica", 0);
   set_threads(static_cast<int>(options.integer("threads", 1, 1024)));
   const SavedModel saved = open_model(names.front(), replica);
+  if (options.on("digits") && saved.model.takes_whole_pictures()) {
+    throw UsageError(fmt::format("--digits: {} was trained on whole pictures, not on digits; leave it out",
+                                 names.front()));
+  }
   Predictions predictions(options, saved);
   for (auto name = names.begin() + 1; name != names.end(); ++name) {
     if (*name == "-") {
       predict_stream(std::cin, predictions);
     } else {
-      predictions.print(*name, read_file(*name));
+      predictions.print(*name);
     }
   }
   predictions.save_shown();
+  predictions.report_skipped();
   return 0;
 }
 

@@ -119,7 +119,7 @@ void add_model_sections(Json& sections, const SweepResults& sweep) {
   trained.seed = seed;
   trained.data_seed = seed;
   trained.pass_on();
-  const ReportData data = load_report_data(text_of(plan, "data"), plan.at("classes").get<std::int64_t>(),
+  const ReportData data = load_report_data(data_request_of(plan, (sweep.path / "sweep.json").string()),
                                            text_of(plan, "data_sha256"));
   const std::string whose = fmt::format("Seed {}, {}.", seed, rules(sweep));
   add_section(sections, weights_section(models, {whose}));
@@ -143,25 +143,28 @@ Json sweep_document(std::vector<SweepResults> sweeps) {
           {"facts", sweep_facts(sweeps)}};
 }
 
+Settings settings_of(const TrainedRun& run) {
+  return settings_of_run(run.config, (run.path / "config.json").string());
+}
+
 // The data sets of runs, each read once.
 class DataOfRuns {
  public:
   const ReportData& of(const TrainedRun& run) {
-    const Source source{text_of(run.config, "data"), run.config.at("classes").get<std::int64_t>(),
-                        text_of(run.summary, "data_sha256")};
+    const DataRequest request = settings_of(run).data_request();
+    const ImageShape size = request.image_size.value_or(ImageShape());
+    const std::string sha256 = text_of(run.summary, "data_sha256");
+    const Source source{
+        request.source, request.classes, size.rows, size.columns, request.test_fraction.value_or(0), sha256};
     auto known = known_.find(source);
-    if (known == known_.end()) known = known_.emplace(source, std::apply(load_report_data, source)).first;
+    if (known == known_.end()) known = known_.emplace(source, load_report_data(request, sha256)).first;
     return known->second;
   }
 
  private:
-  using Source = std::tuple<std::string, std::int64_t, std::string>;
+  using Source = std::tuple<std::string, std::int64_t, std::int64_t, std::int64_t, double, std::string>;
   std::map<Source, ReportData> known_;
 };
-
-Settings settings_of(const TrainedRun& run) {
-  return settings_of_run(run.config, (run.path / "config.json").string());
-}
 
 // Of the runs that were trained with augmentation.
 Json augmentation_section(const std::vector<TrainedRun>& runs, DataOfRuns& data) {

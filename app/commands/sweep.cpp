@@ -23,6 +23,7 @@
 #include "handgrad/platform/system.h"
 #include "handgrad/platform/threads.h"
 #include "handgrad/platform/workers.h"
+#include "run/data_set.h"
 #include "sweep/findings.h"
 #include "sweep/sweep_directory.h"
 #include "sweep/sweep_runner.h"
@@ -110,27 +111,30 @@ Json plan_of(const SweepFile& file, const Options& options, const Dataset& datas
   }
   std::string command = "handgrad sweep";
   for (const std::string& argument : arguments) command += " " + argument;
-  return {{"title", file.title},
-          {"rules", file.rules},
-          {"version", version()},
-          {"libtorch", libtorch_version()},
-          {"blas", blas_library().name},
-          {"processor", processor_name(device)},
-          {"device", device.str()},
-          {"workers", workers},
-          {"command", command},
-          {"data", config_data(options)},
-          {"classes", dataset.classes},
-          {"data_sha256", dataset.sha256()},
-          {"loss", file.loss ? Json(*file.loss) : Json()},
-          {"seeds", seeds},
-          {"ensembles", runner.ensembles().size()},
-          {"seeds_together", runner.seeds_together()},
-          {"claims", claims},
-          {"published", file.published},
-          {"reference", file.reference},
-          {"compared_weights", file.compared_weights},
-          {"configurations", configurations}};
+  Json plan = {{"title", file.title},
+               {"rules", file.rules},
+               {"version", version()},
+               {"libtorch", libtorch_version()},
+               {"blas", blas_library().name},
+               {"processor", processor_name(device)},
+               {"device", device.str()},
+               {"workers", workers},
+               {"command", command},
+               {"data", config_data(options)},
+               {"classes", dataset.classes},
+               {"data_sha256", dataset.sha256()},
+               {"loss", file.loss ? Json(*file.loss) : Json()},
+               {"seeds", seeds},
+               {"ensembles", runner.ensembles().size()},
+               {"seeds_together", runner.seeds_together()},
+               {"claims", claims},
+               {"published", file.published},
+               {"reference", file.reference},
+               {"compared_weights", file.compared_weights},
+               {"configurations", configurations}};
+  plan.update(data_request_json(options));
+  plan["classes"] = dataset.classes;
+  return plan;
 }
 
 // Trains what these jobs are, so many at a time, and stores it. Returns the seconds that this took.
@@ -221,7 +225,7 @@ int sweep_command(const Arguments& arguments) {
   std::vector<std::uint64_t> seeds(static_cast<std::size_t>(seed_count));
   std::iota(seeds.begin(), seeds.end(), 1);
   const at::Device device = read_device(options);
-  const Dataset dataset = load_dataset(data_source(options), read_classes(options));
+  const Dataset dataset = open_dataset(read_data_request(options, data_source(options)));
   const SweepRunner runner(file, dataset, device, seeds.size(),
                            options.integer_or("auto", "seeds-together", 1, most_seeds));
   const int workers = runner.workers(read_threads(options));

@@ -24,6 +24,7 @@
 #include "handgrad/train/footprint.h"
 #include "run/beginning.h"
 #include "run/choice.h"
+#include "run/data_set.h"
 #include "run/recorder.h"
 #include "run/resumption.h"
 #include "run/run_directory.h"
@@ -68,8 +69,8 @@ Options train_options() {
 }
 
 // What a model file says of network `r`. One that was not trained any further keeps what it said.
-ModelInfo info_of(const TrainingResult& result, std::size_t r, ImageShape shape, const Settings& settings,
-                  const Circumstances& now) {
+ModelInfo info_of(const TrainingResult& result, std::size_t r, const Dataset& dataset,
+                  const Settings& settings, const Circumstances& now) {
   ModelInfo info;
   const ReplicaResult& replica = result.replicas[r];
   if (replica.best_step == 0) info = now.inherited;
@@ -77,8 +78,10 @@ ModelInfo info_of(const TrainingResult& result, std::size_t r, ImageShape shape,
     info.training_config =
         training_text(now.config, replica.seed, settings.training.data_seeds.front(), now.data_sha256);
   }
-  info.shape = shape;
+  info.shape = {dataset.rows(), dataset.columns()};
   info.deskew = settings.split.deskew;
+  info.class_names = dataset.class_names;
+  info.of_pictures = dataset.of_pictures;
   info.test_accuracy = replica.test.accuracy;
   return info;
 }
@@ -199,7 +202,7 @@ TrainingSession prepare_training(Settings& settings, const Options& options) {
   TrainingSession session;
   const std::optional<int> threads_asked = read_threads(options);
   session.device = read_device(options);
-  session.dataset = load_dataset(settings.data, settings.classes);
+  session.dataset = open_dataset(settings.data_request());
   const Architecture architecture = settings.architecture(session.dataset);
   SplitIndices images =
       split_indices(session.dataset.train_count(), session.dataset.test_count(), settings.split);
@@ -351,7 +354,7 @@ int train_command(const Arguments& arguments) {
       require_a_finite_network(trained);
       std::vector<ModelInfo> infos;
       for (std::size_t r = 0; r < trained.replicas.size(); ++r) {
-        infos.push_back(info_of(trained, r, session.images(), settings, now));
+        infos.push_back(info_of(trained, r, session.dataset, settings, now));
       }
       save_result(run, *session.network, infos,
                   summary_json(trained, session, settings, now, options.on("tf32")), progress,

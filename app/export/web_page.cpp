@@ -183,7 +183,7 @@ WebPage to_web_page(const Model& model, const PageImages& images) {
   const std::string pixels = images.labels.empty() ? "" : base64_of(packed(images.pixels));
   std::vector<std::string> classes;
   for (std::int64_t c = 0; c < model.network->architecture().classes; ++c) {
-    classes.push_back(std::to_string(c));
+    classes.push_back(class_name(model.info.class_names, c));
   }
   const Json json = {{"metadata", metadata_of(model)},
                      {"rows", shape.rows},

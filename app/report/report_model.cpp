@@ -121,12 +121,13 @@ Json evaluation_blocks(const NamedModel& model, const Dataset& dataset, const Ex
       compute_metrics(model.second->log_probabilities(test.pixels), labels, most_mistakes);
   Json blocks = Json::array();
 
+  const ClassNames names = dataset.class_names.empty() ? model.second->class_names() : dataset.class_names;
+  const auto name_of = [&](auto label) { return class_name(names, static_cast<std::int64_t>(label)); };
   Json cells = Json::array();
   for (std::size_t label = 0; label < metrics.confusion.size(); ++label) {
     for (std::size_t called = 0; called < metrics.confusion.size(); ++called) {
-      cells.push_back({{"x", std::to_string(called)},
-                       {"y", std::to_string(label)},
-                       {"value", metrics.confusion[label][called]}});
+      cells.push_back(
+          {{"x", name_of(called)}, {"y", name_of(label)}, {"value", metrics.confusion[label][called]}});
     }
   }
   blocks.push_back(
@@ -153,11 +154,10 @@ Json evaluation_blocks(const NamedModel& model, const Dataset& dataset, const Ex
   Json tiles = Json::array();
   for (const Mistake& mistake : metrics.worst_mistakes) {
     const std::int64_t index = test_indices[static_cast<std::size_t>(mistake.index)];
-    const bool of_test_file = index >= dataset.train_count();
-    tiles.push_back(tile(
-        fmt::format("{} called {} ({:.4f}), {} {}", mistake.label, mistake.predicted, mistake.probability,
-                    of_test_file ? "t10k" : "train", of_test_file ? index - dataset.train_count() : index),
-        test.pixels[mistake.index].view({dataset.rows(), dataset.columns()})));
+    tiles.push_back(
+        tile(fmt::format("{} called {} ({:.4f}), {}", name_of(mistake.label), name_of(mistake.predicted),
+                         mistake.probability, dataset.image_name(index)),
+             test.pixels[mistake.index].view({dataset.rows(), dataset.columns()})));
   }
   blocks.push_back(
       images_block("mistakes", "The worst mistakes",
@@ -185,13 +185,13 @@ Json augmented_block(const Json& tiles) {
       tiles);
 }
 
-ReportData load_report_data(const std::string& source, std::int64_t classes, const std::string& sha256) {
+ReportData load_report_data(const DataRequest& request, const std::string& sha256) {
   ReportData data;
   try {
-    data.dataset = load_dataset(source, classes);
+    data.dataset = load_dataset(request);
     if (data.dataset->sha256() != sha256) {
       data.dataset.reset();
-      data.missing = source + " is not the data that these runs were trained on";
+      data.missing = request.source + " is not the data that these runs were trained on";
     }
   } catch (const Error& error) {
     data.missing = error.what();

@@ -35,6 +35,6 @@ struct ReportData {
   std::optional<Dataset> dataset;
   std::string missing;
 };
-ReportData load_report_data(const std::string& source, std::int64_t classes, const std::string& sha256);
+ReportData load_report_data(const DataRequest& request, const std::string& sha256);
 
 }  // namespace handgrad::app

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "handgrad/base/errors.h"
+#include "run/data_set.h"
 
 namespace handgrad::app {
 
@@ -24,15 +25,35 @@ void check_unchanged(const ModelPlace& place, const Dataset& dataset) {
                   dataset.name));
 }
 
+// The data for a model, read as those that its run was trained on where they are these. Pictures in folders are
+// brought to its size and take its numbers of the classes; without names these are called by their numbers.
+DataRequest request_for(const Options& options, const ModelPlace& place, const ModelInputs& model) {
+  DataRequest request;
+  if (place.trained_on && !options.given("data")) {
+    request = place.trained_on->data_request();
+  } else {
+    request.source = data_source(options);
+  }
+  take_given_flags(request, options);
+  request.classes = model.classes;
+  request.class_names = model.class_names;
+  if (!is_picture_folder(request.source)) return request;
+  request.image_size = model.shape.of_pictures();
+  for (std::int64_t c = 0; model.class_names.empty() && c < model.classes; ++c) {
+    request.class_names.push_back(std::to_string(c));
+  }
+  return request;
+}
+
 // Where labels go beyond the model's classes, that is no fault of a setting.
-Dataset load_for(const ModelPlace& place, std::int64_t classes, const std::string& source) {
+Dataset load_for(const ModelPlace& place, const DataRequest& request) {
   try {
-    return load_dataset(source, classes);
+    return open_dataset(request);
   } catch (const DataError& error) {
     if (std::string_view(error.setting) != "classes") throw;
     throw ModelError(
         fmt::format("{}: knows {} classes, but {} has others; use the data set that it was trained on",
-                    place.file.string(), classes, source));
+                    place.file.string(), request.classes, request.source));
   }
 }
 
@@ -48,20 +69,19 @@ const std::vector<std::string>& set_names() {
 }
 
 std::string LabelledImages::name(std::int64_t index) const {
-  const std::int64_t place = indices[static_cast<std::size_t>(index)];
-  const bool in_test_files = place >= dataset.train_count();
-  return fmt::format("{} {}", in_test_files ? "t10k" : "train",
-                     in_test_files ? place - dataset.train_count() : place);
+  return dataset.image_name(indices[static_cast<std::size_t>(index)]);
 }
 
-LabelledImages load_images(const Options& options, const ModelPlace& place, ImageShape shape,
-                           std::int64_t classes, const std::string& set) {
+LabelledImages load_images(const Options& options, const ModelPlace& place, const ModelInputs& model,
+                           const std::string& set) {
   LabelledImages images;
   Settings trained_on = place.trained_on.value_or(Settings());
-  images.source = options.given("data") || !place.trained_on ? data_source(options) : trained_on.data;
-  images.dataset = load_for(place, classes, images.source);
+  const DataRequest request = request_for(options, place, model);
+  images.source = request.source;
+  images.dataset = load_for(place, request);
   const Dataset& dataset = images.dataset;
   if (!options.given("data")) check_unchanged(place, dataset);
+  const ImageShape& shape = model.shape;
   if (!shape.takes({dataset.rows(), dataset.columns()})) {
     throw ModelError(fmt::format(
         "{}: takes {} × {} images but those in {} are {} × {}; use the data set that it was "

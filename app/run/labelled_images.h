@@ -19,14 +19,21 @@ struct LabelledImages {
   Tensor pixels;                      // [N, rows·columns], uint8
   Tensor labels;                      // [N], int64
 
-  // The file and the position in it, such as "t10k 4740".
+  // As Dataset::image_name().
   std::string name(std::int64_t index) const;
 };
 
-// The images of this set for a model of this shape and so many classes: of --data, else of the run that it
+// What a model was made for.
+struct ModelInputs {
+  ImageShape shape;
+  std::int64_t classes = 0;
+  ClassNames class_names;  // none: nobody named them
+};
+
+// The images of this set for such a model: of --data, else of the run that it
 // comes from, else of MNIST_DIR or data/mnist. Of a model file nobody knows a split: the training files are its
 // training images. Throws UsageError, DataError, ModelError.
-LabelledImages load_images(const Options& options, const ModelPlace& place, ImageShape shape,
-                           std::int64_t classes, const std::string& set);
+LabelledImages load_images(const Options& options, const ModelPlace& place, const ModelInputs& model,
+                           const std::string& set);
 
 }  // namespace handgrad::app

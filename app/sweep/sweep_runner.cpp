@@ -163,6 +163,8 @@ std::vector<Json> SweepRunner::train(const Job& job, TrainingObserver& observer,
                          training_text(configuration.config, seed, seed, dataset_.sha256()),
                          of_member.result.test.accuracy};
           info.deskew = ensemble.settings.split.deskew;
+          info.class_names = dataset_.class_names;
+          info.of_pictures = dataset_.of_pictures;
           write_file(directory.model_path(configuration.name),
                      TorchScriptModel(model_of(*run.network, replica, info)).serialize());
         }

@@ -3,15 +3,18 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <memory>
 #include <numeric>
 
 #include "handgrad/base/counted.h"
 #include "handgrad/base/errors.h"
+#include "handgrad/base/printable.h"
 #include "handgrad/base/random.h"
 #include "handgrad/data/deskew.h"
+#include "handgrad/data/idx_set.h"
+#include "handgrad/data/picture_folder.h"
 #include "handgrad/data/synthetic.h"
 #include "handgrad/files/sha256.h"
 
@@ -28,63 +31,16 @@ constexpr std::int64_t synthetic_test_count = 4000;
 constexpr std::uint64_t synthetic_train_seed = 1;
 constexpr std::uint64_t synthetic_test_seed = 2;
 
-fs::path find_file(const fs::path& directory, const std::string& part, const std::string& kind) {
-  for (const char* separator : {"-", "."}) {
-    for (const char* ending : {"", ".gz"}) {
-      fs::path path = directory / fmt::format("{}{}{}-ubyte{}", part, separator, kind, ending);
-      std::error_code unreadable;
-      if (fs::exists(path, unreadable)) return path;
-    }
-  }
-  throw DataError(
-      fmt::format("{}: no {}-{}-ubyte (or .gz) in this directory; put it there, or fetch MNIST into a "
-                  "directory of its own with scripts/fetch_mnist.sh DIR",
-                  directory.string(), part, kind));
-}
-
 std::int64_t share(double fraction, std::int64_t count) {
   return std::llround(fraction * static_cast<double>(count));
 }
 
-IdxArray read_idx(const fs::path& path) {
-  return parse_idx(read_file(path), path.string());
-}
-
-void read_pair(const fs::path& directory, const std::string& part, IdxArray& images, IdxArray& labels,
-               std::int64_t& label_limit, std::int64_t classes) {
-  const fs::path images_path = find_file(directory, part + "-images", "idx3");
-  const fs::path labels_path = find_file(directory, part + "-labels", "idx1");
-  images = read_idx(images_path);
-  labels = read_idx(labels_path);
-  if (images.shape.size() != 3) {
-    throw DataError(fmt::format("{}: has {}; images have 3: count, rows, columns", images_path.string(),
-                                counted(images.shape.size(), "dimension")));
-  }
-  if (labels.shape.size() != 1) {
-    throw DataError(fmt::format("{}: has {}; labels have 1", labels_path.string(),
-                                counted(labels.shape.size(), "dimension")));
-  }
-  if (images.shape[0] != labels.shape[0]) {
-    throw DataError(fmt::format("{}: holds {} but {} holds {}; the two must belong together",
-                                images_path.string(), counted(images.shape[0], "image"),
-                                labels_path.filename().string(), counted(labels.shape[0], "label")));
-  }
-  const auto largest = std::max_element(labels.values.begin(), labels.values.end());
-  const std::int64_t needed = *largest + 1;
-  if (needed > (classes > 0 ? classes : most_classes_unasked)) {
-    const std::string fault = fmt::format("image {} of {} has the label {}", largest - labels.values.begin(),
-                                          labels_path.string(), *largest);
+Dataset synthetic_dataset(std::int64_t classes) {
+  if (classes != 0 && classes != 10) {
     throw DataError(
         "classes",
-        classes > 0
-            ? fmt::format("got {}, but {}; must be at least {} for that", classes, fault, needed)
-            : fmt::format("{}, and more than {} classes must be asked for; give {}, or mend the label", fault,
-                          most_classes_unasked, needed));
+        fmt::format("got {}, but the synthetic digits have 10 classes; choose 10, or other data", classes));
   }
-  label_limit = std::max(label_limit, needed);
-}
-
-Dataset synthetic_dataset() {
   Dataset dataset;
   dataset.name = synthetic_name;
   LabelledImages train = synthetic_digits(synthetic_train_count, synthetic_train_seed);
@@ -97,7 +53,22 @@ Dataset synthetic_dataset() {
   return dataset;
 }
 
+void require_no_pictures_asked(const DataRequest& request) {
+  const char* setting = request.image_size ? "image_size" : request.test_fraction ? "test_fraction" : nullptr;
+  if (setting == nullptr) return;
+  throw DataError(setting,
+                  fmt::format("is for folders of pictures, but {} has its images and its test set as they "
+                              "are; leave it out",
+                              printable(request.source)));
+}
+
 }  // namespace
+
+std::string Dataset::image_name(std::int64_t index) const {
+  if (!files.empty()) return visible(files[static_cast<std::size_t>(index)]);
+  const bool of_test = index >= train_count();
+  return fmt::format("{} {}", of_test ? "t10k" : "train", of_test ? index - train_count() : index);
+}
 
 std::string Dataset::sha256() const {
   Sha256 sum;
@@ -108,34 +79,32 @@ std::string Dataset::sha256() const {
 }
 
 Dataset load_dataset(const std::string& source, std::int64_t classes) {
-  if (source == synthetic_name) {
-    if (classes == 0 || classes == 10) return synthetic_dataset();
-    throw DataError(
-        "classes",
-        fmt::format("got {}, but the synthetic digits have 10 classes; choose 10, or other data", classes));
-  }
-  const fs::path directory(source);
+  DataRequest request;
+  request.source = source;
+  request.classes = classes;
+  return load_dataset(request);
+}
+
+bool is_picture_folder(const std::string& source) {
   std::error_code unreadable;
-  if (!fs::is_directory(directory, unreadable)) {
-    throw DataError(
-        fmt::format("{}: is not a directory; name one with the four files of a data set "
-                    "(scripts/fetch_mnist.sh fetches those of MNIST), or `synthetic`",
-                    source));
+  return source != synthetic_name && fs::is_directory(source, unreadable) && !find_idx_set(source);
+}
+
+Dataset load_dataset(const DataRequest& request) {
+  const std::string& source = request.source;
+  const bool synthetic = source == synthetic_name;
+  const std::optional<IdxSet> idx = synthetic ? std::nullopt : find_idx_set(source);
+  if (synthetic || idx) {
+    require_no_pictures_asked(request);
+    return idx ? read_idx_set(*idx, request) : synthetic_dataset(request.classes);
   }
-  Dataset dataset;
-  dataset.name = source;
-  std::int64_t label_limit = 0;
-  read_pair(directory, "train", dataset.train_images, dataset.train_labels, label_limit, classes);
-  read_pair(directory, "t10k", dataset.test_images, dataset.test_labels, label_limit, classes);
-  dataset.classes = classes > 0 ? classes : std::max<std::int64_t>(label_limit, 2);
-  const auto& train = dataset.train_images.shape;
-  const auto& test = dataset.test_images.shape;
-  if (train[1] != test[1] || train[2] != test[2]) {
-    throw DataError(
-        fmt::format("{}: training images are {} × {} but test images {} × {}; they must be of one size",
-                    source, train[1], train[2], test[1], test[2]));
+  if (!is_picture_folder(source)) {
+    throw DataError(fmt::format(
+        "{}: is not a directory; name one with the four files of a data set "
+        "(scripts/fetch_data.sh fetches some) or a folder of pictures for each class, or `synthetic`",
+        printable(source)));
   }
-  return dataset;
+  return read_picture_folder(request);
 }
 
 SplitIndices split_indices(std::int64_t train_count, std::int64_t test_count, const SplitOptions& options) {

@@ -1,46 +1,70 @@
-// Labelled images: read from IDX files or generated, split into training, validation and test sets, and
-// turned into tensors.
+// Labelled images: read from IDX files or folders of pictures, or generated, split into training, validation and
+// test sets, and turned into tensors.
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "handgrad/base/tensor.h"
+#include "handgrad/data/class_names.h"
 #include "handgrad/data/idx.h"
 #include "handgrad/data/image_shape.h"
 #include "handgrad/data/pixels.h"
 
 namespace handgrad {
 
-// Pixels as they are on disk.
+// Pixels as they are on disk, or as scaled_picture() makes them.
 struct Dataset {
-  std::string name;  // the directory, or "synthetic"
+  std::string name;  // its source, or "synthetic"
   IdxArray train_images, train_labels;
   IdxArray test_images, test_labels;
   std::int64_t classes = 0;
+  ClassNames class_names;            // one for each class; none where nobody named them
+  bool of_pictures = false;          // whole pictures, scaled
+  std::vector<std::string> files;    // of such pictures, behind the source: of training, then of the test
+  std::vector<std::string> skipped;  // the files that could not be read, with the reason
 
   std::int64_t rows() const { return train_images.shape[1]; }
   std::int64_t columns() const { return train_images.shape[2]; }
   std::int64_t train_count() const { return train_images.shape[0]; }
   std::int64_t test_count() const { return test_images.shape[0]; }
 
-  // SHA-256, in hexadecimal, of the four unpacked IDX files one after the other: train images, train labels,
-  // test images, test labels.
+  // What people find an image by, of the training images first, then of the test images: its file behind the
+  // source, else which of the IDX files and the position in it, such as "t10k 4740".
+  std::string image_name(std::int64_t index) const;
+
+  // SHA-256, in hexadecimal, of four unpacked IDX files one after the other, which these images and labels are or
+  // would make: train images, train labels, test images, test labels.
   std::string sha256() const;
 };
 
 constexpr const char* synthetic_name = "synthetic";
 
-// A label is a byte. More than ten classes must be asked for, so that one damaged label cannot add classes.
-constexpr std::int64_t most_classes = 256;
-constexpr std::int64_t most_classes_unasked = 10;
+constexpr ImageShape default_image_size = {28, 28};
+constexpr double default_test_fraction = 0.2;
 
-// `source` is a directory with the four MNIST-named files ("train-images-idx3-ubyte", …; also with a dot
-// before "idx", also with ".gz"), or "synthetic" for the built-in generator. `classes` 0 takes the number
-// from the labels, at most most_classes_unasked. Throws DataError, naming the file; of the setting "classes"
-// where the labels go beyond it.
+// Which data are to be read, and how.
+struct DataRequest {
+  // A directory with the four files of a set of the MNIST family, as read_idx_set() takes them; a set among
+  // others by the beginning of its files' names, such as "emnist/emnist-letters"; a directory with a folder of
+  // pictures for each class, as read_picture_folder() takes it; or "synthetic" for the built-in generator.
+  std::string source;
+  std::int64_t classes = 0;              // 0: as many as have names, else as the labels say
+  std::optional<ImageShape> image_size;  // of pictures in folders; none: the default
+  std::optional<double>
+      test_fraction;             // of folders that say of no picture that it is for testing; none: the same
+  bool skip_unreadable = false;  // pictures that cannot be read are left out
+  ClassNames class_names;        // what labels must count; none: as the data have them
+};
+
+// Whether it is a directory of folders of pictures, and not one of IDX files. Throws what find_idx_set() throws.
+bool is_picture_folder(const std::string& source);
+
+// Throws DataError, naming the file; of the settings "classes", "image_size" and "test_fraction" where these do
+// not go with the data.
+Dataset load_dataset(const DataRequest& request);
 Dataset load_dataset(const std::string& source, std::int64_t classes = 0);
 
 struct SplitOptions {

@@ -15,6 +15,13 @@ struct ImageShape {
   bool takes(ImageShape image) const {
     return rows == 1 ? columns == image.rows * image.columns : rows == image.rows && columns == image.columns;
   }
+
+  // What the pictures of a network that takes flat vectors are taken for: square where that can be.
+  ImageShape of_pictures() const {
+    if (rows != 1) return *this;
+    const std::int64_t side = std::llround(std::sqrt(static_cast<double>(columns)));
+    return side * side == columns ? ImageShape{side, side} : *this;
+  }
 };
 
 // What the pictures of a model that takes flat vectors are taken for: squares, where that can be.

@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <cctype>
+#include <string_view>
+
 namespace handgrad {
 
 namespace {
@@ -19,6 +22,20 @@ std::string in_comment(const std::string& text) {
     safe += plain ? letter : ' ';
   }
   return safe;
+}
+
+// The literal of these bytes. Only letters, digits and a few marks stand as they are: the others could end it, be a
+// trigraph, or be taken for what is put in place of marks later. Three octal digits end by themselves.
+std::string c_string(const std::string& bytes) {
+  constexpr std::string_view plain_marks = " -_.,:;/+*()";
+  std::string literal = "\"";
+  for (const char letter : bytes) {
+    const auto byte = static_cast<unsigned char>(letter);
+    const bool plain =
+        byte < 0x80 && (std::isalnum(byte) != 0 || plain_marks.find(letter) != plain_marks.npos);
+    literal += plain ? std::string(1, letter) : fmt::format("\\{:03o}", byte);
+  }
+  return literal + '"';
 }
 
 }  // namespace
@@ -48,9 +65,15 @@ std::string c_array(const std::string& type, const std::string& name,
 
 std::string c_sizes(const Model& model) {
   const Architecture& architecture = model.network->architecture();
-  return fmt::format("enum {{ @_rows = {}, @_columns = {}, @_inputs = {}, @_classes = {} }};\n\n",
-                     model.info.shape.rows, model.info.shape.columns, architecture.inputs,
-                     architecture.classes);
+  std::string text =
+      fmt::format("enum {{ @_rows = {}, @_columns = {}, @_inputs = {}, @_classes = {} }};\n\n",
+                  model.info.shape.rows, model.info.shape.columns, architecture.inputs, architecture.classes);
+  if (model.info.class_names.empty()) return text;
+  text +=
+      "/* What the classes are called, in UTF-8. */\nstatic const char *const @_class_names[@_classes] = {";
+  for (const std::string& name : model.info.class_names) text += fmt::format("\n  {},", c_string(name));
+  text.back() = '\n';
+  return text + "};\n\n";
 }
 
 const char* const c_softmax = R"(

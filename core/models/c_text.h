@@ -15,7 +15,8 @@ void replace_all(std::string& text, const std::string& mark, const std::string& 
 std::string c_array(const std::string& type, const std::string& name,
                     const std::vector<std::string>& numbers);
 
-std::string c_sizes(const Model& model);     // the constants P_rows, P_columns, P_inputs, P_classes
+std::string c_sizes(const Model& model);     // the constants P_rows, P_columns, P_inputs, P_classes, and the
+                                             // array P_class_names where the classes have names
 extern const char* const c_softmax;          // P_softmax and P_best
 extern const char* const c_deskew;           // P_deskew: what deskewed() does
 extern const char* const c_logits_by_bytes;  // P_logits by P_logits_of_bytes

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "handgrad/base/errors.h"
 #include "handgrad/base/printable.h"
@@ -18,6 +19,8 @@
 namespace handgrad {
 
 namespace {
+
+constexpr const char* scaled_pictures = "scaled";
 
 [[noreturn]] void refuse(const std::string& file, const std::string& reason) {
   throw ModelError(fmt::format("{}: {}", printable(file), reason));
@@ -106,6 +109,29 @@ std::optional<Number> number_in(const std::string& file, const Metadata& metadat
   return value;
 }
 
+// What a file calls the classes of so many. Throws ModelError for other text than a list of different names.
+ClassNames class_names_in(const std::string& file, const Metadata& metadata, std::int64_t classes) {
+  constexpr std::size_t longest_name = 1020;  // of 255 bytes that all are written as \xNN
+  const auto found = metadata.find("class_names");
+  if (found == metadata.end()) return {};
+  ClassNames names;
+  const bool good = check_json(found->second, 1).good;
+  const nlohmann::json list = good ? nlohmann::json::parse(found->second, nullptr, false) : nlohmann::json();
+  for (const nlohmann::json& name : list.is_array() ? list : nlohmann::json::array()) {
+    if (name.is_string()) names.push_back(visible(name.get_ref<const std::string&>()));
+  }
+  const std::set<std::string> different(names.begin(), names.end());
+  const bool too_long = std::any_of(names.begin(), names.end(), [](const std::string& name) {
+    return name.empty() || name.size() > longest_name;
+  });
+  if (static_cast<std::int64_t>(different.size()) == classes && names.size() == list.size() &&
+      different.size() == names.size() && !too_long) {
+    return names;
+  }
+  refuse(file, fmt::format("its metadata has {} for class_names, which is not a list of {} different names",
+                           printable_excerpt(found->second), classes));
+}
+
 }  // namespace
 
 std::string describe(const Architecture& architecture, bool deskew) {
@@ -180,7 +206,7 @@ Model model_from_tensors(const std::string& file, const NamedTensors& tensors, F
     fill(running.mean[l], *layers[l].batch_norm, "running_mean");
     fill(running.var[l], *layers[l].batch_norm, "running_var");
   }
-  model.info = info_from(file, metadata, architecture.inputs);
+  model.info = info_from(file, metadata, architecture.inputs, architecture.classes);
   return model;
 }
 
@@ -201,6 +227,9 @@ Metadata metadata_of(const Model& model) {
   if (model.info.test_accuracy) metadata["test_accuracy"] = fmt::format("{}", *model.info.test_accuracy);
   if (model.info.batch_norm_folded) metadata["batch_norm_folded"] = "true";
   if (model.info.deskew) metadata["deskew"] = "true";
+  if (!model.info.class_names.empty())
+    metadata["class_names"] = nlohmann::json(model.info.class_names).dump();
+  if (model.info.of_pictures) metadata["pictures"] = scaled_pictures;
   if (model.network->replicas() > 1) metadata["networks"] = std::to_string(model.network->replicas());
   return metadata;
 }
@@ -220,7 +249,8 @@ Metadata metadata_from_json(const std::string& json) {
   return metadata;
 }
 
-ModelInfo info_from(const std::string& file, const Metadata& metadata, std::int64_t inputs) {
+ModelInfo info_from(const std::string& file, const Metadata& metadata, std::int64_t inputs,
+                    std::int64_t classes) {
   ModelInfo info;
   const auto rows = number_in<std::int64_t>(file, metadata, "rows");
   const auto columns = number_in<std::int64_t>(file, metadata, "columns");
@@ -244,6 +274,9 @@ ModelInfo info_from(const std::string& file, const Metadata& metadata, std::int6
   };
   info.batch_norm_folded = is_true("batch_norm_folded");
   info.deskew = is_true("deskew");
+  info.class_names = class_names_in(file, metadata, classes);
+  const auto pictures = metadata.find("pictures");
+  info.of_pictures = pictures != metadata.end() && pictures->second == scaled_pictures;
   return info;
 }
 

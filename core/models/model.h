@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "handgrad/data/class_names.h"
 #include "handgrad/data/image_shape.h"
 #include "handgrad/models/layer_names.h"
 #include "handgrad/nn/network.h"
@@ -22,6 +23,8 @@ struct ModelInfo {
   std::optional<double> test_accuracy;  // 0 to 1, on the test set that belongs to its training
   bool batch_norm_folded = false;       // it was trained with batch norm, which its weights now hold
   bool deskew = false;                  // its network takes images as deskewed() makes them
+  ClassNames class_names = {};          // one for each class; none: nobody named them
+  bool of_pictures = false;             // it was trained on whole pictures, as scaled_picture() makes them
 };
 
 struct Model {
@@ -46,7 +49,8 @@ NamedTensors tensors_of(const Model& model);
 
 // What a file says of a model besides its tensors, as text by key: producer, architecture, rows, columns,
 // classes; activation for another than ReLU, batch_norm for another place than after it; where known
-// training_config, test_accuracy; batch_norm_folded and deskew where they are true.
+// training_config, test_accuracy, class_names (JSON); pictures, "scaled", where it was trained on such; and
+// batch_norm_folded and deskew where they are true.
 using Metadata = std::map<std::string, std::string>;
 
 // The network with these tensors of any floating type, whose layers find_layers tells by names and shapes;
@@ -62,9 +66,10 @@ Metadata metadata_of(const Model& model);
 std::string to_json(const Metadata& metadata);
 Metadata metadata_from_json(const std::string& json);
 
-// What metadata says of a network of so many inputs, whoever wrote it; the shape of a flat vector where it
-// names none. Throws ModelError where it contradicts the network or itself.
-ModelInfo info_from(const std::string& file, const Metadata& metadata, std::int64_t inputs);
+// What metadata says of a network of so many inputs and classes, whoever wrote it; the shape of a flat vector
+// where it names none. Throws ModelError where it contradicts the network or itself.
+ModelInfo info_from(const std::string& file, const Metadata& metadata, std::int64_t inputs,
+                    std::int64_t classes);
 
 // The same function without batch norm: evaluation's γ (x − μ) / √(v + ε) + β = a x + c is affine, so that a
 // linear layer computes it too: behind an activation the next one, with W' = W diag(a), b' = b + W c; before the

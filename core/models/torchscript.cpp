@@ -174,6 +174,11 @@ TorchScriptModel::TorchScriptModel(const Model& model)
   if (model.info.test_accuracy) {
     module.register_attribute("test_accuracy", c10::FloatType::get(), *model.info.test_accuracy);
   }
+  if (!model.info.class_names.empty()) {
+    module.register_attribute(
+        "class_names", c10::ListType::ofStrings(),
+        c10::IValue(c10::List<std::string>(c10::ArrayRef<std::string>(model.info.class_names))));
+  }
   const std::string body = network.replicas() == 1 ? layers : ensemble_source(network.replicas());
   module.define(std::string(check_source) + (model.info.deskew ? deskew_source : scale_source) + body +
                 forward_source);
@@ -219,8 +224,20 @@ std::string TorchScriptModel::serialize() const {
   return file.str();
 }
 
+ModelInfo TorchScriptModel::info() const {
+  return info_from(name_, metadata_, shape_.rows * shape_.columns, classes_);
+}
+
 bool TorchScriptModel::deskews() const {
-  return info_from(name_, metadata_, shape_.rows * shape_.columns).deskew;
+  return info().deskew;
+}
+
+ClassNames TorchScriptModel::class_names() const {
+  return info().class_names;
+}
+
+bool TorchScriptModel::takes_whole_pictures() const {
+  return info().of_pictures;
 }
 
 std::vector<Tensor> TorchScriptModel::weights() const {

@@ -19,7 +19,7 @@ class TorchScriptModel {
   // [N,C], logits(pixels) → logits [N,C]; pixels [N,1,rows,columns] or [N,rows·columns], uint8 in 0-255 or
   // floating point in [0, 1], told apart by dtype alone. Batch norm uses the running statistics. Of several
   // networks the probabilities are the mean, and the logits its logarithm. Attributes: rows, columns,
-  // classes; where known training_config (JSON text) and test_accuracy. Parameters have the names of the
+  // classes; where known training_config (JSON text), test_accuracy and class_names. Parameters have the names of the
   // equal nn.Sequential, of an ensemble behind the number of the network: "0.2.weight".
   explicit TorchScriptModel(const Model& model);
 
@@ -39,6 +39,10 @@ class TorchScriptModel {
   std::int64_t classes() const { return classes_; }
   // Whether the module sets its images upright, as its metadata say.
   bool deskews() const;
+  // What the metadata call the classes; none where they do not.
+  ClassNames class_names() const;
+  // Whether it was trained on whole pictures, scaled.
+  bool takes_whole_pictures() const;
 
   // Of each layer, [out,in]. Of a module of one network.
   std::vector<Tensor> weights() const;
@@ -57,6 +61,7 @@ class TorchScriptModel {
   Tensor log_probabilities(const Tensor& pixels) const;
 
  private:
+  ModelInfo info() const;
   Tensor run(const char* method, const Tensor& pixels) const;
 
   struct Module;  // keeps LibTorch's heavy script header out of this one

@@ -131,6 +131,28 @@ Form<Enum> one_of(const std::vector<std::string>& names) {
           }};
 }
 
+// One number for squares.
+inline Form<ImageShape> image_size() {
+  const auto side = whole(1, most_rows_or_columns);
+  return {Setting::Kind::text,
+          fmt::format("rows and columns from 1 to {0}, such as 28 or 28x36", most_rows_or_columns),
+          [](const ImageShape& shape) {
+            return shape.rows == shape.columns ? std::to_string(shape.rows)
+                                               : fmt::format("{}x{}", shape.rows, shape.columns);
+          },
+          [=](const std::string& text) -> std::optional<ImageShape> {
+            const std::size_t cross = text.find('x');
+            const auto rows = side.parse(text.substr(0, cross));
+            const auto columns = cross == std::string::npos ? rows : side.parse(text.substr(cross + 1));
+            if (!rows || !columns) return std::nullopt;
+            return ImageShape{*rows, *columns};
+          }};
+}
+
+inline Form<double> between_zero_and_one() {
+  return real("a number above 0 and below 1", [](double value) { return value > 0 && value < 1; });
+}
+
 inline Form<std::string> anything() {
   return {Setting::Kind::text, "text", [](const std::string& value) { return value; },
           [](const std::string& text) { return std::optional(text); }};

@@ -81,14 +81,32 @@ std::vector<Setting> make_table() {
   return {
       row(
           "data", Group::data, Role::machine, anything(), "DIR",
-          fmt::format("the four IDX files, plain or .gz, or `synthetic` [MNIST_DIR, else {}]",
+          fmt::format("the four IDX files of a set, or a folder of pictures for each class, or `synthetic` "
+                      "[MNIST_DIR, else {}]",
                       default_data_directory),
           [](auto& s) -> auto& { return s.data; }),
       row(
           "classes", Group::data, Role::of_run, class_count(), "N",
-          fmt::format("number of classes, at most {}; 0: as many as the labels name, if that is at most {}",
-                      most_classes, most_classes_unasked),
+          fmt::format(
+              "number of classes, at most {}; 0: as many as have names, else as the labels say, if that is "
+              "at most {}",
+              most_classes, most_classes_unasked),
           [](auto& s) -> auto& { return s.classes; }),
+      row(
+          "image_size", Group::data, Role::of_run, or_none("auto", image_size()), "N|RxC",
+          fmt::format("rows and columns that pictures in folders are scaled to; auto: {}",
+                      default_image_size.rows),
+          [](auto& s) -> auto& { return s.image_size; }),
+      row(
+          "test_fraction", Group::data, Role::of_run, or_none("auto", between_zero_and_one()), "X",
+          fmt::format("share of each class to test with, by the names of its files, where there is no test/; "
+                      "auto: {}",
+                      default_test_fraction),
+          [](auto& s) -> auto& { return s.test_fraction; }),
+      row(
+          "skip_unreadable", Group::data, Role::machine, toggle(), "",
+          "leave out pictures that cannot be read, and say which",
+          [](auto& s) -> auto& { return s.skip_unreadable; }),
       row(
           "split", Group::data, Role::decides, one_of<SplitOptions::Kind>({"official", "pooled"}), "KIND",
           "official: the test files are the test set; pooled: 20 % of all images are",
@@ -298,6 +316,10 @@ void Settings::pass_on() {
   for (std::int64_t r = 0; r < replicas; ++r) training.seeds.push_back(seed + static_cast<std::uint64_t>(r));
   training.data_seeds = {*data_seed};
   split.seed = *data_seed;
+}
+
+DataRequest Settings::data_request() const {
+  return {data, classes, image_size, test_fraction, skip_unreadable, {}};
 }
 
 Architecture Settings::architecture(const Dataset& dataset) const {

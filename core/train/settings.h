@@ -20,8 +20,11 @@ namespace handgrad {
 constexpr const char* default_data_directory = "data/mnist";
 
 struct Settings {
-  std::string data;          // a directory, or synthetic_name
-  std::int64_t classes = 0;  // 0: as many as the labels name
+  std::string data;                      // a directory, or synthetic_name
+  std::int64_t classes = 0;              // 0: as many as have names, else as the labels say
+  std::optional<ImageShape> image_size;  // of pictures in folders; none: the default, as below
+  std::optional<double> test_fraction;
+  bool skip_unreadable = false;
   SplitOptions split;
   Architecture shape;  // its inputs and classes are those of the data
   NetworkOptions network;
@@ -36,6 +39,7 @@ struct Settings {
   // Writes into `training` and `split` the seeds, which they have from the other settings.
   void pass_on();
 
+  DataRequest data_request() const;
   Architecture architecture(const Dataset& dataset) const;
 };
 

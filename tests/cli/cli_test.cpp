@@ -633,5 +633,5 @@ TEST_CASE("doctor tells what the program runs on", "[sanitize]") {
   CAPTURE(outcome.error);
   CHECK_THAT(outcome.out,
              Catch::Contains("LibTorch") && Catch::Contains("GFLOP/s") && Catch::Contains("12 + 6 images"));
-  CHECK_THAT(run(directory, "doctor").out, Catch::Contains("scripts/fetch_mnist.sh"));
+  CHECK_THAT(run(directory, "doctor").out, Catch::Contains("scripts/fetch_data.sh"));
 }

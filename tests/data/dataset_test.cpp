@@ -136,7 +136,7 @@ TEST_CASE("data sets that do not fit together are refused", "[dataset]") {
     write_dataset(directory.path(), dataset);
     std::filesystem::remove(directory.path() / "t10k-images-idx3-ubyte");
     CHECK_THROWS_WITH(load_dataset(directory.path().string()),
-                      Contains("t10k-images") && Contains("fetch_mnist"));
+                      Contains("t10k-images") && Contains("fetch_data"));
   }
   SECTION("no directory") {
     CHECK_THROWS_WITH(load_dataset("/nowhere/at/all"), Contains("is not a directory"));

@@ -306,14 +306,14 @@ TEST_CASE("a network is read from its tensors, whatever their names and types, a
 }
 
 TEST_CASE("metadata that contradicts the network is refused", "[export]") {
-  CHECK(info_from("file", {}, 35).shape.columns == 35);
-  CHECK(info_from("file", {{"rows", "7"}, {"columns", "5"}, {"test_accuracy", "0.5"}}, 35).test_accuracy ==
+  CHECK(info_from("file", {}, 35, 3).shape.columns == 35);
+  CHECK(info_from("file", {{"rows", "7"}, {"columns", "5"}, {"test_accuracy", "0.5"}}, 35, 3).test_accuracy ==
         0.5);
   for (const Metadata& metadata :
        {Metadata{{"rows", "7"}, {"columns", "6"}}, Metadata{{"rows", "-7"}, {"columns", "-5"}},
         Metadata{{"rows", "9223372036854775807"}, {"columns", "35"}}, Metadata{{"rows", "7x"}},
         Metadata{{"test_accuracy", "1.5"}}, Metadata{{"test_accuracy", "nan"}}}) {
-    CHECK_THROWS_AS(info_from("file", metadata, 35), ModelError);
+    CHECK_THROWS_AS(info_from("file", metadata, 35, 3), ModelError);
   }
 }
 

@@ -76,6 +76,9 @@ TEST_CASE("every setting splits an ensemble or has a value for each network of i
   const std::map<std::string, std::string> other = {
       {"data", "elsewhere"},
       {"classes", "7"},
+      {"image_size", "20x30"},
+      {"test_fraction", "0.3"},
+      {"skip_unreadable", "true"},
       {"split", "pooled"},
       {"validation_fraction", "0.3"},
       {"deskew", "true"},
@@ -157,13 +160,20 @@ TEST_CASE("every setting splits an ensemble or has a value for each network of i
 
 TEST_CASE("a setting decides about what is learned unless it is one of these", "[sweep]") {
   using Role = Setting::Role;
-  const std::map<std::string, Role> others = {
-      {"l2", Role::per_network},   {"learning_rate", Role::per_network},
-      {"epochs", Role::length},    {"classes", Role::of_run},
-      {"replicas", Role::of_run},  {"seed", Role::of_run},
-      {"data_seed", Role::of_run}, {"tf32", Role::rounding},
-      {"data", Role::machine},     {"device", Role::machine},
-      {"threads", Role::machine}};
+  const std::map<std::string, Role> others = {{"l2", Role::per_network},
+                                              {"learning_rate", Role::per_network},
+                                              {"epochs", Role::length},
+                                              {"classes", Role::of_run},
+                                              {"replicas", Role::of_run},
+                                              {"seed", Role::of_run},
+                                              {"data_seed", Role::of_run},
+                                              {"tf32", Role::rounding},
+                                              {"data", Role::machine},
+                                              {"device", Role::machine},
+                                              {"threads", Role::machine},
+                                              {"image_size", Role::of_run},
+                                              {"skip_unreadable", Role::machine},
+                                              {"test_fraction", Role::of_run}};
   for (const Setting& setting : settings_table()) {
     CAPTURE(setting.name);
     const auto found = others.find(setting.name);
