@@ -64,12 +64,6 @@ std::string character_of(std::int64_t code) {
   return code > ' ' && code < 0x7f ? std::string(1, static_cast<char>(code)) : fmt::format("U+{:04X}", code);
 }
 
-void require_possible_count(std::size_t count, const std::string& source) {
-  if (count >= 2 && count <= static_cast<std::size_t>(most_classes)) return;
-  throw DataError(fmt::format("{}: has {} {}; there must be 2 to {}", printable(source), count,
-                              count == 1 ? "class" : "classes", most_classes));
-}
-
 }  // namespace
 
 std::string class_name(const ClassNames& names, std::int64_t label) {
@@ -89,6 +83,7 @@ ClassNames parse_labels(std::string_view text, const std::string& file) {
     }
     names.push_back(visible(lines[i]));
   }
+  require_class_count(names.size(), file);
   require_distinct(names, file, LetterCase::differs);
   return names;
 }
@@ -112,7 +107,7 @@ ClassNames parse_mapping(std::string_view text, std::int64_t first_label, const 
       refuse(file, i, fmt::format("names label {} again; each must be named once", *number));
     }
   }
-  require_possible_count(by_label.size(), file);
+  require_class_count(by_label.size(), file);
   ClassNames names;
   for (const auto& [label, name] : by_label) {
     const std::int64_t expected = first_label + static_cast<std::int64_t>(names.size());
@@ -132,8 +127,13 @@ bool is_before(const std::string& one, const std::string& other) {
   return one < other;
 }
 
+void require_class_count(std::size_t count, const std::string& source) {
+  if (count >= 2 && count <= static_cast<std::size_t>(most_classes)) return;
+  throw DataError(fmt::format("{}: has {} {}; there must be 2 to {}", printable(source), count,
+                              count == 1 ? "class" : "classes", most_classes));
+}
+
 void require_distinct(const ClassNames& names, const std::string& source, LetterCase letters) {
-  require_possible_count(names.size(), source);
   std::map<std::string, std::string> known;
   for (const std::string& name : names) {
     const auto [twin, is_new] = known.emplace(letters == LetterCase::differs ? name : lower_case(name), name);

@@ -20,7 +20,7 @@ using ClassNames = std::vector<std::string>;
 std::string class_name(const ClassNames& names, std::int64_t label);
 
 // Of labels.txt: a name on each line, the first of class 0. `file` is what messages call it. Throws DataError for
-// an empty line, and where require_distinct does.
+// an empty line, and where the two below do.
 ClassNames parse_labels(std::string_view text, const std::string& file);
 
 // Of EMNIST's mapping: on each line a label and the codes of its characters, of which the first is the name.
@@ -30,8 +30,11 @@ ClassNames parse_mapping(std::string_view text, std::int64_t first_label, const 
 // Whether one comes before the other: numbers by their value and before other names, these byte by byte.
 bool is_before(const std::string& one, const std::string& other);
 
-// Throws DataError where names are equal, or are fewer than two or more than 256. Of folders, for which not every
-// file system does, letters of ASCII that differ in case alone tell no names apart.
+// Throws DataError for fewer classes than two, or more than 256.
+void require_class_count(std::size_t count, const std::string& source);
+
+// Throws DataError where names are equal. Of folders, which not every file system tells apart by that, letters of
+// ASCII that differ in case alone are equal.
 enum class LetterCase { differs, is_ignored };
 void require_distinct(const ClassNames& names, const std::string& source, LetterCase letters);
 

@@ -8,6 +8,7 @@
 #include <cctype>
 #include <cmath>
 #include <filesystem>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -112,37 +113,11 @@ std::vector<ClassFolder> class_folders(const fs::path& source, const fs::path& p
   return classes;
 }
 
-// The training and the test pictures, class by class.
+// The training and the test pictures, class by class. Of one tree all are the former, and a share is set apart.
 struct Layout {
   std::vector<ClassFolder> train, test;
+  std::optional<double> test_fraction;
 };
-
-// Of each class the share that is set apart, by a sum of its name, so that it is the same everywhere.
-Layout set_apart(const std::vector<ClassFolder>& classes, double fraction, const std::string& source) {
-  Layout layout;
-  for (const ClassFolder& whole : classes) {
-    const auto count = static_cast<std::int64_t>(whole.files.size());
-    if (count < 2) {
-      refuse(fs::path(source) / whole.files.front(),
-             "is the only picture of its class; one to train on and one to test with are needed");
-    }
-    const std::int64_t test =
-        std::clamp<std::int64_t>(std::llround(fraction * static_cast<double>(count)), 1, count - 1);
-    std::vector<std::string> sums;
-    for (const std::string& file : whole.files) sums.push_back(Sha256().update(file).hex());
-    std::vector<std::string> sorted = sums;
-    std::sort(sorted.begin(), sorted.end());
-    const std::string& last = sorted[static_cast<std::size_t>(test - 1)];
-    ClassFolder of_train{whole.name, {}};
-    ClassFolder of_test{whole.name, {}};
-    for (std::size_t i = 0; i < sums.size(); ++i) {
-      (sums[i] <= last ? of_test : of_train).files.push_back(whole.files[i]);
-    }
-    layout.train.push_back(std::move(of_train));
-    layout.test.push_back(std::move(of_test));
-  }
-  return layout;
-}
 
 Layout layout_of(const DataRequest& request) {
   const fs::path source(request.source);
@@ -150,8 +125,7 @@ Layout layout_of(const DataRequest& request) {
   const bool train = has(top.folders, "train") && !list(source / "train").folders.empty();
   const bool test = has(top.folders, "test") && !list(source / "test").folders.empty();
   if (!train && !test) {
-    return set_apart(class_folders(source, ""), request.test_fraction.value_or(default_test_fraction),
-                     request.source);
+    return {class_folders(source, ""), {}, request.test_fraction.value_or(default_test_fraction)};
   }
   if (!train || !test) {
     refuse(source / (train ? "train" : "test"),
@@ -172,7 +146,7 @@ Layout layout_of(const DataRequest& request) {
                                                  "leave it out",
                                                  printable(request.source)));
   }
-  return {class_folders(source, "train"), class_folders(source, "test")};
+  return {class_folders(source, "train"), class_folders(source, "test"), std::nullopt};
 }
 
 // What the labels count: the expected names, else the names of the training folders.
@@ -180,6 +154,7 @@ ClassNames names_of(const Layout& layout, const DataRequest& request) {
   ClassNames names = request.class_names;
   if (names.empty()) {
     for (const ClassFolder& folder : layout.train) names.push_back(folder.name);
+    require_class_count(names.size(), request.source);
   }
   const auto known = [&](const ClassFolder& folder) {
     return std::find(names.begin(), names.end(), folder.name) != names.end();
@@ -201,58 +176,113 @@ ClassNames names_of(const Layout& layout, const DataRequest& request) {
   return names;
 }
 
+// Images, their labels and files: of the training, or of the test.
+struct Part {
+  IdxArray images, labels;
+  std::vector<std::string> files;
+
+  explicit Part(ImageShape size) : images{{0, size.rows, size.columns}, {}}, labels{{0}, {}} {}
+
+  void add(const std::string& file, std::uint8_t label, const Bytes& pixels) {
+    images.values.insert(images.values.end(), pixels.begin(), pixels.end());
+    labels.values.push_back(label);
+    files.push_back(file);
+    ++images.shape[0];
+    ++labels.shape[0];
+  }
+};
+
+// A picture that was read, and what decides whether it is set apart.
+struct Sample {
+  std::string file, rank;
+  Bytes pixels;
+};
+
+// The largest rank of those that are set apart, which have the least.
+std::string last_rank_apart(const std::vector<Sample>& samples, double fraction) {
+  const auto count = static_cast<std::int64_t>(samples.size());
+  const std::int64_t apart =
+      std::clamp<std::int64_t>(std::llround(fraction * static_cast<double>(count)), 1, count - 1);
+  std::vector<std::string> ranks;
+  for (const Sample& sample : samples) ranks.push_back(sample.rank);
+  std::sort(ranks.begin(), ranks.end());
+  return ranks[static_cast<std::size_t>(apart - 1)];
+}
+
 class PictureReader {
  public:
-  PictureReader(Dataset& dataset, const DataRequest& request, ImageShape size)
-      : dataset_(dataset), request_(request), size_(size) {}
+  PictureReader(const DataRequest& request, const ClassNames& names)
+      : request_(request),
+        names_(names),
+        size_(request.image_size.value_or(default_image_size)),
+        train_(size_),
+        test_(size_) {}
 
-  void read(const std::vector<ClassFolder>& classes, IdxArray& images, IdxArray& labels) {
-    images = {{0, size_.rows, size_.columns}, {}};
-    labels = {{0}, {}};
-    for (const ClassFolder& folder : classes) {
-      const auto place = std::find(dataset_.class_names.begin(), dataset_.class_names.end(), folder.name);
-      const auto label = static_cast<std::uint8_t>(place - dataset_.class_names.begin());
-      const std::int64_t before = images.shape[0];
-      for (const std::string& file : folder.files) {
-        if (!read_picture(file, images)) continue;
-        labels.values.push_back(label);
-        ++images.shape[0];
-        dataset_.files.push_back(file);
-      }
-      if (images.shape[0] == before) {
+  void read(const Layout& layout) {
+    for (const ClassFolder& folder : layout.train) {
+      const std::vector<Sample> samples = read(folder);
+      const std::size_t needed = layout.test_fraction ? 2 : 1;
+      if (samples.size() < needed) {
         refuse((fs::path(request_.source) / folder.files.front()).parent_path(),
-               "holds no picture that can be read; fill it, or remove it");
+               fmt::format("holds {} that can be read; {}", counted(samples.size(), "picture"),
+                           needed == 1 ? "fill it, or remove it"
+                                       : "one to train on and one to test with are needed"));
+      }
+      const std::string last = layout.test_fraction ? last_rank_apart(samples, *layout.test_fraction) : "";
+      for (const Sample& sample : samples) {
+        (sample.rank <= last ? test_ : train_).add(sample.file, label_of(folder), sample.pixels);
       }
     }
-    labels.shape[0] = images.shape[0];
+    for (const ClassFolder& folder : layout.test) {
+      for (const Sample& sample : read(folder)) test_.add(sample.file, label_of(folder), sample.pixels);
+    }
+    if (test_.files.empty()) refuse(request_.source, "has no picture in test/ that can be read; mend them");
+  }
+
+  void move_to(Dataset& dataset) {
+    dataset.train_images = std::move(train_.images);
+    dataset.train_labels = std::move(train_.labels);
+    dataset.test_images = std::move(test_.images);
+    dataset.test_labels = std::move(test_.labels);
+    dataset.files = std::move(train_.files);
+    dataset.files.insert(dataset.files.end(), test_.files.begin(), test_.files.end());
+    dataset.skipped = std::move(skipped_);
   }
 
  private:
-  bool read_picture(const std::string& file, IdxArray& images) {
-    const std::string path = (fs::path(request_.source) / file).string();
-    try {
-      const IdxArray picture = scaled_picture(parse_picture(read_file(path), path), size_);
-      if (images.values.size() + picture.values.size() > most_pixels_in_all) {
-        throw DataError("image_size",
-                        fmt::format("all pictures of {} together would have more than {} pixels; "
-                                    "choose a smaller one",
-                                    printable(request_.source), most_pixels_in_all));
-      }
-      images.values.insert(images.values.end(), picture.values.begin(), picture.values.end());
-      return true;
-    } catch (const Error& error) {
-      if (*error.setting != '\0') throw;
-      if (!request_.skip_unreadable) {
-        throw DataError(fmt::format("{}; --skip-unreadable goes on without it", error.what()));
-      }
-      dataset_.skipped.emplace_back(error.what());
-      return false;
-    }
+  std::uint8_t label_of(const ClassFolder& folder) const {
+    return static_cast<std::uint8_t>(std::find(names_.begin(), names_.end(), folder.name) - names_.begin());
   }
 
-  Dataset& dataset_;
+  std::vector<Sample> read(const ClassFolder& folder) {
+    std::vector<Sample> samples;
+    for (const std::string& file : folder.files) {
+      const std::string path = (fs::path(request_.source) / file).string();
+      try {
+        Bytes pixels = scaled_picture(parse_picture(read_file(path), path), size_).values;
+        samples.push_back({file, Sha256().update(file).hex(), std::move(pixels)});
+      } catch (const Error& error) {
+        if (!request_.skip_unreadable) {
+          throw DataError(fmt::format("{}; --skip-unreadable goes on without it", error.what()));
+        }
+        skipped_.emplace_back(error.what());
+        continue;
+      }
+      pixels_ += samples.back().pixels.size();
+      if (pixels_ <= most_pixels_in_all) continue;
+      throw DataError("image_size", fmt::format("all pictures of {} together would have more than {} pixels; "
+                                                "choose a smaller one",
+                                                printable(request_.source), most_pixels_in_all));
+    }
+    return samples;
+  }
+
   const DataRequest& request_;
+  const ClassNames& names_;
   ImageShape size_;
+  std::uint64_t pixels_ = 0;
+  Part train_, test_;
+  std::vector<std::string> skipped_;
 };
 
 }  // namespace
@@ -264,9 +294,9 @@ Dataset read_picture_folder(const DataRequest& request) {
   dataset.of_pictures = true;
   dataset.class_names = names_of(layout, request);
   dataset.classes = static_cast<std::int64_t>(dataset.class_names.size());
-  PictureReader reader(dataset, request, request.image_size.value_or(default_image_size));
-  reader.read(layout.train, dataset.train_images, dataset.train_labels);
-  reader.read(layout.test, dataset.test_images, dataset.test_labels);
+  PictureReader reader(request, dataset.class_names);
+  reader.read(layout);
+  reader.move_to(dataset);
   return dataset;
 }
 

@@ -6,7 +6,7 @@
 namespace handgrad {
 
 // DIR/train/CLASS/… and DIR/test/CLASS/…, or DIR/CLASS/…, of which the test fraction is set apart: of each class
-// as many files, at least one, whose SHA-256 of "CLASS/FILE" is smallest; that is the same for every seed and on
+// as many pictures, at least one, whose SHA-256 of "CLASS/FILE" is smallest; that is the same for every seed and on
 // every machine. Files are read in the order of the classes, then of their names, byte by byte. Hidden files and
 // those beside the class folders are left alone. Pictures are scaled_picture() of what parse_picture reads.
 //
