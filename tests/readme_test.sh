@@ -37,7 +37,7 @@ write_png("digit.png", header, row * 28)
 # photos/: a folder of colour pictures for each of three classes, told apart by where they are bright.
 for place, name in enumerate(("ant", "bee", "fly")):
     os.makedirs(f"photos/{name}")
-    for i in range(10):
+    for i in range(25):
         pixels = b"".join(bytes([250 - i, 200, 9 * i]) if x // 22 == place else bytes([i, 20, 40]) for x in range(64))
         write_png(f"photos/{name}/{i}.png", struct.pack(">IIBBBBB", 64, 48, 8, 2, 0, 0, 0), (b"\0" + pixels) * 48)
 END_OF_PYTHON
