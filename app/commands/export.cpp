@@ -176,7 +176,7 @@ std::string serialize(const Model& model, Content& content, const Request& reque
     case Format::torchscript:
       return TorchScriptModel(model).serialize();
     case Format::onnx:
-      return quantised ? to_int8_onnx(model, *quantised) : to_onnx(model);
+      return content.quantised ? to_int8_onnx(model, *content.quantised) : to_onnx(model);
     case Format::safetensors:
       return to_safetensors(model);
     case Format::state_dict:
