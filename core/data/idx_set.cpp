@@ -82,8 +82,8 @@ std::string set_name(const std::string& prefix) {
 fs::path find_file(const IdxSet& set, const std::vector<std::string>& parts, const std::string& kind,
                    int dimensions) {
   for (const std::string& part : parts) {
-    for (const std::string& name : names_of(part + "-" + kind, dimensions)) {
-      const fs::path path = set.directory / (set.prefix + name);
+    for (const std::string& name : names_of(fmt::format("{}-{}", part, kind), dimensions)) {
+      fs::path path = set.directory / (set.prefix + name);
       if (is_there(path)) return path;
     }
   }
@@ -167,9 +167,9 @@ class ClassCount {
  public:
   ClassCount(const IdxSet& set, const NamedClasses& named, std::int64_t asked, std::int64_t first_label)
       : named_(named), asked_(asked), first_label_(first_label) {
-    const auto known = std::find_if(emnist_sets.begin(), emnist_sets.end(), [&](const EmnistSet& emnist_set) {
-      return emnist_set.prefix == set.prefix;
-    });
+    const auto* known =
+        std::find_if(emnist_sets.begin(), emnist_sets.end(),
+                     [&](const EmnistSet& emnist_set) { return emnist_set.prefix == set.prefix; });
     if (known != emnist_sets.end()) known_ = known->classes;
     const auto names = static_cast<std::int64_t>(named.names.size());
     if (names > 0 && asked > 0 && asked != names) {

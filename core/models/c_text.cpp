@@ -32,7 +32,7 @@ std::string c_string(const std::string& bytes) {
   for (const char letter : bytes) {
     const auto byte = static_cast<unsigned char>(letter);
     const bool plain =
-        byte < 0x80 && (std::isalnum(byte) != 0 || plain_marks.find(letter) != plain_marks.npos);
+        byte < 0x80 && (std::isalnum(byte) != 0 || plain_marks.find(letter) != std::string_view::npos);
     literal += plain ? std::string(1, letter) : fmt::format("\\{:03o}", byte);
   }
   return literal + '"';
