@@ -203,8 +203,8 @@ void require_agreement(const Verification& found) {
       found.reader, found.agreement.largest_difference, largest_agreed_difference, found.agreement.decided));
 }
 
-// The same of a quantised network, of whose integers in C nothing may differ. ONNX has sums as float32, so that here and there
-// a byte rounds the other way.
+// The same of a quantised network, of whose integers in C nothing may differ. ONNX has sums as float32, so that
+// here and there a byte rounds the other way.
 void require_integers(const Verification& found, Format format, std::int64_t images) {
   const Agreement& agreement = found.agreement;
   if (format == Format::c_header) {
@@ -234,7 +234,8 @@ void print(const Verification& found, const LabelledImages& images, double accur
       100 * found.accuracy, 100 * accuracy_here);
 }
 
-// How well the file has the integers, and what the network lost by them. integers, expected: the probabilities of them and before.
+// How well the file has the integers, and what the network lost by them. integers, expected: the probabilities
+// of them and before.
 void print_quantised(const Verification& found, const LabelledImages& images, const Tensor& integers,
                      const Tensor& expected, Format format) {
   const Agreement loss = compare(expected, integers);

@@ -178,7 +178,7 @@ PageImages choose_page_images(const LabelledImages& images, const Tensor& probab
 
 WebPage to_web_page(const Model& model, const PageImages& images) {
   const PageLayers layers(*model.network);
-  const ImageShape shape = model.info.deskew ? model.info.shape : picture_shape(model.info.shape);
+  const ImageShape shape = model.info.deskew ? model.info.shape : model.info.shape.of_pictures();
   const std::string numbers = base64_of(layers.numbers);
   const std::string pixels = images.labels.empty() ? "" : base64_of(packed(images.pixels));
   std::vector<std::string> classes;

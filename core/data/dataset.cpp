@@ -98,7 +98,8 @@ Dataset load_dataset(const DataRequest& request) {
     require_no_pictures_asked(request);
     return idx ? read_idx_set(*idx, request) : synthetic_dataset(request.classes);
   }
-  if (!is_picture_folder(source)) {
+  std::error_code unreadable;
+  if (!fs::is_directory(source, unreadable)) {
     throw DataError(fmt::format(
         "{}: is not a directory; name one with the four files of a data set "
         "(scripts/fetch_data.sh fetches some) or a folder of pictures for each class, or `synthetic`",

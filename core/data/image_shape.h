@@ -24,11 +24,4 @@ struct ImageShape {
   }
 };
 
-// What the pictures of a model that takes flat vectors are taken for: squares, where that can be.
-inline ImageShape picture_shape(ImageShape shape) {
-  if (shape.rows != 1) return shape;
-  const std::int64_t side = std::llround(std::sqrt(static_cast<double>(shape.columns)));
-  return side * side == shape.columns ? ImageShape{side, side} : shape;
-}
-
 }  // namespace handgrad
