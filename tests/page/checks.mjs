@@ -1,5 +1,6 @@
 // What every page is held to: that it reaches nothing, complains of nothing, and can be read.
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
+import { launch } from "./browser.mjs";
 
 export const WIDTHS = [1280, 390];
 export const SCHEMES = ["light", "dark"];
@@ -63,4 +64,24 @@ export function listenTo(page, setting, report) {
     const own = request.isNavigationRequest() && request.url().startsWith("file://");
     if (!own && !/^(data|blob):/.test(request.url())) report(`${setting}: the page asks for ${request.url()}`);
   });
+}
+
+// Runs test(browser, report) on the page in `file`, which leaves its screenshots in `directory`, and prints the faults that it
+// reported, or `praise`. Returns the exit code.
+export async function checkPage(file, directory, chromium, praise, test) {
+  const faults = new Set();
+  const report = (fault) => faults.add(fault);
+  mkdirSync(directory, { recursive: true });
+  for (const address of addressesIn(file)) report(`the file holds the address ${address}`);
+  const browser = await launch(chromium);
+  try {
+    await test(browser, report);
+  } catch (error) {
+    report(`the test cannot go on: ${error.message}`);
+  } finally {
+    await browser.close();
+  }
+  for (const fault of faults) console.error(fault.replaceAll("\n", " "));
+  if (faults.size === 0) console.log(`${file}: ${praise}`);
+  return faults.size === 0 ? 0 : 1;
 }

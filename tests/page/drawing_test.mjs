@@ -2,11 +2,11 @@
 // PAGE: of the network in RUN; REPORT: a page with a link to it; DIRECTORY: for screenshots. Prints one line per fault and exits
 // with 1 if there is any.
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { launch, openReport } from "./browser.mjs";
-import { SCHEMES, WIDTHS, addressesIn, faintTexts, listenTo } from "./checks.mjs";
+import { openReport } from "./browser.mjs";
+import { SCHEMES, WIDTHS, checkPage, faintTexts, listenTo } from "./checks.mjs";
 import { DIGITS, curve } from "./strokes.mjs";
 
 const LEAST_RIGHT = 9; // of the ten digits
@@ -195,12 +195,7 @@ async function main([program, run, file, reportFile, directory, chromium]) {
     console.error("usage: drawing_test.mjs PROGRAM RUN PAGE.html REPORT.html DIRECTORY [CHROMIUM]");
     return 2;
   }
-  const faults = new Set();
-  const report = (fault) => faults.add(fault);
-  mkdirSync(directory, { recursive: true });
-  for (const address of addressesIn(file)) report(`the file holds the address ${address}`);
-  const browser = await launch(chromium);
-  try {
+  return checkPage(file, directory, chromium, "no fault", async (browser, report) => {
     const page = await openReport(browser, file, { width: WIDTHS[0], scheme: "light", listen: (tab) => listenTo(tab, "drawing", report) });
     await testDigits(browser, page, { program, run, directory }, report);
     await testControls(page, report);
@@ -208,14 +203,7 @@ async function main([program, run, file, reportFile, directory, chromium]) {
     await testFinger(browser, file, report);
     await testLooks(browser, file, directory, report);
     await testLink(browser, reportFile, report);
-  } catch (error) {
-    report(`the test cannot go on: ${error.message}`);
-  } finally {
-    await browser.close();
-  }
-  for (const fault of faults) console.error(fault.replaceAll("\n", " "));
-  if (faults.size === 0) console.log(`${file}: no fault`);
-  return faults.size === 0 ? 0 : 1;
+  });
 }
 
 process.exitCode = await main(process.argv.slice(2));

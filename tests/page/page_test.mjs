@@ -1,9 +1,8 @@
 // Tests a report in a browser: page_test.mjs REPORT.html SCREENSHOT_DIRECTORY [CHROMIUM]
 // Prints one line per fault and exits with 1 if there is any.
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { drawn, launch, openReport } from "./browser.mjs";
-import { SCHEMES, WIDTHS, addressesIn, faintTexts, listenTo } from "./checks.mjs";
+import { drawn, openReport } from "./browser.mjs";
+import { SCHEMES, WIDTHS, checkPage, faintTexts, listenTo } from "./checks.mjs";
 
 // Runs inside the page and returns what is wrong with it, in words.
 function faultsOfPage() {
@@ -148,24 +147,12 @@ async function main([file, directory, chromium]) {
     console.error("usage: page_test.mjs REPORT.html SCREENSHOT_DIRECTORY [CHROMIUM]");
     return 2;
   }
-  const faults = new Set();
-  const report = (fault) => faults.add(fault);
-  mkdirSync(directory, { recursive: true });
-  for (const address of addressesIn(file)) report(`the file holds the address ${address}`);
-  const browser = await launch(chromium);
-  try {
+  return checkPage(file, directory, chromium, `no fault at ${WIDTHS.join(" and ")} pixels, light and dark`, async (browser, report) => {
     for (const width of WIDTHS) {
       for (const scheme of SCHEMES) await testSetting(browser, file, directory, width, scheme, report);
     }
     await testChange(browser, file, report);
-  } catch (error) {
-    report(`the test cannot go on: ${error.message}`);
-  } finally {
-    await browser.close();
-  }
-  for (const fault of faults) console.error(fault.replaceAll("\n", " "));
-  if (faults.size === 0) console.log(`${file}: no fault at ${WIDTHS.join(" and ")} pixels, light and dark`);
-  return faults.size === 0 ? 0 : 1;
+  });
 }
 
 process.exitCode = await main(process.argv.slice(2));
