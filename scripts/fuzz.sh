@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Fuzzes the parsers of tests/fuzz.cpp with libFuzzer and the sanitizers: replays what was found before, then mutates seeds.
-# Arguments: seconds for each parser [60], the parsers [all]. Writes the executions and the coverage of each, and what it finds
-# into build/fuzz. Needs clang with its runtime, and build/handgrad for seeds.
+# Arguments: for each parser seconds [60], or a number of executions such as 5000x, the same ones each time on any machine; the
+# parsers [all]. Writes the executions and the coverage of each, and what it finds into build/fuzz. Needs clang with its runtime,
+# and build/handgrad for seeds.
 set -euo pipefail
 cd -- "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/common.sh
 source scripts/common.sh
-seconds=${1:-60}
-[[ $seconds =~ ^[0-9]+$ ]] || fail "the seconds must be a whole number, not '$seconds'"
+amount=${1:-60}
+[[ $amount =~ ^[0-9]+x?$ ]] || fail "the first argument must be seconds, such as 60, or executions, such as 5000x, not '$amount'"
+if [[ $amount == *x ]]; then limit=-runs=${amount%x}; else limit=-max_total_time=$amount; fi
 shift || true
 parsers=(idx gzip picture labels safetensors checkpoint pickle names zip toml)
 if (($# > 0)); then parsers=("$@"); fi
@@ -119,7 +121,7 @@ fuzz() {
   if [[ -d $findings ]]; then
     quietly "$executable" "$findings"/* || { say "$parser: an old finding is back"; return 1; }
   fi
-  if ! "$executable" -seed=1 -max_total_time="$seconds" -max_len=65536 -rss_limit_mb=4096 -timeout=20 -print_final_stats=1 \
+  if ! "$executable" -seed=1 "$limit" -max_len=65536 -rss_limit_mb=4096 -timeout=20 -print_final_stats=1 \
     -artifact_prefix="$work/$parser-" "$work/corpus/$parser" "$work/seeds/$parser" >"$work/$parser.log" 2>&1; then
     tail -n 40 "$work/$parser.log" >&2
     say "$parser: a finding, see $work/$parser-*; keep it in $findings"
@@ -129,7 +131,7 @@ fuzz() {
     "$(grep -oE 'cov: [0-9]+' "$work/$parser.log" | tail -n 1), no finding"
 }
 export -f fuzz
-export work seconds
+export work limit
 
 for parser in "${parsers[@]}"; do
   parts=("$work/fuzz_$parser.o")

@@ -19,21 +19,33 @@ namespace {
 
 constexpr std::size_t longest_name = 255;  // bytes: that of a folder
 
-// Without line ends of any system, a mark of byte order, and empty lines at the end.
+constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
+
+bool is_blank(char byte) {
+  return std::isspace(static_cast<unsigned char>(byte)) != 0;
+}
+
+// Without blanks at both ends and marks of byte order in front, in whatever order they come.
+std::string_view trim(std::string_view line) {
+  while (!line.empty() && is_blank(line.back())) line.remove_suffix(1);
+  for (;;) {
+    if (!line.empty() && is_blank(line.front())) {
+      line.remove_prefix(1);
+    } else if (line.substr(0, byte_order_mark.size()) == byte_order_mark) {
+      line.remove_prefix(byte_order_mark.size());
+    } else {
+      return line;
+    }
+  }
+}
+
+// Without line ends of any system, and without empty lines at the end.
 std::vector<std::string> lines_of(std::string_view text) {
-  constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
-  while (text.substr(0, byte_order_mark.size()) == byte_order_mark)
-    text.remove_prefix(byte_order_mark.size());
   std::vector<std::string> lines;
   while (!text.empty()) {
     const std::size_t end = std::min(text.find('\n'), text.size());
-    std::string_view line = text.substr(0, end);
+    lines.emplace_back(trim(text.substr(0, end)));
     text.remove_prefix(std::min(end + 1, text.size()));
-    while (!line.empty() && std::isspace(static_cast<unsigned char>(line.back())) != 0) line.remove_suffix(1);
-    while (!line.empty() && std::isspace(static_cast<unsigned char>(line.front())) != 0) {
-      line.remove_prefix(1);
-    }
-    lines.emplace_back(line);
   }
   while (!lines.empty() && lines.back().empty()) lines.pop_back();
   return lines;

@@ -14,6 +14,7 @@ TEST_CASE("labels.txt names a class on each line, whatever system wrote it", "[d
   const ClassNames expected = {"T-shirt/top", "Trouser", "\u3042"};
   CHECK(parse_labels("T-shirt/top\nTrouser\n\u3042\n", "f") == expected);
   CHECK(parse_labels("\xef\xbb\xbfT-shirt/top\r\n Trouser\r\n\u3042\n\n\n", "f") == expected);
+  CHECK(parse_labels(" \xef\xbb\xbf\tT-shirt/top\nTrouser\n\u3042", "f") == expected);
   CHECK(parse_labels("a\nA", "f") == ClassNames{"a", "A"});
   CHECK(parse_labels("a\xff\nb\x1b[1m", "f") == ClassNames{"a\\xff", "b\\x1b[1m"});
 }
