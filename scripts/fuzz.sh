@@ -18,7 +18,7 @@ command -v clang++ >/dev/null || fail "no clang++ here; scripts/setup.sh --tests
 
 work=build/fuzz
 mkdir -p "$work"
-sources=(core/base/{numbers,printable}.cpp core/files/{file,json_check,sha256,zip}.cpp core/data/{class_names,digit_picture,idx,leptonica,picture}.cpp core/models/{layer_names,pickle_machine,pickle_reader,pickle_writer,safetensors}.cpp
+sources=(core/base/{numbers,printable}.cpp core/files/{file,json_check,sha256,zip}.cpp core/data/{class_names,digit_picture,exif,idx,leptonica,picture}.cpp core/models/{layer_names,pickle_machine,pickle_reader,pickle_writer,safetensors}.cpp
   core/train/checkpoint.cpp)
 # Of what reads a sweep's file the parsers; the rest, which shares headers with LibTorch and takes long to compile, is linked as the
 # build made it.
@@ -60,6 +60,8 @@ cp scripts/experiments/*.toml "$work/seeds/toml"
 python3 - "$work/seeds" <<'END_OF_PYTHON'
 import gzip, json, pathlib, struct, sys, zipfile, zlib
 
+from PIL import Image
+
 seeds = pathlib.Path(sys.argv[1])
 images = bytes([0, 0, 8, 3]) + struct.pack(">III", 2, 3, 2) + bytes(range(12))
 (seeds / "idx/images").write_bytes(images)
@@ -79,6 +81,8 @@ for depth, colour, samples in ((8, 0, 1), (8, 2, 3), (8, 3, 1), (16, 4, 2), (8, 
     palette = chunk(b"PLTE", bytes(range(9))) + chunk(b"tRNS", bytes([0, 128])) if colour == 3 else b""
     body = chunk(b"IHDR", header) + palette + chunk(b"IDAT", zlib.compress(row * 2)) + chunk(b"IEND", b"")
     (seeds / f"picture/{colour}").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+photo = Image.new("L", (3, 2), 200)
+photo.save(seeds / "picture/photo", "JPEG", exif=bytes.fromhex("457869660000 4d4d002a00000008 0001 011200030000000100060000"))
 header = json.dumps({"w": {"dtype": "F32", "shape": [2, 1], "data_offsets": [0, 8]}}).encode()
 (seeds / "safetensors/small").write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
 archive = zipfile.ZipFile(seeds / "zip/model")

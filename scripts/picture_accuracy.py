@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What a model makes of pictures of test digits, as `handgrad predict` reads them, beside the same digits as IDX: pictures from 20
 to 2000 pixels, dark on light and light on dark, on paper with shading and noise, off centre, rotated up to 10 degrees, with thin and
-thick strokes, as JPEG of quality 30. Also the same pictures only scaled to 28 x 28, with --as-is: what the preparation is worth.
+thick strokes, as JPEG of quality 30. Between them, the same turned, thin and thick digits as IDX, without paper: what of the difference
+is the digits' own. Also the same pictures only scaled to 28 x 28, with --as-is: what the preparation is worth.
 
     scripts/picture_accuracy.py MODEL [N] [FOLDER]
 
@@ -31,7 +32,7 @@ def read_idx(name):
 
 
 def picture_of(digit, random):
-    """A digit somewhere on a sheet of paper."""
+    """A digit somewhere on a sheet of paper, and its ink alone."""
     # From 20 pixels, where the digit fills the picture, to 2000.
     side = int(round(20 * 100 ** random.uniform()))
     size = int(side * (random.uniform(0.5, 0.9) if side > 56 else 1))
@@ -55,7 +56,18 @@ def picture_of(digit, random):
     pixels = paper * (1 - opacity * random.uniform(0.6, 0.9)) + random.normal(0, random.uniform(0, 8), paper.shape)
     if random.uniform() < 0.5:
         pixels = 255 - pixels
-    return Image.fromarray(numpy.clip(pixels, 0, 255).astype(numpy.uint8))
+    return Image.fromarray(numpy.clip(pixels, 0, 255).astype(numpy.uint8)), numpy.asarray(ink)
+
+
+def centred(ink):
+    """As MNIST has it: fitted into 20 x 20 pixels, the centre of mass in the middle of 28 x 28."""
+    cut = ink[numpy.ix_((ink > 25).any(1).nonzero()[0], (ink > 25).any(0).nonzero()[0])]
+    size = [max(1, round(20 * n / max(cut.shape))) for n in cut.shape[::-1]]
+    digit = numpy.asarray(Image.fromarray(cut).resize(size, Image.BOX if max(cut.shape) > 20 else Image.BICUBIC))
+    whole = numpy.zeros((68, 68), numpy.uint8)
+    whole[20 : 20 + digit.shape[0], 20 : 20 + digit.shape[1]] = digit
+    y, x = (round(float((whole.sum(1 - axis) * numpy.arange(68)).sum() / whole.sum()) - 13.5) for axis in (0, 1))
+    return whole[y : y + 28, x : x + 28]
 
 
 def classes(model, *arguments, names=None):
@@ -91,20 +103,23 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(sys.argv[3] if len(sys.argv) > 3 else scratch)
         folder.mkdir(exist_ok=True)
-        pictures, scaled = [], []
+        pictures, scaled, inks = [], [], []
         for i in chosen:
-            picture = picture_of(images[i], random)
+            picture, ink = picture_of(images[i], random)
+            inks.append(centred(ink))
             pictures.append(folder / f"{i}-is-{labels[i]}.jpg")
             picture.save(pictures[-1], quality=30)
             scaled.append(folder / f"{i}-scaled.png")
             light = numpy.asarray(picture).mean() > 128
             small = numpy.asarray(Image.open(pictures[-1]).resize((28, 28), Image.BOX))
             Image.fromarray(255 - small if light else small).save(scaled[-1])
-        idx = folder / "chosen-idx3-ubyte"
-        idx.write_bytes(struct.pack(">IIII", 0x803, count, 28, 28) + images[chosen].tobytes())
+        idx, idx_of_inks = folder / "chosen-idx3-ubyte", folder / "inks-idx3-ubyte"
+        for file, digits in (idx, images[chosen]), (idx_of_inks, numpy.stack(inks)):
+            file.write_bytes(struct.pack(">IIII", 0x803, count, 28, 28) + digits.tobytes())
         found = classes_one_by_one(model, pictures)
         rows = {
             "as IDX": classes(model, idx),
+            "as IDX, but changed": classes(model, idx_of_inks),
             "as pictures": found,
             "as pictures only scaled": classes(model, "-", "--as-is", names="".join(f"{path}\n" for path in scaled)),
         }

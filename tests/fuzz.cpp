@@ -13,6 +13,7 @@
 #include "handgrad/base/printable.h"
 #include "handgrad/data/class_names.h"
 #include "handgrad/data/digit_picture.h"
+#include "handgrad/data/exif.h"
 #include "handgrad/data/idx.h"
 #include "handgrad/data/picture.h"
 #include "handgrad/files/file.h"
@@ -76,6 +77,8 @@ void parse(const Bytes& bytes) {
 #elif defined(FUZZ_GZIP)
   require(unpack(bytes, "input", 1 << 20).size() <= 1 << 20);
 #elif defined(FUZZ_PICTURE)
+  const int orientation = exif_orientation(bytes);
+  require(orientation >= 1 && orientation <= 8);
   const IdxArray array = parse_picture(bytes, "input");
   require(product(array.shape) == static_cast<std::int64_t>(array.values.size()));
   const IdxArray digits = prepare_digits(array, {28, 28}, true, "input");

@@ -7,9 +7,11 @@
 
 #include <algorithm>
 #include <string_view>
+#include <utility>
 
 #include "handgrad/base/errors.h"
 #include "handgrad/base/printable.h"
+#include "handgrad/data/exif.h"
 #include "handgrad/data/leptonica.h"
 
 namespace handgrad {
@@ -69,6 +71,27 @@ Bytes compose(Bytes grey, const Bytes& opacities, const std::string& name) {
   return grey;
 }
 
+// Turned and mirrored as Exif says (2.3, section 4.6.4): 5 to 8 lie on their side.
+Owned<Pix> upright(Owned<Pix> pix, int orientation) {
+  if (orientation >= 5) pix.reset(pixRotateOrth(pix.get(), orientation <= 6 ? 1 : 3));
+  switch (orientation) {
+    case 2:
+    case 5:
+    case 7:
+      pix.reset(pix ? pixFlipLR(nullptr, pix.get()) : nullptr);
+      break;
+    case 3:
+      pix.reset(pixRotateOrth(pix.get(), 2));
+      break;
+    case 4:
+      pix.reset(pixFlipTB(nullptr, pix.get()));
+      break;
+    default:
+      break;
+  }
+  return pix;
+}
+
 bool begins(const Bytes& bytes, std::string_view with) {
   return as_text(bytes).substr(0, with.size()) == with;
 }
@@ -115,7 +138,8 @@ IdxArray parse_picture(const Bytes& bytes, const std::string& name) {
   if (palette) {
     pix.reset(pixRemoveColormap(pix.get(), REMOVE_CMAP_BASED_ON_SRC));
   }
-  const Owned<Pix> grey(pix ? pixConvertTo8(pix.get(), 0) : nullptr);
+  Owned<Pix> grey(pix ? pixConvertTo8(pix.get(), 0) : nullptr);
+  if (grey) grey = upright(std::move(grey), exif_orientation(bytes));
   if (!grey) refuse_damaged(name);
   IdxArray picture = picture_of(grey.get());
   // A single colour that a PNG calls transparent is read wrongly, so it stays a colour.

@@ -98,6 +98,46 @@ Bytes written(const IdxArray& picture, int format) {
   return bytes;
 }
 
+// A segment of JPEG with a directory of TIFF that holds two tags, the second of which is the orientation.
+Bytes exif_segment(int orientation, bool big_endian) {
+  std::string tiff = big_endian ? "MM" : "II";
+  const auto put = [&](unsigned value, int size) {
+    for (int i = 0; i < size; ++i) {
+      tiff += static_cast<char>(value >> 8 * (big_endian ? size - 1 - i : i) & 0xffU);
+    }
+  };
+  put(42, 2), put(8, 4), put(2, 2);
+  put(0x0100, 2), put(4, 2), put(1, 4), put(48, 4);
+  put(0x0112, 2), put(3, 2), put(1, 4), put(static_cast<unsigned>(orientation), 2), put(0, 2);
+  const std::string body = std::string("Exif\0\0", 6) + tiff;
+  std::string segment = "\xff\xe1";
+  segment += '\0';
+  segment += static_cast<char>(body.size() + 2);
+  segment += body;
+  return {segment.begin(), segment.end()};
+}
+
+Bytes photo(const IdxArray& picture, const Bytes& segment) {
+  Bytes bytes = written(picture, IFF_JFIF_JPEG);
+  bytes.insert(bytes.begin() + 2, segment.begin(), segment.end());
+  return bytes;
+}
+
+// The letters of the greys that blocks of 16 × 16 pixels have, row by row.
+std::string blocks_of(const IdxArray& picture, const std::vector<std::uint8_t>& greys) {
+  std::string blocks;
+  for (std::int64_t y = 8; y < picture.shape[1]; y += 16) {
+    if (!blocks.empty()) blocks += '/';
+    for (std::int64_t x = 8; x < picture.shape[2]; x += 16) {
+      const int grey = picture.values[static_cast<std::size_t>(y * picture.shape[2] + x)];
+      const auto near =
+          std::find_if(greys.begin(), greys.end(), [&](int g) { return std::abs(g - grey) < 15; });
+      blocks += near == greys.end() ? '?' : static_cast<char>('a' + (near - greys.begin()));
+    }
+  }
+  return blocks;
+}
+
 }  // namespace
 
 TEST_CASE("a digit fills 20 pixels, keeps its proportions, and has its centre of mass in the middle") {
@@ -188,5 +228,32 @@ TEST_CASE("every kind of file gives the same digit") {
     CHECK(box.centre_y == Approx(14).margin(1));
     const Bytes half(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(bytes.size() / 2));
     CHECK_THROWS_AS(parse_picture(half, "some.file"), DataError);
+  }
+}
+
+TEST_CASE("a photo is turned as its camera noted, and stays as it is where that cannot be read") {
+  const std::vector<std::uint8_t> greys = {20, 60, 100, 150, 200, 250};
+  IdxArray picture = sheet(32, 48);
+  for (std::int64_t i = 0; i < 6; ++i) {
+    draw(picture, 16 * (i % 3), 16 * (i / 3), 16, 16, greys[static_cast<std::size_t>(i)]);
+  }
+  const auto blocks = [&](const Bytes& bytes) { return blocks_of(parse_picture(bytes, "some.jpg"), greys); };
+  CHECK(blocks(photo(picture, {})) == "abc/def");
+  const std::vector<std::string> turned = {"abc/def",  "abc/def",  "cba/fed",  "fed/cba",  "def/abc",
+                                           "ad/be/cf", "da/eb/fc", "fc/eb/da", "cf/be/ad", "abc/def"};
+  for (int orientation = 0; orientation < 10; ++orientation) {
+    CAPTURE(orientation);
+    CHECK(blocks(photo(picture, exif_segment(orientation, true))) ==
+          turned[static_cast<std::size_t>(orientation)]);
+    CHECK(blocks(photo(picture, exif_segment(orientation, false))) ==
+          turned[static_cast<std::size_t>(orientation)]);
+  }
+  const Bytes whole = exif_segment(6, true);
+  for (std::size_t size = 4; size < whole.size(); ++size) {
+    Bytes cut(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size));
+    cut[3] = static_cast<std::uint8_t>(size - 2);
+    CAPTURE(size);
+    // The orientation stands 4 bytes before the end.
+    CHECK(blocks(photo(picture, cut)) == (size < whole.size() - 2 ? "abc/def" : "da/eb/fc"));
   }
 }

@@ -135,6 +135,34 @@ async function testControls(page, report) {
   if (await page.$("[aria-checked=true]")) report("after Delete an image is still chosen");
 }
 
+// Where the ink of what the network sees has its middle, in parts of the sides.
+function middleOfSeen() {
+  const seen = document.querySelector("#layers canvas");
+  const { data } = seen.getContext("2d").getImageData(0, 0, seen.width, seen.height);
+  let [mass, x, y] = [0, 0, 0];
+  for (let i = 0; i < seen.width * seen.height; ++i) {
+    mass += data[4 * i + 3];
+    x += data[4 * i + 3] * ((i % seen.width) + 0.5);
+    y += data[4 * i + 3] * (Math.floor(i / seen.width) + 0.5);
+  }
+  return [x / mass / seen.width, y / mass / seen.height];
+}
+
+// A network of whole pictures sees a stroke where it was drawn, one of digits sees it in the middle.
+async function testWhole(browser, file, directory, report) {
+  const whole = join(directory, "whole.html");
+  const changed = [['"metadata":{', '"metadata":{"pictures":"scaled",'], ['"deskew":true', '"deskew":false']]; // deskewing centres too
+  writeFileSync(whole, changed.reduce((text, [from, to]) => text.replace(from, to), readFileSync(file, "utf8")));
+  const stroke = [[[0.75, 0.15], [0.85, 0.25]]];
+  for (const [name, wanted] of [[whole, [0.8, 0.2]], [file, [0.5, 0.5]]]) {
+    const page = await openReport(browser, name, { width: WIDTHS[0], scheme: "light", listen: (tab) => listenTo(tab, "whole", report) });
+    await draw(page, stroke);
+    const middle = await page.evaluate(middleOfSeen);
+    if (!middle.every((place, i) => Math.abs(place - wanted[i]) < 0.05)) report(`${name}: a stroke is seen at ${middle}, not at ${wanted}`);
+    await page.close();
+  }
+}
+
 // A finger draws too, and the page does not scroll under it.
 async function testFinger(browser, file, report) {
   const page = await browser.newPage();
@@ -200,6 +228,7 @@ async function main([program, run, file, reportFile, directory, chromium]) {
     await testDigits(browser, page, { program, run, directory }, report);
     await testControls(page, report);
     await page.close();
+    await testWhole(browser, file, directory, report);
     await testFinger(browser, file, report);
     await testLooks(browser, file, directory, report);
     await testLink(browser, reportFile, report);

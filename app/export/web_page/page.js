@@ -9,13 +9,15 @@ const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
 // What is drawn on. Ink is the opacity, so that it is the same in light and dark.
 class Pad {
-  constructor(canvas, rows, columns, changed) {
+  // prepare: of prepare.js, from the drawing to the pixels of an image.
+  constructor(canvas, { rows, columns }, prepare, changed) {
     const scale = LONGEST_SIDE / Math.max(rows, columns);
     this.canvas = canvas;
     this.canvas.width = Math.max(1, Math.round(scale * columns));
     this.canvas.height = Math.max(1, Math.round(scale * rows));
     this.context = canvas.getContext("2d", { willReadFrequently: true });
     this.shape = { rows, columns };
+    this.prepare = prepare;
     this.changed = changed;
     this.strokes = [];
     this.image = null; // shown in place of strokes
@@ -100,7 +102,7 @@ class Pad {
     const { width, height } = this.canvas;
     const { data } = this.context.getImageData(0, 0, width, height);
     const ink = Uint8Array.from({ length: width * height }, (_, i) => data[4 * i + 3]);
-    return prepared(ink, width, height, this.shape.rows, this.shape.columns);
+    return this.prepare(ink, width, height, this.shape.rows, this.shape.columns);
   }
 }
 
@@ -149,7 +151,8 @@ class Page {
     this.layers = new Layers(network, element("layers"));
     this.answer = new Answer(network.classes);
     this.examples = new Examples(network, (example) => this.choose(example));
-    this.pad = new Pad(element("pad"), network.rows, network.columns, (ended) => this.drawn(ended));
+    const prepare = takesWholePictures(network) ? scaledWhole : prepared;
+    this.pad = new Pad(element("pad"), network, prepare, (ended) => this.drawn(ended));
     this.waiting = false;
     element("clear").addEventListener("click", () => this.clear());
     element("undo").addEventListener("click", () => this.undo());
@@ -209,6 +212,9 @@ class Page {
 
 const isOfDigits = (classes) => classes.length === 10 && classes.every((name, i) => name === String(i));
 
+// As `handgrad predict` scales the pictures that it is given for such a network, without cutting anything out.
+const takesWholePictures = ({ metadata }) => metadata.pictures !== undefined;
+
 function writeTexts(network) {
   const thing = isOfDigits(network.classes) ? "digit" : "image";
   const { metadata } = network;
@@ -217,7 +223,10 @@ function writeTexts(network) {
   element("title").textContent = thing === "digit" ? "Draw a digit" : "Draw";
   element("about").textContent = `The network ${metadata.architecture}${network.deskew ? ", on deskewed images" : ""}${accuracy}. It runs in this page, offline.`;
   element("pad").setAttribute("aria-label", "Field to draw on with mouse, pen or finger. Without one, choose images below.");
-  element("hint").textContent = `With mouse, pen or finger. What you draw is cut out, scaled and centred as the ${thing}s of the test set were. Esc clears.`;
+  const preparation = takesWholePictures(network)
+    ? "The whole field is scaled to the size of the network's images."
+    : `What you draw is cut out, scaled and centred as the ${thing}s of the test set were.`;
+  element("hint").textContent = `With mouse, pen or finger. ${preparation} Esc clears.`;
 }
 
 function writeExamples(page) {

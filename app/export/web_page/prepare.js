@@ -80,6 +80,12 @@ function prepared(ink, width, height, rows, columns) {
   return pixels;
 }
 
+// All of the drawing, as it stands; null: no ink.
+function scaledWhole(ink, width, height, rows, columns) {
+  const whole = { left: 0, top: 0, right: width, bottom: height };
+  return inkBox(ink, width, height) ? scaledBox(ink, width, whole, columns, rows) : null;
+}
+
 // In 1/256 of a pixel.
 const in256ths = (pixels) => Math.floor(256 * pixels + 0.5);
 
