@@ -71,17 +71,16 @@ Options train_options() {
 // What a model file says of network `r`. One that was not trained any further keeps what it said.
 ModelInfo info_of(const TrainingResult& result, std::size_t r, const Dataset& dataset,
                   const Settings& settings, const Circumstances& now) {
-  ModelInfo info;
+  ModelInfo info = model_info(dataset, settings.split.deskew);
   const ReplicaResult& replica = result.replicas[r];
-  if (replica.best_step == 0) info = now.inherited;
+  if (replica.best_step == 0) {
+    info.training_config = now.inherited.training_config;
+    info.batch_norm_folded = now.inherited.batch_norm_folded;
+  }
   if (info.training_config.empty()) {
     info.training_config =
         training_text(now.config, replica.seed, settings.training.data_seeds.front(), now.data_sha256);
   }
-  info.shape = {dataset.rows(), dataset.columns()};
-  info.deskew = settings.split.deskew;
-  info.class_names = dataset.class_names;
-  info.of_pictures = dataset.of_pictures;
   info.test_accuracy = replica.test.accuracy;
   return info;
 }

@@ -17,6 +17,15 @@ Dataset open_dataset(const DataRequest& request) {
   return dataset;
 }
 
+ModelInfo model_info(const Dataset& dataset, bool deskew) {
+  ModelInfo info;
+  info.shape = {dataset.rows(), dataset.columns()};
+  info.deskew = deskew;
+  info.class_names = dataset.class_names;
+  info.of_pictures = dataset.of_pictures;
+  return info;
+}
+
 std::string skipped_text(const std::vector<std::string>& skipped, const std::string& noun) {
   constexpr std::size_t most_named = 3;
   if (skipped.empty()) return "";

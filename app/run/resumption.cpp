@@ -83,11 +83,11 @@ void go_on_as(Circumstances& now, const Json& config, const std::optional<Traini
   }
   if (!state) return check_settings(config, now.config);
   const Circumstances earlier = circumstances_of(*state);
+  check_settings(earlier.config, now.config);  // first: some of them make other data of the same files
   if (earlier.data_sha256 != now.data_sha256) {
     throw DataError(fmt::format(
         "{}: is not the data that the run was trained on (another SHA-256); name it with --data", data));
   }
-  check_settings(earlier.config, now.config);
   now.inherited = earlier.inherited;
   if (earlier.platform != now.platform) {
     warn(fmt::format("the run was computed by {}, it goes on with {}: the last bits of the result may differ",

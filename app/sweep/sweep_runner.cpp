@@ -14,6 +14,7 @@
 #include "handgrad/files/file.h"
 #include "handgrad/models/torchscript.h"
 #include "handgrad/platform/resources.h"
+#include "run/data_set.h"
 #include "run/run_directory.h"
 
 namespace handgrad::app {
@@ -159,12 +160,9 @@ std::vector<Json> SweepRunner::train(const Job& job, TrainingObserver& observer,
       if (member.epochs == ensemble.settings.training.epochs) {
         row["weights"] = weight_statistics(*run.network, replica);
         if (seed == with_models && configuration.group == "experiment" && of_member.result.fault.empty()) {
-          ModelInfo info{{dataset_.rows(), dataset_.columns()},
-                         training_text(configuration.config, seed, seed, dataset_.sha256()),
-                         of_member.result.test.accuracy};
-          info.deskew = ensemble.settings.split.deskew;
-          info.class_names = dataset_.class_names;
-          info.of_pictures = dataset_.of_pictures;
+          ModelInfo info = model_info(dataset_, ensemble.settings.split.deskew);
+          info.training_config = training_text(configuration.config, seed, seed, dataset_.sha256());
+          info.test_accuracy = of_member.result.test.accuracy;
           write_file(directory.model_path(configuration.name),
                      TorchScriptModel(model_of(*run.network, replica, info)).serialize());
         }
