@@ -4,21 +4,34 @@
 # --busy: times steps of `handgrad train` instead, of a small and a wide network with 1, 2 and automatic threads: on the
 # machine as it is, beside one and two busy processes, and with the time of one core (as root by a cgroup's quota, else
 # on one core alone).
+# --against VERSION: times steps of `handgrad train` in another version instead, a program or a commit, which is built, and in this
+# one, in turn, and prints the medians and the ratio of each pair.
 # HANDGRAD_PROGRAM: another program than build/handgrad. PYTHON: another Python than python3.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+# shellcheck source=scripts/other_version.sh
+source "$(dirname "${BASH_SOURCE[0]}")/other_version.sh"
 export LC_ALL=C  # numbers with a decimal point
 
 program=${HANDGRAD_PROGRAM-$(dirname "${BASH_SOURCE[0]}")/../build/handgrad}
+root=$(realpath -- "$(dirname "${BASH_SOURCE[0]}")/..")
 busy=
-if [[ ${1-} == --busy ]]; then
-  busy=1
-  shift
-fi
+against=
+case ${1-} in
+  --busy)
+    busy=1
+    shift
+    ;;
+  --against)
+    [[ -n ${2-} ]] || fail "--against: got nothing; must be a program or a commit, such as HEAD~1"
+    against=$2
+    shift 2
+    ;;
+esac
 rounds=${1-5}
 if (($# > 1)) || ! [[ $rounds =~ ^[1-9][0-9]{0,2}$ ]]; then
-  fail "the arguments: got '$*'; must be --busy or nothing, and then one number of rounds from 1 to 999, or nothing"
+  fail "the arguments: got '$*'; must be --busy, --against VERSION or nothing, and then one number of rounds from 1 to 999, or nothing"
 fi
 [[ -x $program ]] || fail "no program $program; scripts/run.sh builds it"
 python=${PYTHON-python3}
@@ -28,6 +41,7 @@ loops=()
 quota=
 clean_up() {
   stop_loops
+  forget_version "$root" "$scratch"
   rm -rf "$scratch"
   [[ -z $quota ]] || rmdir -- "$quota"
 }
@@ -108,8 +122,49 @@ print_busy_table() {
   done
 }
 
+# print_ratios OLD NEW: two programs.
+print_ratios() {
+  local prefix=(env) settings=("" "--threads 1" "--batch-norm" "--replicas 16" "--hidden 800,800 --batch-size 128 --batch-norm --optimizer nesterov")
+  local round flags name versions
+  declare -A programs=([old]=$1 [new]=$2)
+  for ((round = 1; round <= rounds; ++round)); do
+    say "round $round of $rounds"
+    versions=(old new)
+    ((round % 2)) || versions=(new old)
+    for flags in "${settings[@]}"; do
+      for name in "${versions[@]}"; do
+        program=${programs[$name]}
+        # shellcheck disable=SC2086  # several flags
+        printf '%s\t%s\t%s\n' "${flags:-default settings}" "$name" "$(step_us $flags)" >>"$scratch/rows"
+      done
+    done
+  done
+  printf '| steps of handgrad train | µs before, median of %d | µs now | now / before, median of the pairs | from … to |\n|---|---:|---:|---:|---:|\n' "$rounds"
+  awk -F '\t' '
+    function median(list, n, i, j, t) {
+      for (i = 2; i <= n; ++i) for (j = i; j > 1 && list[j] < list[j - 1]; --j) { t = list[j]; list[j] = list[j - 1]; list[j - 1] = t }
+      return (list[int((n + 1) / 2)] + list[int(n / 2) + 1]) / 2
+    }
+    !($1 in seen) { seen[$1] = 1; order[++kinds] = $1 }
+    { us[$1, $2, ++n[$1, $2]] = $3 }
+    END {
+      for (k = 1; k <= kinds; ++k) {
+        name = order[k]; pairs = n[name, "old"]
+        for (i = 1; i <= pairs; ++i) { old[i] = us[name, "old", i]; now[i] = us[name, "new", i]; ratio[i] = now[i] / old[i] }
+        middle = median(ratio, pairs)
+        printf "| %s | %.1f | %.1f | %.3f | %.3f to %.3f |\n", name, median(old, pairs), median(now, pairs), middle, ratio[1], ratio[pairs]
+      }
+    }' "$scratch/rows"
+}
+
 if [[ -n $busy ]]; then
   print_busy_table
+  exit 0
+fi
+if [[ -n $against ]]; then
+  new=$(realpath -- "$program")
+  program_of "$root" "$against" "$scratch"
+  print_ratios "$program" "$new"
   exit 0
 fi
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Repeats the recipes of scripts/recipes with all of their seeds, and prints the table of docs/results.md; goes on where it was stopped.
-# Then trains fast-99 by itself, in turn with Python's PyTorch, and prints the seconds of both, and runs tried.toml, what did not help. Arguments: [DIR] [RECIPE…]; DIR is
-# runs/recipes by default, and all recipes are repeated where none is named. HANDGRAD_PROGRAM: another program than build/handgrad.
-# PYTHON: the Python that has PyTorch, python3 by default.
+# Repeats the recipes of scripts/recipes with all of their seeds, and prints the table of docs/results.md; goes on where it was
+# stopped. Of small and wide also what else was tried, tried-small.toml and tried-wide.toml; of fast-99 the seconds of five seeds, in
+# turn with Python's PyTorch. Arguments: [DIR] [RECIPE…]; DIR is runs/recipes by default, and all recipes are repeated where none is
+# named. HANDGRAD_PROGRAM: another program than build/handgrad. PYTHON: the Python that has PyTorch, python3 by default.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/common.sh
@@ -31,13 +31,22 @@ print("handgrad", run["seconds"], 100 * run["replicas"][0]["test"]["accuracy"], 
   done
 }
 
+# run_sweep NAME: of the file with that name.
+run_sweep() {
+  say "$1"
+  "$program" sweep "$root/scripts/recipes/$1.toml" --out "$directory/$1" | tee "$directory/$1.txt"
+}
+
 rows=()
 for recipe in "${recipes[@]}"; do
-  say "$recipe"
-  "$program" sweep "$root/scripts/recipes/$recipe.toml" --out "$directory/$recipe" | tee "$directory/$recipe.txt"
+  run_sweep "$recipe"
   rows+=("$recipe=$directory/$recipe")
 done
 "$python" "$root/scripts/recipes_table.py" "${rows[@]}" | tee "$directory/table.md"
+
+for recipe in "${recipes[@]}"; do
+  if [[ -f $root/scripts/recipes/tried-$recipe.toml ]]; then run_sweep "tried-$recipe"; fi
+done
 
 if [[ " ${recipes[*]} " == *" fast-99 "* ]]; then
   say "fast-99 beside PyTorch"

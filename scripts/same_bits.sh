@@ -6,32 +6,21 @@
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+# shellcheck source=scripts/other_version.sh
+source "$(dirname "${BASH_SOURCE[0]}")/other_version.sh"
 root=$(realpath -- "$(dirname "${BASH_SOURCE[0]}")/..")
 (($# == 1 || $# == 2)) || fail "the arguments: got '$*'; must be the old program or commit, and the new one or nothing"
 
 scratch=$(mktemp -d)
 clean_up() {
-  git -C "$root" worktree remove --force "$scratch/source" 2>/dev/null || true
+  forget_version "$root" "$scratch"
   rm -rf "$scratch"
 }
 trap clean_up EXIT
 
-# program_of VERSION: sets `program`.
-program_of() {
-  if [[ -x $1 && ! -d $1 ]]; then
-    program=$(realpath -- "$1")
-    return
-  fi
-  git -C "$root" rev-parse --verify --quiet "$1^{commit}" >/dev/null || fail "'$1' is neither a program nor a commit"
-  say "building $1"
-  quietly git -C "$root" worktree add --detach "$scratch/source" "$1"
-  quietly cmake -S "$scratch/source" -B "$scratch/source/build" -G Ninja -DHANDGRAD_TESTS=OFF
-  quietly cmake --build "$scratch/source/build" --target handgrad
-  program=$scratch/source/build/handgrad
-}
-program_of "$1"
+program_of "$root" "$1" "$scratch"
 old=$program
-program_of "${2:-$root/build/handgrad}"
+program_of "$root" "${2:-$root/build/handgrad}" "$scratch"
 new=$program
 
 cat >"$scratch/sweep.toml" <<'TOML'

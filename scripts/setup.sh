@@ -54,7 +54,7 @@ packages=(g++ cmake ninja-build ccache git ca-certificates curl libcxxopts-dev l
 command -v npm >/dev/null || packages+=(npm)
 if [[ -n $tests ]]; then
   packages+=(catch2 librapidcheck-dev python3 python3-numpy python3-pil python3-onnx clang-format clang-tidy clang shellcheck chromium
-    fonts-dejavu-core protobuf-compiler python3-protobuf)
+    fonts-dejavu-core protobuf-compiler python3-protobuf gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm)
 fi
 # The two kinds exclude each other: where the one with CUDA is, be it half installed for want of cuDNN, it stays.
 if compgen -G '/usr/lib/*/libtorch_cuda.so' >/dev/null; then cuda=1; fi

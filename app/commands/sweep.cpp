@@ -25,6 +25,7 @@
 #include "handgrad/platform/workers.h"
 #include "run/data_set.h"
 #include "sweep/findings.h"
+#include "sweep/shards.h"
 #include "sweep/sweep_directory.h"
 #include "sweep/sweep_runner.h"
 
@@ -110,7 +111,15 @@ Json plan_of(const SweepFile& file, const Options& options, const Dataset& datas
     claims.push_back({{"text", claim.text}, {"measure", claim.measure}, {"contrast", contrast}});
   }
   std::string command = "handgrad sweep";
-  for (const std::string& argument : arguments) command += " " + argument;
+  for (auto argument = arguments.begin(); argument != arguments.end(); ++argument) {
+    // All shares are the same command.
+    if (argument->rfind("--shard=", 0) == 0) continue;
+    if (*argument == "--shard") {
+      ++argument;
+    } else {
+      command += " " + *argument;
+    }
+  }
   Json plan = {{"title", file.title},
                {"rules", file.rules},
                {"version", version()},
@@ -189,12 +198,15 @@ std::vector<Job> still_to_do(std::vector<Job> jobs, const SweepDirectory& direct
 Options sweep_options() {
   Options options("sweep",
                   "trains all configurations of a file with many seeds; goes on where it was stopped",
-                  "FILE.toml");
+                  "FILE.toml | --merge DIR…");
   options.value("seeds", "", "N", "seeds 1 to N of every configuration [what the file says]")
       .value("out", "", "DIR", "where the results go, or a sweep to go on with [the next free runs/NNN]")
       .value("seeds-together", "auto", "N",
              "seeds that train side by side, which shows in the last bits; auto: on the CPU 1, "
              "on a GPU as many as fit")
+      .value("shard", "", "I/N",
+             "train only share I of N, such as 3/8, in a folder of its own, DIR-3-of-8 [the whole]")
+      .toggle("merge", "put together what shares have trained: name their folders in place of FILE.toml")
       .toggle("dry-run", "only say how many runs, how much time and memory");
   add_flags(options, {Setting::Group::data, Setting::Group::network, Setting::Group::training});
   add_device_flags(options);
@@ -205,6 +217,54 @@ Options sweep_options() {
   return options;
 }
 
+// What the runs in a directory say; the exit code.
+int print_results(const SweepDirectory& directory, std::size_t rows, double seconds) {
+  const SweepResults sweep(read_sweep(directory.path()));
+  print_findings(sweep);
+  fmt::print("{} in {:.1f} s; saved: {}\n", counted(rows, "run"), seconds,
+             printable((directory.path() / "results.csv").string()));
+  if (all_failed(sweep)) {
+    throw NumericError(fmt::format("{}: every run left the finite numbers; try a smaller learning_rate",
+                                   printable(directory.path().string())));
+  }
+  return 0;
+}
+
+// The means of a share say little.
+int print_share(Shard shard, const std::string& out, std::size_t rows, double seconds) {
+  fmt::print("{} in {:.1f} s; saved: {}/results.csv\n", counted(rows, "run"), seconds,
+             printable(directory_of(out, shard)));
+  fmt::print("when all {} shares are done: handgrad sweep --merge {} --out {}\n", shard.count,
+             printable(directories_of(out, shard)), printable(out));
+  return 0;
+}
+
+int merge(const Options& options, const Arguments& arguments) {
+  for (const std::string& argument : arguments) {
+    const std::string name = argument.substr(0, argument.find('='));
+    if (name.rfind("--", 0) != 0 || name == "--merge" || name == "--out") continue;
+    throw UsageError(fmt::format("{}: --merge takes the settings of the shares; leave it out", name));
+  }
+  if (options.positional().empty()) {
+    throw UsageError("--merge: name the folders of all shares, such as runs/sweep-*-of-8");
+  }
+  const SweepDirectory directory = merge_shards(options.positional(), options.text("out"));
+  return print_results(directory, directory.write_results(), directory.seconds());
+}
+
+std::optional<Shard> wanted_shard(const Options& options) {
+  if (!options.given("shard")) return std::nullopt;
+  const Shard shard = read_shard(options);
+  if (options.text("out").empty()) {
+    throw UsageError(fmt::format("--shard: name a folder with --out; share {} of --out runs/sweep goes to {}",
+                                 text_of(shard), directory_of("runs/sweep", shard)));
+  }
+  if (options.on("dry-run")) {
+    throw UsageError("--dry-run: tells of the whole sweep; leave out --shard");
+  }
+  return shard;
+}
+
 }  // namespace
 
 int sweep_command(const Arguments& arguments) {
@@ -213,12 +273,14 @@ int sweep_command(const Arguments& arguments) {
     fmt::print("{}", options.help());
     return 0;
   }
+  if (options.on("merge")) return merge(options, arguments);
   if (options.positional().size() != 1) {
     const std::string found =
         options.positional().empty() ? "none" : fmt::format("{}", fmt::join(options.positional(), ", "));
     throw UsageError(
         fmt::format("sweep takes one TOML file, got {}; such as scripts/experiments/report.toml", found));
   }
+  const std::optional<Shard> shard = wanted_shard(options);
   const SweepFile file = read_sweep_file(options.positional().front(), options);
   const std::int64_t seed_count =
       options.text("seeds").empty() ? file.seeds : options.integer("seeds", 1, most_seeds);
@@ -235,11 +297,18 @@ int sweep_command(const Arguments& arguments) {
     return 0;
   }
 
-  SweepDirectory directory(options.text("out"),
-                           plan_of(file, options, dataset, device, seeds, runner, workers, arguments));
-  const std::vector<Job> all_jobs = runner.jobs(seeds);
+  std::vector<Job> all_jobs = runner.jobs(seeds);
+  Json plan = plan_of(file, options, dataset, device, seeds, runner, workers, arguments);
+  std::string out = options.text("out");
+  if (shard) {
+    all_jobs = jobs_of(all_jobs, *shard);
+    plan.update(plan_of_shard(*shard, all_jobs));
+    out = directory_of(out, *shard);
+  }
+  SweepDirectory directory(out, plan);
   const std::vector<Job> jobs = still_to_do(all_jobs, directory);
-  fmt::print("{}, in {}, {} still to do, on {}; {}\n", size_of(file, seeds.size()),
+  fmt::print("{}, {}in {}, {} still to do, on {}; {}\n", size_of(file, seeds.size()),
+             shard ? fmt::format("of which share {} is ", text_of(*shard)) : "",
              counted(all_jobs.size(), "training"), jobs.size(),
              device.is_cpu() ? counted(workers, "core") : device.str(), printable(directory.path().string()));
   for (const std::string& claim : file.claims_left_out) {
@@ -254,15 +323,8 @@ int sweep_command(const Arguments& arguments) {
     fmt::print("interrupted; {} saved, the same command goes on from there\n", counted(rows, "run"));
     return 128 + signal;
   }
-  const SweepResults sweep(read_sweep(directory.path()));
-  print_findings(sweep);
-  fmt::print("{} in {:.1f} s; saved: {}\n", counted(rows, "run"), seconds,
-             printable((directory.path() / "results.csv").string()));
-  if (all_failed(sweep)) {
-    throw NumericError(fmt::format("{}: every run left the finite numbers; try a smaller learning_rate",
-                                   printable(directory.path().string())));
-  }
-  return 0;
+  return shard ? print_share(*shard, options.text("out"), rows, seconds)
+               : print_results(directory, rows, seconds);
 }
 
 }  // namespace handgrad::app

@@ -24,8 +24,9 @@ constexpr const char* jobs_directory = "jobs";
 constexpr const char* models_directory = "models";
 
 // What must be the same for a sweep to go on.
-const std::vector<const char*> fixed_keys = {"version", "libtorch", "blas",        "processor",
-                                             "device",  "classes",  "data_sha256", "configurations"};
+const std::vector<const char*> fixed_keys = {"version",     "libtorch",       "blas",
+                                             "processor",   "device",         "classes",
+                                             "data_sha256", "configurations", "shard"};
 
 // Too long for a row of a table.
 const std::vector<const char*> curve_keys = {"train_curve", "evaluations", "weights"};
@@ -49,6 +50,17 @@ void add_convergence(Json& row, double loss) {
 
 fs::path job_path(const fs::path& sweep, std::uint64_t seed, std::size_t ensemble) {
   return sweep / jobs_directory / fmt::format("seed-{}-ensemble-{}.json", seed, ensemble);
+}
+
+std::vector<fs::path> files_in(const fs::path& directory) {
+  std::vector<fs::path> files;
+  std::error_code unreadable;
+  for (fs::directory_iterator entry(directory, unreadable), end; !unreadable && entry != end;
+       entry.increment(unreadable)) {
+    if (entry->path().extension() == ".json" || entry->path().extension() == ".pt")
+      files.push_back(entry->path());
+  }
+  return files;
 }
 
 std::string csv_field(const Json& value) {
@@ -100,8 +112,18 @@ fs::path SweepDirectory::model_path(const std::string& configuration) const {
   return path_ / models_directory / (file_name_of(configuration) + ".pt");
 }
 
+void SweepDirectory::take_over(const fs::path& other) {
+  for (const char* part : {jobs_directory, models_directory}) {
+    const std::vector<fs::path> files = files_in(other / part);
+    if (!files.empty()) make_directories(path_ / part);
+    for (const fs::path& file : files) {
+      write_file(path_ / part / file.filename(), as_text(read_file(file)));
+    }
+  }
+}
+
 void SweepDirectory::add_seconds(double seconds) {
-  plan_["seconds"] = plan_["seconds"].get<double>() + seconds;
+  plan_["seconds"] = this->seconds() + seconds;
   write_file(path_ / plan_file, to_text(plan_, 2) + "\n");
 }
 
@@ -129,6 +151,10 @@ std::size_t SweepDirectory::write_results() const {
 bool is_sweep(const fs::path& path) {
   std::error_code unreadable;
   return fs::exists(path / plan_file, unreadable);
+}
+
+std::size_t count_jobs(const fs::path& sweep) {
+  return files_in(sweep / jobs_directory).size();
 }
 
 bool is_kept_by_sweep(const fs::path& file) {

@@ -27,7 +27,11 @@ class SweepDirectory {
 
   std::filesystem::path model_path(const std::string& configuration) const;
 
-  // Adds to the time that the sweep took, over all its starts.
+  // Copies the jobs and models of another sweep, which has the same configurations. Throws FileError.
+  void take_over(const std::filesystem::path& other);
+
+  // The time that the sweep took, over all its starts.
+  double seconds() const { return plan_.at("seconds"); }
   void add_seconds(double seconds);
 
   // Writes results.csv and results.jsonl from all jobs that are there, rows in the order of configurations
@@ -48,6 +52,9 @@ struct Sweep {  // NOLINT(bugprone-exception-escape): of the JSON library's move
 };
 
 bool is_sweep(const std::filesystem::path& path);
+
+// How many jobs of a sweep are done.
+std::size_t count_jobs(const std::filesystem::path& sweep);
 
 // Whether a path names a file that a sweep keeps, be it there or not.
 bool is_kept_by_sweep(const std::filesystem::path& file);

@@ -279,6 +279,94 @@ TEST_CASE("a sweep that is interrupted goes on to the same bits", "[sanitize]") 
   CHECK(rows_of(directory / "parts") == rows_of(directory / "whole"));
 }
 
+TEST_CASE("shares of a sweep come together to what one start would have made", "[sanitize]") {
+  const TemporaryDirectory directory;
+  write_sweep(directory, small_sweep);
+  const std::string sweep = "sweep sweep.toml --data data --device cpu ";
+  REQUIRE(run(directory, sweep + "--out whole").exit_code == 0);
+  for (const char* shard : {"1/3", "2/3", "3/3"}) {
+    const Outcome outcome = run(directory, sweep + "--out part/ --shard " + shard);
+    CAPTURE(outcome.error);
+    REQUIRE(outcome.exit_code == 0);
+    CHECK_THAT(outcome.out,
+               Catch::Contains("when all 3 shares are done: handgrad sweep --merge part-*-of-3 --out part/"));
+  }
+  const std::string merge = "sweep --merge part-3-of-3 part-1-of-3 part-2-of-3 --out merged";
+
+  SECTION("rows, findings and models are the same") {
+    const Outcome merged = run(directory, merge);
+    CAPTURE(merged.error);
+    REQUIRE(merged.exit_code == 0);
+    const std::vector<Json> rows = rows_of(directory / "whole");
+    REQUIRE(rows.size() == 18);
+    CHECK(rows_of(directory / "merged") == rows);
+    CHECK(contents(directory / "merged/models/plain.pt") == contents(directory / "whole/models/plain.pt"));
+    CHECK(contents(directory / "merged/models/normalised.pt") ==
+          contents(directory / "whole/models/normalised.pt"));
+    Json whole = Json::parse(contents(directory / "whole/sweep.json"));
+    Json plan = Json::parse(contents(directory / "merged/sweep.json"));
+    CHECK(plan.at("seconds") > 0);
+    for (Json* one : {&whole, &plan}) {
+      one->erase("seconds");
+      one->erase("command");
+    }
+    CHECK(plan == whole);
+    CHECK_THAT(merged.out, Catch::Contains("Batch norm helps") && Catch::Contains("18 runs in "));
+    // The same again, and a report of it.
+    CHECK(run(directory, merge).exit_code == 0);
+    CHECK(rows_of(directory / "merged") == rows);
+  }
+  SECTION("a share is of one number and one sweep, and goes on") {
+    const std::set<fs::path> jobs(fs::directory_iterator(directory / "part-2-of-3/jobs"), {});
+    fs::remove(*jobs.begin());
+    check_refused(run(directory, merge), 1, "part-2-of-3: has ");
+    CHECK(run(directory, sweep + "--out part --shard 2/3").exit_code == 0);
+    CHECK(run(directory, merge).exit_code == 0);
+    fs::rename(directory / "part-2-of-3", directory / "part-1-of-3-");
+    fs::rename(directory / "part-1-of-3", directory / "part-2-of-3");
+    fs::rename(directory / "part-1-of-3-", directory / "part-1-of-3");
+    check_refused(run(directory, sweep + "--out part --shard 2/3"), 1,
+                  "holds a sweep that differs in its shard");
+  }
+  SECTION("what is no whole sweep is refused, and nothing is written") {
+    check_refused(run(directory, "sweep --merge part-1-of-3 part-3-of-3 --out merged"), 1,
+                  "share 2 of 3 is missing");
+    check_refused(run(directory, "sweep --merge part-1-of-3 ./part-1-of-3 part-2-of-3 --out merged"), 1,
+                  "part-1-of-3 and ./part-1-of-3 are the same share; name it once");
+    fs::copy(directory / "part-1-of-3", directory / "copy", fs::copy_options::recursive);
+    check_refused(run(directory, merge + " copy"), 1,
+                  "part-1-of-3 and copy are both share 1 of 3; name one of them");
+    check_refused(run(directory, "sweep --merge whole --out merged"), 1, "whole: is a whole sweep");
+    check_refused(run(directory, "sweep --merge data --out merged"), 1, "data: is no sweep");
+    check_refused(run(directory, "sweep --merge part-1-of-3 --out part-1-of-3"), 1, "is one of the shares");
+    REQUIRE(run(directory, sweep + "--out other --seeds 2 --shard 1/2").exit_code == 0);
+    check_refused(run(directory, merge + " other-1-of-2"), 1,
+                  "part-3-of-3 is share 3 of 3, other-1-of-2 is share 1 of 2");
+    REQUIRE(run(directory, sweep + "--out other --l2 0.25 --shard 2/3").exit_code == 0);
+    check_refused(run(directory, "sweep --merge part-1-of-3 part-3-of-3 other-2-of-3 --out merged"), 1,
+                  "part-1-of-3 and other-2-of-3 differ in their configurations");
+    write_text(directory / "copy/sweep.json",
+               R"({"shard": [1], "seeds": [], "ensembles": 0, "loss": 0, "configurations": []})");
+    check_refused(run(directory, "sweep --merge copy --out merged"), 1, "copy: its sweep.json is damaged");
+    CHECK_FALSE(fs::exists(directory / "merged"));
+  }
+  SECTION("wrong numbers of shares") {
+    for (const char* shard :
+         {"0/3", "4/3", "3", "3/", "/3", "1/3/5", "a/b", "-1/3", "1/99999999999999999999"}) {
+      CAPTURE(shard);
+      check_refused(run(directory, sweep + "--out part --shard " + shard), 2, "--shard: got ");
+    }
+    check_refused(run(directory, sweep + "--out part --shard 1/100"), 2,
+                  "must be at most one for each training");
+    check_refused(run(directory, sweep + "--shard 1/3"), 2, "--shard: name a folder with --out");
+    check_refused(run(directory, sweep + "--shard 1/3 --out part --dry-run"), 2,
+                  "--dry-run: tells of the whole sweep");
+    check_refused(run(directory, "sweep --merge --out merged"), 2, "--merge: name the folders of all shares");
+    check_refused(run(directory, merge + " --epochs 3"), 2,
+                  "--epochs: --merge takes the settings of the shares");
+  }
+}
+
 TEST_CASE("a run that leaves the finite numbers is a marked row and a sentence, not a lost sweep",
           "[sanitize]") {
   const TemporaryDirectory directory;
