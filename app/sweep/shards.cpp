@@ -171,7 +171,8 @@ SweepDirectory merge_shards(const std::vector<std::string>& directories, const s
     for (const Share& share : shares) {
       std::error_code missing;
       if (fs::equivalent(share.path, directory, missing)) {
-        throw FileError(fmt::format("{} and {} are the same share; name it once", share.name, printable(directory)));
+        throw FileError(
+            fmt::format("{} and {} are the same share; name it once", share.name, printable(directory)));
       }
     }
     shares.push_back(open_share(directory));
