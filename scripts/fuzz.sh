@@ -58,9 +58,7 @@ mv "$work/seeds/model.safetensors" "$work/seeds/safetensors/model"
 mv "$work/seeds/model.state-dict" "$work/seeds/zip/model"
 cp scripts/experiments/*.toml "$work/seeds/toml"
 python3 - "$work/seeds" <<'END_OF_PYTHON'
-import gzip, json, pathlib, struct, sys, zipfile, zlib
-
-from PIL import Image
+import base64, gzip, json, pathlib, struct, sys, zipfile, zlib
 
 seeds = pathlib.Path(sys.argv[1])
 images = bytes([0, 0, 8, 3]) + struct.pack(">III", 2, 3, 2) + bytes(range(12))
@@ -81,8 +79,13 @@ for depth, colour, samples in ((8, 0, 1), (8, 2, 3), (8, 3, 1), (16, 4, 2), (8, 
     palette = chunk(b"PLTE", bytes(range(9))) + chunk(b"tRNS", bytes([0, 128])) if colour == 3 else b""
     body = chunk(b"IHDR", header) + palette + chunk(b"IDAT", zlib.compress(row * 2)) + chunk(b"IEND", b"")
     (seeds / f"picture/{colour}").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
-photo = Image.new("L", (3, 2), 200)
-photo.save(seeds / "picture/photo", "JPEG", exif=bytes.fromhex("457869660000 4d4d002a00000008 0001 011200030000000100060000"))
+# A grey JPEG, 3 x 2, that lies on its side.
+exif = bytes.fromhex("457869660000 4d4d002a00000008 0001 011200030000000100060000")
+photo = base64.b64decode(
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABsSFBcUERsXFhceHBsgKEIrKCUlKFE6PTBCYFVlZF9VXVtqeJmBanGQc1tdhbWGkJ6jq62rZ4C8ybqm"
+    "x5moq6T/wAALCAACAAMBAREA/8QAFAABAAAAAAAAAAAAAAAAAAAABf/EABQQAQAAAAAAAAAAAAAAAAAAAAD/2gAIAQEAAD8AVf/Z"
+)
+(seeds / "picture/photo").write_bytes(photo[:2] + b"\xff\xe1" + struct.pack(">H", 2 + len(exif)) + exif + photo[2:])
 header = json.dumps({"w": {"dtype": "F32", "shape": [2, 1], "data_offsets": [0, 8]}}).encode()
 (seeds / "safetensors/small").write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
 archive = zipfile.ZipFile(seeds / "zip/model")
