@@ -72,7 +72,7 @@ Bytes compose(Bytes grey, const Bytes& opacities, const std::string& name) {
 }
 
 // Turned and mirrored as Exif says (2.3, section 4.6.4): 5 to 8 lie on their side.
-Owned<Pix> upright(Owned<Pix> pix, int orientation) {
+Owned<Pix> turned_upright(Owned<Pix> pix, int orientation) {
   if (orientation >= 5) pix.reset(pixRotateOrth(pix.get(), orientation <= 6 ? 1 : 3));
   switch (orientation) {
     case 2:
@@ -139,7 +139,7 @@ IdxArray parse_picture(const Bytes& bytes, const std::string& name) {
     pix.reset(pixRemoveColormap(pix.get(), REMOVE_CMAP_BASED_ON_SRC));
   }
   Owned<Pix> grey(pix ? pixConvertTo8(pix.get(), 0) : nullptr);
-  if (grey) grey = upright(std::move(grey), exif_orientation(bytes));
+  if (grey) grey = turned_upright(std::move(grey), exif_orientation(bytes));
   if (!grey) refuse_damaged(name);
   IdxArray picture = picture_of(grey.get());
   // A single colour that a PNG calls transparent is read wrongly, so it stays a colour.
