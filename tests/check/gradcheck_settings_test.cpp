@@ -202,7 +202,7 @@ void check_caught(const NetworkSetting& setting, const char* fault, const Gradch
 
 }  // namespace
 
-TEST_CASE("gradcheck calls no right gradient wrong, whatever the setting", "[gradcheck]") {
+TEST_CASE("gradcheck calls no right gradient wrong, whatever the setting", "[gradcheck][many]") {
   for (const NetworkSetting& setting : settings()) {
     CAPTURE(setting.name, name_of(setting.batch_norm), static_cast<int>(setting.images));
     const GradientReport report = gradcheck(options_of(setting));

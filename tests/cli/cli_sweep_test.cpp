@@ -279,7 +279,7 @@ TEST_CASE("a sweep that is interrupted goes on to the same bits", "[sanitize]") 
   CHECK(rows_of(directory / "parts") == rows_of(directory / "whole"));
 }
 
-TEST_CASE("shares of a sweep come together to what one start would have made", "[sanitize]") {
+TEST_CASE("shares of a sweep come together to what one start would have made") {
   const TemporaryDirectory directory;
   write_sweep(directory, small_sweep);
   const std::string sweep = "sweep sweep.toml --data data --device cpu ";
