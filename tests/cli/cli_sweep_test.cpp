@@ -587,7 +587,7 @@ TEST_CASE("a base lends a sweep what it does not say itself, and variants cross 
   CHECK(plan["configurations"][3]["config"]["compat"] == "bn-no-backward");
 }
 
-TEST_CASE("what is wrong in a sweep's file is named with its place", "[sanitize]") {
+TEST_CASE("what is wrong in a sweep's file is named with its place") {
   const auto [from, to, part] = GENERATE(table<std::string, std::string, std::string>({
       {"title = \"small\"", "title = small", "sweep.toml: line 2: "},
       {"seeds = 3", "seed = 3", "the file has the key seed; must be one of title"},

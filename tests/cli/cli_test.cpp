@@ -32,7 +32,7 @@ TEST_CASE("help, version and wrong words") {
   check_refused(run(directory, "flower"), 2, "unknown command flower; `handgrad --help` lists");
 }
 
-TEST_CASE("wrong flags are refused by name, before anything is read or written", "[sanitize]") {
+TEST_CASE("wrong flags are refused by name, before anything is read or written") {
   const TemporaryDirectory directory;
   const auto [arguments, part] = GENERATE(table<std::string, std::string>({
       {"--epohcs 3", "unknown flag --epohcs; did you mean --epochs?"},
