@@ -58,7 +58,7 @@ as_run() {
     echo "not run, because reports are off: $1"
     return 1
   fi
-  if [[ $command =~ handgrad\ (train|sweep) ]]; then
+  if [[ $command =~ handgrad\ (train|sweep) && $command != *" --merge "* ]]; then
     local epochs=1
     if [[ $command == *" --resume "* ]]; then epochs=2; fi
     command=$(sed -E 's/ --epochs [0-9]+//' <<<"$command")" --epochs $epochs"
