@@ -78,6 +78,11 @@ step_us() {
     sed -nE 's/.*, ([0-9.]+) µs a step.*/\1/p'
 }
 
+# Of the numbers on standard input, one on a line: the median, the least and the greatest.
+spread() {
+  sort -n | awk '{ v[NR] = $1 } END { print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 "\t" v[1] "\t" v[NR] }'
+}
+
 # add_rows CIRCUMSTANCE: to the figures, NETWORK, CIRCUMSTANCE, THREADS and µs.
 add_rows() {
   local hidden threads
@@ -116,8 +121,7 @@ print_busy_table() {
   printf '| µs a step, batch 32, median of %d | | 1 thread | auto | 2 threads | auto / 1 thread |\n|---|---|---|---|---|---|\n' "$rounds"
   cut -f 1,2 "$scratch/rows" | awk '!seen[$0]++' | sort -s -k 1,1 | while IFS=$'\t' read -r network circumstance; do
     for threads in 1 auto 2; do
-      awk -F '\t' -v n="$network" -v c="$circumstance" -v t="$threads" '$1 == n && $2 == c && $3 == t { print $4 }' "$scratch/rows" | sort -n |
-        awk '{ v[NR] = $1 } END { print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'
+      awk -F '\t' -v n="$network" -v c="$circumstance" -v t="$threads" '$1 == n && $2 == c && $3 == t { print $4 }' "$scratch/rows" | spread | cut -f 1
     done | paste -s | awk -v n="$network" -v c="$circumstance" '{ printf "| %s | %s | %.0f | %.0f | %.0f | %.2f |\n", n, c, $1, $2, $3, $2 / $1 }'
   done
 }
@@ -125,36 +129,34 @@ print_busy_table() {
 # print_ratios OLD NEW: two programs.
 print_ratios() {
   local prefix=(env) settings=("" "--threads 1" "--batch-norm" "--replicas 16" "--hidden 800,800 --batch-size 128 --batch-norm --optimizer nesterov")
-  local round flags name versions
-  declare -A programs=([old]=$1 [new]=$2)
+  local round flags name order label before now ratio least greatest _
+  declare -A programs=([before]=$1 [now]=$2) us
   for ((round = 1; round <= rounds; ++round)); do
     say "round $round of $rounds"
-    versions=(old new)
-    ((round % 2)) || versions=(new old)
+    order=(before now)
+    ((round % 2)) || order=(now before)
     for flags in "${settings[@]}"; do
-      for name in "${versions[@]}"; do
+      for name in "${order[@]}"; do
         program=${programs[$name]}
         # shellcheck disable=SC2086  # several flags
-        printf '%s\t%s\t%s\n' "${flags:-default settings}" "$name" "$(step_us $flags)" >>"$scratch/rows"
+        us[$name]=$(step_us $flags)
       done
+      printf '%s\t%s\t%s\n' "${flags:-default settings}" "${us[before]}" "${us[now]}" |
+        awk -F '\t' '{ print $0 "\t" $3 / $2 }' >>"$scratch/rows"
     done
   done
   printf '| steps of handgrad train | µs before, median of %d | µs now | now / before, median of the pairs | from … to |\n|---|---:|---:|---:|---:|\n' "$rounds"
-  awk -F '\t' '
-    function median(list, n, i, j, t) {
-      for (i = 2; i <= n; ++i) for (j = i; j > 1 && list[j] < list[j - 1]; --j) { t = list[j]; list[j] = list[j - 1]; list[j - 1] = t }
-      return (list[int((n + 1) / 2)] + list[int(n / 2) + 1]) / 2
+  for flags in "${settings[@]}"; do
+    label=${flags:-default settings}
+    # of COLUMN: the spread of that one in the rows of the label.
+    of() {
+      awk -F '\t' -v label="$label" -v column="$1" '$1 == label { print $column }' "$scratch/rows" | spread
     }
-    !($1 in seen) { seen[$1] = 1; order[++kinds] = $1 }
-    { us[$1, $2, ++n[$1, $2]] = $3 }
-    END {
-      for (k = 1; k <= kinds; ++k) {
-        name = order[k]; pairs = n[name, "old"]
-        for (i = 1; i <= pairs; ++i) { old[i] = us[name, "old", i]; now[i] = us[name, "new", i]; ratio[i] = now[i] / old[i] }
-        middle = median(ratio, pairs)
-        printf "| %s | %.1f | %.1f | %.3f | %.3f to %.3f |\n", name, median(old, pairs), median(now, pairs), middle, ratio[1], ratio[pairs]
-      }
-    }' "$scratch/rows"
+    read -r before _ <<<"$(of 2)"
+    read -r now _ <<<"$(of 3)"
+    read -r ratio least greatest <<<"$(of 4)"
+    printf '| %s | %.1f | %.1f | %.3f | %.3f to %.3f |\n' "$label" "$before" "$now" "$ratio" "$least" "$greatest"
+  done
 }
 
 if [[ -n $busy ]]; then
@@ -194,8 +196,8 @@ done
 printf '%s training images. Machine: %s.\n\n' "$(number images)" "$(sed -nE 's/^ *"processor": "(.*)",?$/\1/p' "$scratch/bench.json")"
 printf '| 784-20-7-5-10, batch 32, shuffled | µs a step, median of %d | range | × handgrad on one core |\n|---|---|---|---|\n' "$rounds"
 cut -f 1 "$scratch/rows" | awk '!seen[$0]++' | while IFS= read -r label; do
-  awk -F '\t' -v label="$label" '$1 == label { print $2 }' "$scratch/rows" | sort -n |
-    awk -v label="$label" '{ v[NR] = $1 } END { print label "\t" (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 "\t" v[1] "\t" v[NR] }'
+  printf '%s\t' "$label"
+  awk -F '\t' -v label="$label" '$1 == label { print $2 }' "$scratch/rows" | spread
 done >"$scratch/medians"
 ours=$(awk -F '\t' '$1 == "handgrad on one core" { print $2 }' "$scratch/medians")
 awk -F '\t' -v ours="$ours" '{ printf "| %s | %.1f | %.1f to %.1f | %.2f |\n", $1, $2, $3, $4, $2 / ours }' "$scratch/medians"

@@ -1,4 +1,4 @@
-// How a camera was held: JPEG's segments (ITU T.81, B.1.1.4), and in one of them Exif's tags, written as in TIFF 6.0.
+// How a camera was held: JPEG's segments (ITU T.81, B.1.1.4), and in one of them Exif's tags, as in TIFF 6.0.
 #include "handgrad/data/exif.h"
 
 #include <cstdint>

@@ -5,14 +5,13 @@
 #include <limits>
 #include <set>
 
+#include "check/rows.h"
 #include "handgrad/base/errors.h"
 #include "test.h"
 
 using namespace handgrad;
 
 namespace {
-
-using Rows = std::set<std::string>;  // "pair: tensor"
 
 const double nan_value = std::numeric_limits<double>::quiet_NaN();
 const double infinity = std::numeric_limits<double>::infinity();
@@ -30,18 +29,6 @@ bool is_taken_out(const GradientCheck& check, const Architecture& architecture) 
   const std::string last = "layer " + std::to_string(architecture.linear_layers()) + " bias";
   return architecture.batch_norm == BatchNormPlace::before && check.tensor != last &&
          check.tensor.find(" bias") != std::string::npos;
-}
-
-std::string row(const GradientCheck& check) {
-  return check.pair + ": " + check.tensor;
-}
-
-Rows failing_rows(const GradientReport& report) {
-  Rows rows;
-  for (const GradientCheck& check : report.checks) {
-    if (check.verdict() == Verdict::failed) rows.insert(row(check));
-  }
-  return rows;
 }
 
 // Those that finite differences alone would have failed.

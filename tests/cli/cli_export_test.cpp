@@ -184,7 +184,7 @@ TEST_CASE("a file is kept only if a reader agrees, and without a reader it is no
   CHECK_FALSE(fs::exists(directory / "model.h"));
 }
 
-TEST_CASE("a page shows test images where there are any, and is verified by its own script") {
+TEST_CASE("a page shows test images where there are any, and is verified by its own script", "[sanitize]") {
   const TrainedRun trained;
   const TemporaryDirectory& directory = trained.directory;
   const std::string command = "export run --format html --force";
