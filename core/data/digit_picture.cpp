@@ -117,15 +117,16 @@ struct Ink {
 };
 
 // The grey below which `share` of all pixels above `from` lie.
-int quantile(const Numa& histogram, int from, float share) {
-  const auto* first = histogram.array + from;
-  const auto* last = histogram.array + histogram.n;
+int quantile(Numa* histogram, int from, float share) {
+  const l_float32* const counts = numaGetFArray(histogram, L_NOCOPY);
+  const l_float32* const first = counts + from;
+  const l_float32* const last = counts + numaGetCount(histogram);
   float all = 0;
   for (const auto* count = first; count != last; ++count) all += *count;
   float sum = 0;
   for (const auto* count = first; count != last; ++count) {
     sum += *count;
-    if (sum >= share * all) return static_cast<int>(count - histogram.array);
+    if (sum >= share * all) return static_cast<int>(count - counts);
   }
   return from;
 }
@@ -161,7 +162,7 @@ Ink find_ink(Pix* pix, const std::string& name) {
   constexpr float best_score_alone = 0;
   numaSplitDistribution(histogram.get(), best_score_alone, &ink.threshold, nullptr, nullptr, nullptr, nullptr,
                         nullptr);
-  ink.full = quantile(*histogram, ink.threshold, 0.7F);
+  ink.full = quantile(histogram.get(), ink.threshold, 0.7F);
   ink.least = static_cast<int>(std::min(noise, static_cast<float>(ink.threshold) / 2));
   constexpr int least_contrast = 16;
   if (static_cast<float>(ink.full) < std::max(noise + noise / 3, static_cast<float>(least_contrast))) {
