@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "handgrad/base/counted.h"
 #include "handgrad/base/errors.h"
 #include "handgrad/base/numbers.h"
 #include "handgrad/platform/system.h"
@@ -60,6 +61,10 @@ void require_sense(const Options& options, const Settings& settings) {
       throw UsageError(fmt::format(
           "--compat: {} needs --batch-norm, without which it changes nothing; add that flag", fault.name));
     }
+  }
+  if (settings.network.shards > settings.training.batch_size) {
+    throw UsageError(fmt::format("--shards: got {}, but a batch has {}; must be at most that",
+                                 settings.network.shards, counted(settings.training.batch_size, "image")));
   }
   const OptimizerOptions& optimizer = settings.training.optimizer;
   if (optimizer.weight_decay > 0 && optimizer.decayed == OptimizerOptions::Decayed::all &&

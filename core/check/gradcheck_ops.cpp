@@ -99,6 +99,7 @@ Tensor unwritten(const Tensor& like) {
 
 struct BatchNorm {
   Tensor x, gamma, beta;
+  std::int64_t shards;
 
   struct Output {
     Tensor y, x_hat, mean, variance, inverse_std;
@@ -108,7 +109,7 @@ struct BatchNorm {
   Output forward(double eps) const {
     Output output = {unwritten(x), unwritten(x), unwritten(gamma), unwritten(gamma), unwritten(gamma)};
     batch_norm_forward(output.y, output.x_hat, output.mean, output.variance, output.inverse_std, x, gamma,
-                       beta, eps);
+                       beta, eps, sum());
     return output;
   }
 
@@ -119,9 +120,11 @@ struct BatchNorm {
   Gradients backward(const GradcheckSubject& subject, const Tensor& dy, const Output& output) const {
     Gradients gradients = {unwritten(x), unwritten(gamma), unwritten(gamma)};
     subject.batch_norm_backward(gradients.dx, gradients.dgamma, gradients.dbeta, dy, output.x_hat,
-                                output.inverse_std, gamma);
+                                output.inverse_std, gamma, sum());
     return gradients;
   }
+
+  BatchSum sum() const { return {cut(x.size(0), shards), gamma}; }
 };
 
 std::vector<Tensor> autograd_of_batch_norm(const BatchNorm& of, const Tensor& dy, double eps) {
@@ -151,8 +154,9 @@ void check_batch_norm(Judge& judge, std::int64_t features) {
   const Tensor gamma = judge.random_input({options.replicas, features});
   const Tensor beta = judge.random_input({options.replicas, features});
   const Tensor dy = judge.random_input(x.sizes());
-  const BatchNorm reference = {x, gamma, beta};
-  const BatchNorm subject = {judge.checked(x), judge.checked(gamma), judge.checked(beta)};
+  const BatchNorm reference = {x, gamma, beta, 1};
+  const BatchNorm subject = {judge.checked(x), judge.checked(gamma), judge.checked(beta),
+                             options.network.shards};
   const auto expected = autograd_of_batch_norm(reference, dy, batch_norm_eps);
 
   const BatchNorm::Output output = subject.forward(batch_norm_eps);

@@ -44,6 +44,16 @@ L2::L2(std::vector<double> values, const Parameters& parameters) : per_replica(s
   }
 }
 
+ShardGradients::ShardGradients(const Architecture& architecture, std::int64_t replicas,
+                               const at::TensorOptions& options, std::int64_t shards) {
+  if (shards <= 1) return;
+  const std::int64_t weights_and_biases =
+      replicas * (architecture.weight_count() + architecture.unit_count());
+  const Tensor rows = at::zeros({shards, replicas * architecture.parameter_count()}, options);
+  for (std::int64_t v = 0; v < shards; ++v) of.emplace_back(architecture, replicas, rows[v]);
+  all = rows.narrow(1, 0, weights_and_biases);
+}
+
 Network::Network(const Architecture& architecture, std::int64_t replicas, const at::TensorOptions& options,
                  const NetworkOptions& network_options)
     : architecture_((validate(architecture, replicas), architecture)),
@@ -51,6 +61,7 @@ Network::Network(const Architecture& architecture, std::int64_t replicas, const 
       network_options_(network_options),
       parameters(architecture, replicas, options),
       gradients(architecture, replicas, options),
+      shard_gradients(architecture, replicas, options, network_options.shards),
       running(architecture, replicas, options) {}
 
 void Network::initialise(const std::vector<std::uint64_t>& seeds) {
@@ -78,7 +89,24 @@ void Network::backward(Workspace& workspace, const Tensor& targets) {
   const auto& layers = workspace.layers();
   softmax_cross_entropy_backward(layers.back()->dy, workspace.probabilities, targets);
   for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) (*layer)->backward();
-  bias_backward(gradients.biases, workspace.dy_of_linear);
+  if (shard_gradients.of.empty()) {
+    bias_backward(gradients.biases, workspace.dy_of_linear);
+  } else {
+    add_up_shards(workspace);
+  }
+}
+
+void Network::add_up_shards(const Workspace& workspace) {
+  const std::vector<Shard>& shards = workspace.shards();
+  for (std::size_t v = 0; v < shards.size(); ++v) {
+    if (shards[v].images == 0) {
+      shard_gradients.all[static_cast<std::int64_t>(v)].zero_();
+    } else {
+      bias_backward(shard_gradients.of[v].biases, shards[v].of(workspace.dy_of_linear));
+    }
+  }
+  Tensor sum = gradients.flat.narrow(0, 0, shard_gradients.all.size(1));
+  add_up(sum, shard_gradients.all);
 }
 
 void Network::add_penalty(Workspace& workspace, const L2& l2) {

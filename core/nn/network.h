@@ -24,6 +24,17 @@ struct L2 {
   Tensor spread_over_weights;       // undefined where all networks share one value
 };
 
+// What each shard of a batch adds to the gradients.
+struct ShardGradients {
+  ShardGradients(const Architecture& architecture, std::int64_t replicas, const at::TensorOptions& options,
+                 std::int64_t shards);
+
+  // [V, weights and biases]: a row has the order of Parameters::flat. Of γ and β batch norm adds up itself what
+  // it needs of them. Undefined where there is one shard.
+  Tensor all;
+  std::vector<Parameters> of;  // whose γ and β are not in use
+};
+
 class Network {
  public:
   // Throws ArgumentError where validate does.
@@ -68,6 +79,7 @@ class Network {
 
  private:
   void backward(Workspace& workspace, const Tensor& targets);
+  void add_up_shards(const Workspace& workspace);
   void add_penalty(Workspace& workspace, const L2& l2);
   std::string layer_name(std::size_t linear) const;
 
@@ -78,6 +90,7 @@ class Network {
  public:
   Parameters parameters;
   Parameters gradients;
+  ShardGradients shard_gradients;
   RunningStatistics running;
 };
 

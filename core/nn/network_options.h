@@ -1,6 +1,8 @@
 // What may be chosen of a network besides its architecture; the defaults are PyTorch's.
 #pragma once
 
+#include <cstdint>
+
 namespace handgrad {
 
 // PyTorch's defaults for BatchNorm1d.
@@ -26,6 +28,7 @@ struct NetworkOptions {
   Fan initial_fan = Fan::in;
   BatchNormOptions batch_norm;
   DropoutOptions dropout;
+  std::int64_t shards = 1;  // in which a batch is computed (shards.h)
   // Whether the loss that is reported is the logarithm of probabilities that are clamped to [1e-15, 1 −
   // 1e-15]; else it is taken of the logits. The gradients are the same.
   bool clamp_probabilities = false;

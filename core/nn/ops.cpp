@@ -57,28 +57,31 @@ void tanh_backward(Tensor& dx, const Tensor& dy, const Tensor& y) {
 }
 
 void batch_norm_forward(Tensor& y, Tensor& x_hat, Tensor& mean, Tensor& variance, Tensor& inverse_std,
-                        const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) {
+                        const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps,
+                        const BatchSum& sum) {
   if (x.size(0) < 2) {
     throw ArgumentError(
         "batch norm needs at least 2 images in a training batch, got 1: one image has no spread to normalise "
         "by; choose another batch size");
   }
   const Tensor& inverse_n = constant(1.0 / static_cast<double>(x.size(0)), x);
-  at::sum_out(mean, x, 0).mul_(inverse_n);
+  sum(mean, x);
+  mean.mul_(inverse_n);
   at::sub_out(x_hat, x, mean);
   at::mul_out(y, x_hat, x_hat);
-  at::sum_out(variance, y, 0).mul_(inverse_n);
+  sum(variance, y);
+  variance.mul_(inverse_n);
   at::add_out(inverse_std, variance, constant(eps, x)).rsqrt_();
   x_hat.mul_(inverse_std);
   at::addcmul_out(y, beta, x_hat, gamma);
 }
 
 void batch_norm_backward(Tensor& dx, Tensor& dgamma, Tensor& dbeta, const Tensor& dy, const Tensor& x_hat,
-                         const Tensor& inverse_std, const Tensor& gamma) {
+                         const Tensor& inverse_std, const Tensor& gamma, const BatchSum& sum) {
   const double inverse_n = 1.0 / static_cast<double>(dy.size(0));
-  at::sum_out(dbeta, dy, 0);
+  sum(dbeta, dy);
   at::mul_out(dx, dy, x_hat);
-  at::sum_out(dgamma, dx, 0);
+  sum(dgamma, dx);
   at::addcmul_out(dx, dy, x_hat, dgamma, -inverse_n);
   dx.sub_(dbeta, inverse_n).mul_(inverse_std).mul_(gamma);
 }

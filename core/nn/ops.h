@@ -8,6 +8,7 @@
 #pragma once
 
 #include "handgrad/base/tensor.h"
+#include "handgrad/nn/shards.h"
 
 namespace handgrad {
 
@@ -63,15 +64,16 @@ void tanh_backward(Tensor& dx, const Tensor& dy, const Tensor& y);
 // torch.nn.BatchNorm1d):
 //   μ = (1/N) Σ_n x_n,   v = (1/N) Σ_n (x_n − μ)²,   x̂ = (x − μ) / √(v + ε),   y = γ x̂ + β
 // x, x_hat, y [N,R,F] (y must not be x); mean, variance, inverse_std, gamma, beta [R,F].
-// variance is the biased v; inverse_std = 1/√(v + ε). Throws ArgumentError for N = 1, where x̂ is 0 whatever x
-// is.
+// variance is the biased v; inverse_std = 1/√(v + ε); `sum` is Σ_n. Throws ArgumentError for N = 1, where x̂ is 0
+// whatever x is.
 void batch_norm_forward(Tensor& y, Tensor& x_hat, Tensor& mean, Tensor& variance, Tensor& inverse_std,
-                        const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps);
+                        const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps,
+                        const BatchSum& sum = {});
 
 // dβ = Σ_n dy_n,  dγ = Σ_n dy_n x̂_n,  dx = (γ / √(v + ε)) (dy − dβ/N − x̂ dγ/N)
 // dx must be neither dy nor x_hat.
 void batch_norm_backward(Tensor& dx, Tensor& dgamma, Tensor& dbeta, const Tensor& dy, const Tensor& x_hat,
-                         const Tensor& inverse_std, const Tensor& gamma);
+                         const Tensor& inverse_std, const Tensor& gamma, const BatchSum& sum = {});
 
 // The running statistics that evaluation uses (torch.nn.BatchNorm1d):
 //   running ← (1 − momentum) running + momentum batch,   with the unbiased variance v N / (N − 1).

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 namespace handgrad {
 
 namespace {
@@ -35,7 +37,10 @@ std::vector<Tensor> join(std::initializer_list<const std::vector<Tensor>*> parts
 
 Parameters::Parameters(const Architecture& architecture, std::int64_t replicas,
                        const at::TensorOptions& options)
-    : flat(at::zeros({replicas * architecture.parameter_count()}, options)),
+    : Parameters(architecture, replicas, at::zeros({replicas * architecture.parameter_count()}, options)) {}
+
+Parameters::Parameters(const Architecture& architecture, std::int64_t replicas, Tensor flat_buffer)
+    : flat(std::move(flat_buffer)),
       weights(flat.narrow(0, 0, replicas * architecture.weight_count())),
       biases(flat.narrow(0, weights.numel(), replicas * architecture.unit_count())) {
   Cutter cutter(flat);

@@ -16,6 +16,8 @@ namespace handgrad {
 // `biases` the second: [R·F₁ + R·F₂ + …].
 struct Parameters {
   Parameters(const Architecture& architecture, std::int64_t replicas, const at::TensorOptions& options);
+  // Of such a buffer.
+  Parameters(const Architecture& architecture, std::int64_t replicas, Tensor flat);
 
   Tensor flat;
   Tensor weights, biases;

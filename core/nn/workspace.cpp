@@ -12,7 +12,7 @@
 namespace handgrad {
 
 Workspace::Workspace(Network& network, std::int64_t batch_size, Use use, std::int64_t lanes)
-    : batch_size_(batch_size) {
+    : batch_size_(batch_size), shards_(cut(batch_size, network.network_options().shards)) {
   if (use == Use::training) {
     dy_of_linear = at::empty({batch_size, network.parameters.biases.numel()}, network.options());
     const Tensor& all = network.parameters.weights;
@@ -38,7 +38,12 @@ void Workspace::add_layer(Network& network, const LayerSpec& spec, Use use, std:
       }
       Linear::Tensors tensors;
       tensors.weight = network.parameters.weight[index];
-      tensors.dweight = network.gradients.weight[index];
+      tensors.dweight = {network.gradients.weight[index]};
+      if (shards_.size() > 1) {
+        tensors.dweight.clear();
+        for (const Parameters& shard : network.shard_gradients.of)
+          tensors.dweight.push_back(shard.weight[index]);
+      }
       tensors.bias = network.parameters.bias[index];
       const DropoutOptions& dropout = network.network_options().dropout;
       const bool first = index == 0;
@@ -51,7 +56,7 @@ void Workspace::add_layer(Network& network, const LayerSpec& spec, Use use, std:
         add_dropout(layers_.back()->y, layers_.back()->dy, replicas, p);
       }
       const Layer* below = first ? nullptr : layers_.back().get();
-      auto layer = std::make_unique<Linear>(y, dy, tensors, below, lanes);
+      auto layer = std::make_unique<Linear>(y, dy, tensors, below, lanes, shards_);
       if (first) first_ = layer.get();
       if (first && !layers_.empty()) first_->set_input(layers_.back()->y);
       linear_outputs_.push_back(layer->y);
@@ -70,8 +75,8 @@ void Workspace::add_layer(Network& network, const LayerSpec& spec, Use use, std:
       tensors.dbeta = network.gradients.beta[index];
       tensors.running_mean = network.running.mean[index];
       tensors.running_var = network.running.var[index];
-      layers_.push_back(
-          std::make_unique<BatchNorm>(*layers_.back(), tensors, network.network_options().batch_norm, use));
+      layers_.push_back(std::make_unique<BatchNorm>(*layers_.back(), tensors,
+                                                    network.network_options().batch_norm, use, shards_));
       break;
     }
   }

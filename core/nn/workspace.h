@@ -21,6 +21,8 @@ class Workspace {
   Workspace(Network& network, std::int64_t batch_size, Use use, std::int64_t lanes = 1);
 
   std::int64_t batch_size() const { return batch_size_; }
+  // Of the batch, as many as the network's options say.
+  const std::vector<Shard>& shards() const { return shards_; }
   // Those of Architecture::layers(), in their order, and in training dropout before linear layers.
   const std::vector<std::unique_ptr<Layer>>& layers() const { return layers_; }
 
@@ -56,6 +58,7 @@ class Workspace {
   void add_dropout(const Tensor& x, const Tensor& dx, std::int64_t keys, double p);
 
   std::int64_t batch_size_;
+  std::vector<Shard> shards_;
   std::vector<std::unique_ptr<Layer>> layers_;
   Linear* first_ = nullptr;
   std::vector<Dropout*> dropouts_;  // of each linear layer's input; null where there is none

@@ -21,6 +21,11 @@ constexpr std::int64_t index = 8;   // bytes of an int64
 // Floats for each pixel of a block while Augmenter::augment_by_operations works on it.
 constexpr std::int64_t augmenting = 7;
 
+// How many sums of a batch there are besides the whole.
+std::int64_t several_shards(const TrainingShape& shape) {
+  return shape.network.shards > 1 ? shape.network.shards : 0;
+}
+
 std::int64_t count_of(const std::vector<std::int64_t>& set) {
   return static_cast<std::int64_t>(set.size());
 }
@@ -80,6 +85,7 @@ std::int64_t optimizer_buffers(OptimizerOptions::Kind kind) {
 // What is kept of a network from step to step, and while results are reported that are not the last.
 std::int64_t kept_numbers(const TrainingShape& shape, const NetworkSize& size) {
   const std::int64_t running = 2 * size.normalised;
+  const std::int64_t shards = several_shards(shape) * size.parameters;
   const std::int64_t buffers = optimizer_buffers(shape.options.optimizer.kind) * size.parameters;
   const std::int64_t current = 2 * size.parameters + running + buffers;
   const std::int64_t best = size.parameters + running;
@@ -93,7 +99,7 @@ std::int64_t kept_numbers(const TrainingShape& shape, const NetworkSize& size) {
   const std::int64_t reestimated = shape.options.reestimate_batch_norm ? 3 * running : 0;
   const std::int64_t file = shape.checkpoints ? current + best + to_go_back_to - size.parameters : 0;
   return current + best + to_go_back_to + denominators + rates + penalties + put_aside + average +
-         reestimated + file;
+         reestimated + shards + file;
 }
 
 }  // namespace
@@ -148,7 +154,7 @@ std::int64_t training_bytes(const TrainingShape& shape) {
   const std::int64_t last = train % batch;
   const std::int64_t of_networks = kept_numbers(shape, size) +
                                    (batch + last) * size.training_pass(shape.network.dropout) +
-                                   6 * size.normalised;
+                                   (6 + 2 * several_shards(shape)) * size.normalised;
   const std::int64_t in_training =
       data + rows + batches + watching + measuring + shape.replicas * of_networks * number;
   return std::max(in_training, 2 * data + rows);  // images are copied to the sets that they are split into

@@ -22,6 +22,7 @@ using Group = Setting::Group;
 using Role = Setting::Role;
 
 constexpr std::int64_t most_replicas = 100000;
+constexpr std::int64_t most_shards = 1024;
 
 // `get` gives a setting's place in Settings, constant or not.
 template <typename T, typename Get>
@@ -157,6 +158,10 @@ std::vector<Setting> make_table() {
       row(
           "batch_size", Group::training, Role::decides, whole(1, largest_count), "N", "images per step",
           [](auto& s) -> auto& { return s.training.batch_size; }),
+      row(
+          "shards", Group::training, Role::decides, whole(1, most_shards), "V",
+          "parts of a batch that are computed apart: the same bits with any number of threads",
+          [](auto& s) -> auto& { return s.network.shards; }),
       row(
           "epochs", Group::training, Role::length, whole(0, largest_count), "N",
           "passes over the training set; 0: initialise only",

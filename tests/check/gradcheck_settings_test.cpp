@@ -135,8 +135,9 @@ GradcheckSubject spoilt() {
     Fault::spoil(dx);
   };
   subject.batch_norm_backward = [](Tensor& dx, Tensor& dgamma, Tensor& dbeta, const Tensor& dy,
-                                   const Tensor& x_hat, const Tensor& inverse_std, const Tensor& gamma) {
-    batch_norm_backward(dx, dgamma, dbeta, dy, x_hat, inverse_std, gamma);
+                                   const Tensor& x_hat, const Tensor& inverse_std, const Tensor& gamma,
+                                   const BatchSum& sum) {
+    batch_norm_backward(dx, dgamma, dbeta, dy, x_hat, inverse_std, gamma, sum);
     for (const Tensor& gradient : {dx, dgamma, dbeta}) Fault::spoil(gradient);
   };
   subject.softmax_cross_entropy_backward = [](Tensor& dlogits, const Tensor& p, const Tensor& targets) {
@@ -266,8 +267,9 @@ TEST_CASE("gradcheck finds batch norm taken for a constant, whatever the setting
     CAPTURE(setting.name, static_cast<int>(setting.images));
     GradcheckSubject constant;
     constant.batch_norm_backward = [](Tensor& dx, Tensor& dgamma, Tensor& dbeta, const Tensor& dy,
-                                      const Tensor& x_hat, const Tensor& inverse_std, const Tensor& gamma) {
-      batch_norm_backward(dx, dgamma, dbeta, dy, x_hat, inverse_std, gamma);
+                                      const Tensor& x_hat, const Tensor& inverse_std, const Tensor& gamma,
+                                      const BatchSum& sum) {
+      batch_norm_backward(dx, dgamma, dbeta, dy, x_hat, inverse_std, gamma, sum);
       dx.copy_(dy * gamma * inverse_std);
     };
     check_caught(setting, "mean and variance taken for constants", constant, [](const GradientCheck& check) {

@@ -330,32 +330,32 @@ TEST_CASE("gradcheck finds a fault in batch_norm_backward", "[gradcheck]") {
   auto& backward = options.subject.batch_norm_backward;
   SECTION("left out of the backward pass") {
     backward = [](Tensor& dx, Tensor& dgamma, Tensor& dbeta, const Tensor& dy, const Tensor& x_hat,
-                  const Tensor& inverse_std, const Tensor& gamma) {
-      batch_norm_backward(dx, dgamma, dbeta, dy, x_hat, inverse_std, gamma);
+                  const Tensor& inverse_std, const Tensor& gamma, const BatchSum& sum) {
+      batch_norm_backward(dx, dgamma, dbeta, dy, x_hat, inverse_std, gamma, sum);
       dx.copy_(dy);
     };
     check_found(options, {"batch norm 4: dx"}, {"batch norm 4: Σ dx = 0", "batch norm 4: Σ dx·x̂ = 0"});
   }
   SECTION("mean and variance taken for constants") {
     backward = [](Tensor& dx, Tensor& dgamma, Tensor& dbeta, const Tensor& dy, const Tensor& x_hat,
-                  const Tensor& inverse_std, const Tensor& gamma) {
-      batch_norm_backward(dx, dgamma, dbeta, dy, x_hat, inverse_std, gamma);
+                  const Tensor& inverse_std, const Tensor& gamma, const BatchSum& sum) {
+      batch_norm_backward(dx, dgamma, dbeta, dy, x_hat, inverse_std, gamma, sum);
       dx.copy_(dy * gamma * inverse_std);
     };
     check_found(options, {"batch norm 4: dx"}, {"batch norm 4: Σ dx = 0", "batch norm 4: Σ dx·x̂ = 0"});
   }
   SECTION("the unbiased variance in 1/√(v + ε)") {
     backward = [](Tensor& dx, Tensor& dgamma, Tensor& dbeta, const Tensor& dy, const Tensor& x_hat,
-                  const Tensor& inverse_std, const Tensor& gamma) {
+                  const Tensor& inverse_std, const Tensor& gamma, const BatchSum& sum) {
       const auto n = static_cast<double>(dy.size(0));
-      batch_norm_backward(dx, dgamma, dbeta, dy, x_hat, inverse_std * std::sqrt((n - 1) / n), gamma);
+      batch_norm_backward(dx, dgamma, dbeta, dy, x_hat, inverse_std * std::sqrt((n - 1) / n), gamma, sum);
     };
     check_found(options, {"batch norm 4: dx"});
   }
   SECTION("N − 1 beneath dγ") {
     backward = [](Tensor& dx, Tensor& dgamma, Tensor& dbeta, const Tensor& dy, const Tensor& x_hat,
-                  const Tensor& inverse_std, const Tensor& gamma) {
-      batch_norm_backward(dx, dgamma, dbeta, dy, x_hat, inverse_std, gamma);
+                  const Tensor& inverse_std, const Tensor& gamma, const BatchSum& sum) {
+      batch_norm_backward(dx, dgamma, dbeta, dy, x_hat, inverse_std, gamma, sum);
       const auto n = static_cast<double>(dy.size(0));
       dx.copy_(gamma * inverse_std * (dy - dbeta / n - x_hat * dgamma / (n - 1)));
     };
@@ -363,8 +363,8 @@ TEST_CASE("gradcheck finds a fault in batch_norm_backward", "[gradcheck]") {
   }
   SECTION("γ's gradient without the normalised input") {
     backward = [](Tensor& dx, Tensor& dgamma, Tensor& dbeta, const Tensor& dy, const Tensor& x_hat,
-                  const Tensor& inverse_std, const Tensor& gamma) {
-      batch_norm_backward(dx, dgamma, dbeta, dy, x_hat, inverse_std, gamma);
+                  const Tensor& inverse_std, const Tensor& gamma, const BatchSum& sum) {
+      batch_norm_backward(dx, dgamma, dbeta, dy, x_hat, inverse_std, gamma, sum);
       dgamma.copy_(dbeta);
     };
     check_found(options, {"batch norm 4: dγ"});

@@ -185,6 +185,13 @@ TEST_CASE("a run goes on with its own settings") {
   write_text(directory / "finished/.handgrad-1-0.tmp", "half");
   CHECK(run(directory, few + "--out finished").exit_code == 0);
 
+  // In shards the number of threads does not matter.
+  REQUIRE(run(directory, few + "--shards 2 --out shards").exit_code == 0);
+  const Outcome shards = run(directory, "train --resume shards --epochs 5 --threads 2");
+  CAPTURE(shards.error);
+  CHECK(shards.exit_code == 0);
+  CHECK(shards.error.find("last bits") == std::string::npos);
+
   // More epochs, another place of the same data, other threads.
   fs::rename(directory / "data", directory / "moved");
   const Outcome more = run(directory, "train --resume part --data moved --epochs 9 --threads 2");

@@ -81,6 +81,8 @@ TEST_CASE("wrong flags are refused by name, before anything is read or written")
       {"--dropout 1", "--dropout: got 1; must be a number of at least 0 and below 1"},
       {"--input-dropout -0.1", "--input-dropout: got -0.1; must be a number of at least 0 and below 1"},
       {"--label-smoothing 1", "--label-smoothing: got 1; must be a number of at least 0 and below 1"},
+      {"--shards 0", "--shards: got 0; must be a whole number from 1 to 1024"},
+      {"--shards 33", "--shards: got 33, but a batch has 32 images; must be at most that"},
       {"--clip 0", "--clip: got 0; must be none, or a number above 0"},
       {"--augment-final 0.5",
        "--augment-final: a constant rate leads nowhere; add --schedule cosine or step"},

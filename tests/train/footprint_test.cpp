@@ -19,6 +19,7 @@ struct Case {
   OptimizerOptions::Kind optimizer;
   std::int64_t batch_size, replicas, lanes;
   bool own_values, notebook;
+  std::int64_t shards = 1;
 };
 
 const Dataset& dataset() {
@@ -34,6 +35,7 @@ TrainingShape shape_of(const Case& c) {
   TrainingShape shape;
   shape.architecture = c.architecture;
   shape.network.batch_norm.evaluate_with_running_average = !c.notebook;
+  shape.network.shards = c.shards;
   shape.images = split_indices(dataset().train_count(), dataset().test_count(), split_options(c));
   shape.replicas = c.replicas;
   shape.lanes = c.lanes;
@@ -72,6 +74,7 @@ TEST_CASE("a training takes the memory that was foretold", "[memory]") {
                Case{{144, {20, 7, 5}, 4, BatchNormPlace::none}, Kind::sgd, 32, 100, 100, false, false},
                Case{{144, {20, 7, 5}, 4, BatchNormPlace::after}, Kind::adamw, 32, 120, 30, true, false},
                Case{{144, {20, 7, 5}, 4, BatchNormPlace::before}, Kind::adam, 32, 100, 1, true, false},
+               Case{{144, {20, 7, 5}, 4, BatchNormPlace::before}, Kind::adam, 32, 100, 1, true, false, 8},
                Case{{144, {20, 7, 5}, 4, BatchNormPlace::after}, Kind::momentum, 32, 24, 12, false, true});
   CAPTURE(c.architecture.description(), c.replicas, c.lanes, c.notebook);
   const TrainingShape shape = shape_of(c);

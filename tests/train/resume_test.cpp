@@ -133,6 +133,7 @@ TEST_CASE("training goes on from any step to the same bits", "[training]") {
     options.ema = 0.9;
     options.reestimate_batch_norm = true;
     network_options.dropout = {0.1, 0.2};
+    network_options.shards = 3;
   }
   options.seeds.resize(static_cast<std::size_t>(setting.replicas));
   std::iota(options.seeds.begin(), options.seeds.end(), 1);

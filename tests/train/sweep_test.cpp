@@ -116,6 +116,7 @@ TEST_CASE("every setting splits an ensemble or has a value for each network of i
       {"input_dropout", "0.2"},
       {"label_smoothing", "0.1"},
       {"clip", "2.5"},
+      {"shards", "2"},
       {"ema", "0.9"},
       {"reestimate_batch_norm", "true"},
       {"augment", "light"},

@@ -3,13 +3,15 @@
 
 namespace handgrad {
 
-BatchNorm::BatchNorm(const Layer& below, const Tensors& tensors, const BatchNormOptions& options, Use use)
+BatchNorm::BatchNorm(const Layer& below, const Tensors& tensors, const BatchNormOptions& options, Use use,
+                     const std::vector<Shard>& shards)
     : Layer(at::empty_like(below.y), use == Use::training ? at::empty_like(below.y) : Tensor()),
       x_(below.y),
       dx_(below.dy),
       tensors_(tensors),
       options_(options) {
   if (use == Use::evaluation && options.evaluate_with_running_average) return;
+  sum_ = BatchSum(shards, tensors.gamma);
   x_hat_ = at::empty_like(y);
   mean_ = at::empty_like(tensors.gamma);
   variance_ = at::empty_like(tensors.gamma);
@@ -23,7 +25,7 @@ void BatchNorm::forward(Use use) {
     return;
   }
   batch_norm_forward(y, x_hat_, mean_, variance_, inverse_std_, x_, tensors_.gamma, tensors_.beta,
-                     options_.eps);
+                     options_.eps, sum_);
   if (use == Use::evaluation) return;
   batch_norm_update_running(tensors_.running_mean, tensors_.running_var, mean_, variance_, y.size(0),
                             batch_norm_momentum);
@@ -31,7 +33,7 @@ void BatchNorm::forward(Use use) {
 
 void BatchNorm::backward() {
   if (options_.backward) {
-    batch_norm_backward(dx_, tensors_.dgamma, tensors_.dbeta, dy, x_hat_, inverse_std_, tensors_.gamma);
+    batch_norm_backward(dx_, tensors_.dgamma, tensors_.dbeta, dy, x_hat_, inverse_std_, tensors_.gamma, sum_);
     return;
   }
   dx_.copy_(dy);

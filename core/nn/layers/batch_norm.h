@@ -1,8 +1,11 @@
 // Batch normalisation.
 #pragma once
 
+#include <vector>
+
 #include "handgrad/nn/layers/layer.h"
 #include "handgrad/nn/network_options.h"
+#include "handgrad/nn/shards.h"
 
 namespace handgrad {
 
@@ -15,7 +18,8 @@ class BatchNorm : public Layer {
     Tensor running_mean, running_var;
   };
 
-  BatchNorm(const Layer& below, const Tensors& tensors, const BatchNormOptions& options, Use use);
+  BatchNorm(const Layer& below, const Tensors& tensors, const BatchNormOptions& options, Use use,
+            const std::vector<Shard>& shards);
 
   // In training with the statistics of the batch, which go into the running ones.
   void forward(Use use) override;
@@ -25,6 +29,7 @@ class BatchNorm : public Layer {
   Tensor x_, dx_;  // [N,R,F]
   Tensors tensors_;
   BatchNormOptions options_;
+  BatchSum sum_;
   Tensor x_hat_;  // [N,R,F]; undefined where no batch's own statistics are used, as are:
   Tensor mean_, variance_, inverse_std_;  // [R,F]
 };

@@ -22,6 +22,11 @@ void for_each(std::vector<Item>& items, std::int64_t grain, const Work& work) {
   });
 }
 
+std::int64_t products_per_thread(double flops_of_product) {
+  return static_cast<std::int64_t>(
+      std::clamp(flops_per_thread / flops_of_product, 1.0, most_products_per_thread));
+}
+
 // Of the product of all networks.
 double flops(const Tensor& y, const Tensor& weight) {
   return 2.0 * static_cast<double>(y.size(0) * weight.numel());
@@ -30,23 +35,41 @@ double flops(const Tensor& y, const Tensor& weight) {
 }  // namespace
 
 Linear::Linear(const Tensor& y, const Tensor& dy, const Tensors& tensors, const Layer* below,
-               std::int64_t lanes)
-    : Layer(y, dy), lanes_(lanes), bias_(tensors.bias) {
-  const bool first = below == nullptr;
+               std::int64_t lanes, const std::vector<Shard>& shards)
+    : Layer(y, dy), lanes_(lanes), first_(below == nullptr), shards_(shards.size()), bias_(tensors.bias) {
   Operands all;
   all.y = y;
   all.dy = dy;
   all.weight = tensors.weight;
-  all.dweight = tensors.dweight;
-  if (!first) {
+  if (!first_) {
     all.x = below->y;
     all.dx = below->dy;
   }
-  if (first && lanes > 1) {
+  for (std::size_t v = 0; v < shards.size(); ++v) {
+    all.dweight = tensors.dweight[v];
+    if (shards.size() == 1) {
+      add_products(all);
+    } else if (shards[v].images > 0) {
+      add_products(part(all, shards[v]));
+    }
+  }
+}
+
+Linear::Operands Linear::part(const Operands& all, const Shard& shard) {
+  Operands part = all;
+  part.source.shard = shard;
+  for (Tensor* tensor : {&part.y, &part.x, &part.dx, &part.dy}) {
+    if (tensor->defined()) *tensor = shard.of(*tensor);
+  }
+  return part;
+}
+
+void Linear::add_products(const Operands& all) {
+  if (first_ && lanes_ > 1) {
     lane_by_lane(all);
-  } else if (!first && y.is_cuda()) {
+  } else if (!first_ && all.y.is_cuda()) {
     batched(all);
-  } else if (!first && y.size(1) > 1) {
+  } else if (!first_ && all.y.size(1) > 1) {
     network_by_network(all);
   } else {
     as_one_wide_layer(all);
@@ -60,6 +83,7 @@ void Linear::add(const Operands& product) {
     forward.y = product.y;
     forward.x = product.x;
     forward.weight = weight;
+    forward.source = product.source;
     forward_.push_back(forward);
   }
   if (product.dy.defined()) {
@@ -69,6 +93,7 @@ void Linear::add(const Operands& product) {
     backward.dy = product.dy;
     backward.x = product.x;
     backward.weight = weight;
+    backward.source = product.source;
     backward_.push_back(backward);
   }
 }
@@ -80,6 +105,7 @@ void Linear::lane_by_lane(const Operands& all) {
   };
   const auto weights = [&](const Tensor& weight) { return weight.view({lanes_, -1, weight.size(2)}); };
   Operands lanes;
+  lanes.source = all.source;
   lanes.y = by_lane(all.y);
   lanes.weight = weights(all.weight);
   lanes.dweight = weights(all.dweight);
@@ -87,6 +113,7 @@ void Linear::lane_by_lane(const Operands& all) {
   if (lanes.y.is_cuda()) return add(lanes);
   for (std::int64_t k = 0; k < lanes_; ++k) {
     Operands lane;
+    lane.source = {all.source.shard, k};
     lane.y = lanes.y[k];
     lane.weight = lanes.weight[k];
     lane.dweight = lanes.dweight[k];
@@ -112,8 +139,7 @@ void Linear::batched(const Operands& all) {
 // On a CPU one product per network is faster than a batched one.
 void Linear::network_by_network(const Operands& all) {
   const std::int64_t replicas = all.y.size(1);
-  const double per_thread = flops_per_thread / (flops(all.y, all.weight) / static_cast<double>(replicas));
-  grain_ = static_cast<std::int64_t>(std::clamp(per_thread, 1.0, most_products_per_thread));
+  grain_ = products_per_thread(flops(all.y, all.weight) / static_cast<double>(replicas));
   for (std::int64_t r = 0; r < replicas; ++r) {
     Operands network;
     network.y = all.y.select(1, r);
@@ -132,6 +158,7 @@ void Linear::network_by_network(const Operands& all) {
 // large enough, threads share the outputs, and of dx the images.
 void Linear::as_one_wide_layer(const Operands& all) {
   Operands wide;
+  wide.source = all.source;
   wide.y = all.y.flatten(1);
   wide.weight = all.weight.flatten(0, 1);
   if (all.x.defined()) wide.x = all.x.flatten(1);
@@ -140,8 +167,9 @@ void Linear::as_one_wide_layer(const Operands& all) {
     wide.dy = all.dy.flatten(1);
     if (all.dx.defined()) wide.dx = all.dx.flatten(1);
   }
-  const std::int64_t parts =
-      all.y.is_cuda() ? 1 : std::min(threads(), useful_threads(flops(all.y, all.weight)));
+  const bool whole = all.y.is_cuda() || shards_ > 1;
+  const std::int64_t parts = whole ? 1 : std::min(threads(), useful_threads(flops(all.y, all.weight)));
+  if (shards_ > 1) grain_ = products_per_thread(flops(all.y, all.weight));
   const std::vector<Tensor> y = wide.y.chunk(parts, 1);
   if (y.size() == 1) return add(wide);
   const std::vector<Tensor> weight = wide.weight.chunk(parts, 0);
@@ -175,12 +203,13 @@ void Linear::as_one_wide_layer(const Operands& all) {
 }
 
 void Linear::set_input(const Tensor& x) {
-  const auto input_of = [&](std::size_t product) {
-    if (lanes_ == 1) return x;
-    return x.is_cuda() ? x.transpose(0, 1) : x.select(1, static_cast<std::int64_t>(product));
+  const auto input_of = [&](const Source& source) {
+    const Tensor part = source.shard.images == 0 ? x : source.shard.of(x);
+    if (lanes_ == 1) return part;
+    return x.is_cuda() ? part.transpose(0, 1) : part.select(1, source.lane);
   };
-  for (std::size_t i = 0; i < forward_.size(); ++i) forward_[i].x = input_of(i);
-  for (std::size_t i = 0; i < backward_.size(); ++i) backward_[i].x = input_of(i);
+  for (ForwardProduct& product : forward_) product.x = input_of(product.source);
+  for (BackwardProduct& product : backward_) product.x = input_of(product.source);
 }
 
 void Linear::forward(Use /*use*/) {

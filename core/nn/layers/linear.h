@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "handgrad/nn/layers/layer.h"
+#include "handgrad/nn/shards.h"
 
 namespace handgrad {
 
@@ -12,12 +13,16 @@ class Linear : public Layer {
   // Views of one layer into the buffers of the network: [R,out,in], [R,out]. The gradients of the biases of
   // all layers are one operation of the network's.
   struct Tensors {
-    Tensor weight, dweight, bias;
+    Tensor weight, bias;
+    std::vector<Tensor> dweight;  // of each shard
   };
 
   // y, dy [N,R,out]. `below` is null for the first layer, of images [N,inputs] that all networks share, or
   // [N,K,inputs] of K lanes of networks: set_input gives it each batch.
-  Linear(const Tensor& y, const Tensor& dy, const Tensors& tensors, const Layer* below, std::int64_t lanes);
+  // Several shards are so many products, or times so many, which threads take whole: their bits are those of one
+  // thread.
+  Linear(const Tensor& y, const Tensor& dy, const Tensors& tensors, const Layer* below, std::int64_t lanes,
+         const std::vector<Shard>& shards);
 
   void set_input(const Tensor& x);
 
@@ -25,25 +30,37 @@ class Linear : public Layer {
   void backward() override;
 
  private:
+  // Which part of the images given to set_input the first layer's product reads.
+  struct Source {
+    Shard shard;  // with no images: all
+    std::int64_t lane = 0;
+  };
+
   // The operands of the products of one network, of all that read the same input, or of a thread's part of
   // these.
   struct ForwardProduct {
     Tensor y, x;
     Matrix weight;
+    Source source;
   };
   struct BackwardProduct {
     Tensor dx, dweight;  // undefined where nobody asks
     Matrix dy;
     Tensor x;
     Matrix weight;
+    Source source;
   };
 
   // x, dx, dy undefined where there is none.
   struct Operands {
     Tensor y, x, weight;
     Tensor dx, dweight, dy;
+    Source source;
   };
 
+  static Operands part(const Operands& all, const Shard& shard);
+  // The products of the batch, or of a shard.
+  void add_products(const Operands& all);
   void lane_by_lane(const Operands& all);
   void batched(const Operands& all);
   void network_by_network(const Operands& all);
@@ -51,6 +68,8 @@ class Linear : public Layer {
   void add(const Operands& product);
 
   std::int64_t lanes_;
+  bool first_;
+  std::size_t shards_;
   Tensor bias_;
   std::vector<ForwardProduct> forward_;
   std::vector<BackwardProduct> backward_;
