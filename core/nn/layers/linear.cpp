@@ -204,7 +204,7 @@ void Linear::as_one_wide_layer(const Operands& all) {
 
 void Linear::set_input(const Tensor& x) {
   const auto input_of = [&](const Source& source) {
-    const Tensor part = source.shard.images == 0 ? x : source.shard.of(x);
+    Tensor part = source.shard.images == 0 ? x : source.shard.of(x);
     if (lanes_ == 1) return part;
     return x.is_cuda() ? part.transpose(0, 1) : part.select(1, source.lane);
   };
