@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks the sources and the scripts with clang-format, clang-tidy and shellcheck, and that rooms include downwards only
-# (check_rooms.py); the release preset must be configured.
+# Checks the sources and the scripts with clang-format, clang-tidy and shellcheck, that rooms include downwards only
+# (check_rooms.py), and that names are unique where sources are compiled as one (check_names.py); the release preset must be configured.
 set -euo pipefail
 cd -- "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/common.sh
@@ -21,6 +21,11 @@ sources() {
 sources 'scripts/*.sh' 'tests/*.sh' .ci/run | xargs -0 -r shellcheck --external-sources
 
 python3 scripts/check_rooms.py
+# CMake decides which sources the sanitizers' build compiles as one.
+if command -v clang++ >/dev/null; then
+  quietly cmake --preset sanitize -DHANDGRAD_TESTS=ON -DHANDGRAD_WERROR=ON
+  python3 scripts/check_names.py build/sanitize
+fi
 
 # The sources are laid out by this version, which continuous integration has; others lay out differently.
 formatter_version=14
