@@ -48,7 +48,7 @@ for unit in units:
             places[name].append(path)
     for name, paths in places.items():
         if len(paths) > 1:
-            files = " and in ".join(str(path.relative_to(root)) for path in paths)
+            files = " and in ".join(str(path.resolve().relative_to(root)) for path in paths)
             faults.append(f"{name}: defined in {files}; give one of them another name")
 for fault in faults:
     print(fault, file=sys.stderr)

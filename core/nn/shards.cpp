@@ -24,14 +24,12 @@ void add_up(Tensor& sum, const Tensor& parts) {
   const std::int64_t shards = parts.size(0);
   const std::int64_t numbers = parts.size(1);
   const std::int64_t ranges = parts.is_cuda() ? 1 : threads_for_numbers(parts.numel());
-  share_out(ranges, [&](std::int64_t range) {
-    const std::int64_t begin = numbers * range / ranges;
-    const std::int64_t count = numbers * (range + 1) / ranges - begin;
-    const Tensor part = parts.narrow(1, begin, count);
+  share_out_ranges(numbers, numbers / ranges, [&](std::int64_t begin, std::int64_t end) {
+    const Tensor part = parts.narrow(1, begin, end - begin);
     for (std::int64_t apart = 1; apart < shards; apart *= 2) {
       for (std::int64_t v = 0; v + apart < shards; v += 2 * apart) part[v].add_(part[v + apart]);
     }
-    sum.narrow(0, begin, count).copy_(part[0]);
+    sum.narrow(0, begin, end - begin).copy_(part[0]);
   });
 }
 

@@ -5,6 +5,7 @@
 
 #include "handgrad/check/reference.h"
 #include "handgrad/nn/network.h"
+#include "relative_error.h"
 #include "test.h"
 
 using namespace handgrad;
@@ -22,11 +23,6 @@ torch::Tensor leaf(at::IntArrayRef shape) {
 }
 torch::Tensor same_shape(const torch::Tensor& tensor) {
   return torch::empty_like(tensor.detach());
-}
-
-// ‖a − b‖ / ‖b‖, and a NaN where there is one.
-double relative_error(const torch::Tensor& a, const torch::Tensor& b) {
-  return ((a - b).norm() / b.norm()).item<double>();
 }
 
 // Fails for NaN, which no comparison is true for.

@@ -9,6 +9,7 @@
 #include "handgrad/check/gradcheck.h"
 #include "handgrad/platform/threads.h"
 #include "handgrad/train/trainer.h"
+#include "relative_error.h"
 #include "test.h"
 
 using namespace handgrad;
@@ -55,10 +56,6 @@ Derived derive(const Architecture& architecture, const RandomBatch& batch, std::
   derived.gradients = network.gradients.flat;
   derived.running = network.running.flat;
   return derived;
-}
-
-double relative_difference(const Tensor& a, const Tensor& b) {
-  return ((a - b).norm() / b.norm()).item<double>();
 }
 
 }  // namespace
@@ -109,9 +106,9 @@ TEST_CASE("gradients in shards are those of the batch at once", "[shards]") {
   const RandomBatch batch(images, replicas, lanes);
   const Derived whole = derive(architecture, batch, replicas, lanes, 1);
   const Derived parts = derive(architecture, batch, replicas, lanes, shards);
-  CHECK(relative_difference(parts.loss, whole.loss) <= 1e-12);
-  CHECK(relative_difference(parts.gradients, whole.gradients) <= 1e-10);
-  if (architecture.has_batch_norm()) CHECK(relative_difference(parts.running, whole.running) <= 1e-12);
+  CHECK(relative_error(parts.loss, whole.loss) <= 1e-12);
+  CHECK(relative_error(parts.gradients, whole.gradients) <= 1e-10);
+  if (architecture.has_batch_norm()) CHECK(relative_error(parts.running, whole.running) <= 1e-12);
 }
 
 TEST_CASE("a training in shards has the same bits with any number of threads", "[shards]") {

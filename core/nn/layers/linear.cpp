@@ -167,9 +167,10 @@ void Linear::as_one_wide_layer(const Operands& all) {
     wide.dy = all.dy.flatten(1);
     if (all.dx.defined()) wide.dx = all.dx.flatten(1);
   }
+  const double flops_of_all = flops(all.y, all.weight);
   const bool whole = all.y.is_cuda() || shards_ > 1;
-  const std::int64_t parts = whole ? 1 : std::min(threads(), useful_threads(flops(all.y, all.weight)));
-  if (shards_ > 1) grain_ = products_per_thread(flops(all.y, all.weight));
+  const std::int64_t parts = whole ? 1 : std::min(threads(), useful_threads(flops_of_all));
+  if (shards_ > 1) grain_ = products_per_thread(flops_of_all);
   const std::vector<Tensor> y = wide.y.chunk(parts, 1);
   if (y.size() == 1) return add(wide);
   const std::vector<Tensor> weight = wide.weight.chunk(parts, 0);
