@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks that the rooms of core/ and app/ include downwards only, and that autograd enters core/check alone.
+"""Checks that the rooms of core/ and app/ include downwards only, that autograd enters core/check alone, and c10d but one file.
 
 The rooms stand in the CMakeLists.txt of core/ and app/, from the bottom to the top.
 """
@@ -25,6 +25,10 @@ for top, prefix in (("core", "handgrad/"), ("app", "")):
             other = included.removeprefix(prefix).split("/")[0] if included.startswith(prefix) else ""
             if other in rooms and rooms.index(other) > rooms.index(room):
                 faults.append(f"{path.relative_to(root)}: includes {included}, of a room above {room}")
+            if included.startswith("torch/csrc/distributed/"):
+                if path.name != "process_group.cpp":
+                    faults.append(f"{path.relative_to(root)}: includes {included}; only core/platform/process_group.cpp may")
+                continue
             if included.startswith("torch/") and included not in without_autograd and (top, room) != ("core", "check"):
                 faults.append(f"{path.relative_to(root)}: includes {included}, which brings autograd; only core/check may")
 for fault in faults:

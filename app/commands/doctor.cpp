@@ -1,6 +1,8 @@
 // `handgrad doctor`: what the program runs on, and what to do about each problem.
 #include <fmt/format.h>
 
+#include <cstdlib>
+
 #include "cli/settings.h"
 #include "commands/commands.h"
 #include "handgrad/base/counted.h"
@@ -8,6 +10,7 @@
 #include "handgrad/models/onnx_file.h"
 #include "handgrad/platform/blas.h"
 #include "handgrad/platform/cuda.h"
+#include "handgrad/platform/process_group.h"
 #include "handgrad/platform/resources.h"
 #include "handgrad/platform/system.h"
 #include "handgrad/platform/threads.h"
@@ -75,6 +78,21 @@ void examine_data(Diagnosis& diagnosis, const Options& options, DataRequest requ
   }
 }
 
+void examine_processes(Diagnosis& diagnosis) {
+  const std::string none = no_process_group();
+  if (!none.empty()) return diagnosis.advise("processes", "one at a time", none);
+  try {
+    const Launch launch = read_launch([](const char* variable) { return std::getenv(variable); });
+    diagnosis.good("processes",
+                   launch.size == 1
+                       ? "this one is alone; several can train together (docs/distributed.md)"
+                       : fmt::format("rank {} of {}, started by {}; they meet at {}:{}", launch.rank,
+                                     launch.size, launch.starter, launch.host, launch.port));
+  } catch (const LaunchError& error) {
+    diagnosis.problem("processes", error.what(), "docs/distributed.md shows how they are started");
+  }
+}
+
 }  // namespace
 
 int doctor_command(const Arguments& arguments) {
@@ -106,6 +124,7 @@ int doctor_command(const Arguments& arguments) {
   } else {
     diagnosis.good("CUDA", "this LibTorch has none; training runs on the CPU");
   }
+  examine_processes(diagnosis);
   diagnosis.good("ONNX", onnx_available() ? fmt::format("export available, opset {}", onnx_opset)
                                           : "off: install libonnx-dev and libprotobuf-dev and configure "
                                             "the build again");

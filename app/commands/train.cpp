@@ -18,18 +18,17 @@
 #include "handgrad/models/model.h"
 #include "handgrad/platform/blas.h"
 #include "handgrad/platform/cuda.h"
-#include "handgrad/platform/resources.h"
 #include "handgrad/platform/system.h"
-#include "handgrad/platform/threads.h"
-#include "handgrad/train/footprint.h"
 #include "run/beginning.h"
 #include "run/choice.h"
 #include "run/data_set.h"
+#include "run/processes.h"
 #include "run/recorder.h"
 #include "run/resumption.h"
 #include "run/run_directory.h"
 #include "run/run_result.h"
 #include "run/tensorboard.h"
+#include "run/training_session.h"
 #include "sweep/toml_file.h"
 
 namespace handgrad::app {
@@ -99,7 +98,7 @@ struct TrainingRequest {
   std::optional<RunDirectory> run;     // to go on with
   std::optional<TrainingState> state;  // to go on from
   std::string note;                    // about that, for the user
-  Json earlier;                        // the config.json whose settings are taken over
+  Json earlier = Json::object();       // the config.json whose settings are taken over
   std::optional<Choice> choice;
   std::optional<Beginning> beginning;
   Settings settings;
@@ -111,22 +110,38 @@ Json read_config(const std::string& file) {
   return std::filesystem::path(file).extension() == ".toml" ? fixed_settings(file) : read_json(file);
 }
 
-void read_training_request(TrainingRequest& request, Options& options) {
+bool is_first(const ProcessGroup* processes) {
+  return processes == nullptr || processes->is_first();
+}
+
+// What rank 0 has read of the run that goes on, which but one process can hold.
+void share_run(TrainingRequest& request, ProcessGroup& processes) {
+  const bool first = processes.is_first();
+  const std::string config = processes.from_first(first ? request.run->config().dump() : "");
+  const std::string state = processes.from_first(request.state ? to_checkpoint(*request.state) : "");
+  if (first) return;
+  request.earlier = Json::parse(config);
+  if (!state.empty()) request.state = parse_checkpoint(state, "the checkpoint of rank 0");
+}
+
+void read_training_request(TrainingRequest& request, Options& options, ProcessGroup* processes) {
   request.choice = read_choice(options);
   if (options.given("resume")) {
     for (const char* flag : {"out", "overwrite", "config", "init"}) {
       if (!options.given(flag)) continue;
       throw UsageError(fmt::format("--{}: a run that goes on has its own; leave it out with --resume", flag));
     }
-    request.run.emplace(std::filesystem::path(options.text("resume")));
-    request.state = request.run->read_checkpoint(request.note);
+    if (is_first(processes)) {
+      request.run.emplace(std::filesystem::path(options.text("resume")));
+      request.state = request.run->read_checkpoint(request.note);
+      request.earlier = request.run->config();
+    }
+    if (processes != nullptr) share_run(request, *processes);
+    settings_of_run(request.earlier, options.text("resume"));
   }
   const std::string& config_file = options.text("config");
-  request.earlier = request.run           ? request.run->config()
-                    : request.choice      ? request.choice->config
-                    : config_file.empty() ? Json::object()
-                                          : read_config(config_file);
-  if (request.run) settings_of_run(request.earlier, (request.run->path() / "config.json").string());
+  if (request.choice) request.earlier = request.choice->config;
+  if (!config_file.empty()) request.earlier = read_config(config_file);
   options.apply_config(request.earlier, config_file.empty() ? "config.json" : config_file, config_keys());
   if (!request.state) request.beginning = read_beginning(options, request.earlier);
   request.settings = read_settings(options);
@@ -136,16 +151,9 @@ void read_training_request(TrainingRequest& request, Options& options) {
   }
 }
 
-// The data and the network, on the device that trains it.
-struct TrainingSession {
-  at::Device device = at::kCPU;
-  int threads = 1;
-  Dataset dataset;
-  Splits splits;
-  std::unique_ptr<Network> network;
-
-  ImageShape images() const { return {dataset.rows(), dataset.columns()}; }
-};
+int processes_of(const Network& network) {
+  return network.processes() == nullptr ? 1 : network.processes()->size();
+}
 
 Json summary_json(const TrainingResult& result, const TrainingSession& session, const Settings& settings,
                   const Circumstances& now, bool tf32) {
@@ -179,47 +187,11 @@ Json summary_json(const TrainingResult& result, const TrainingSession& session, 
           {"device", session.device.str()},
           {"tf32", tf32},
           {"threads", session.threads},
+          {"processes", processes_of(*session.network)},
           {"blas", blas_library().name},
           {"libtorch", libtorch_version()},
           {"version", version()},
           {"replicas", replicas}};
-}
-
-// To augment images takes about as long as a step of a small network: the thread that gathers them ahead keeps
-// a core to itself. A network of so many parameters takes ten times as long for an image.
-constexpr std::int64_t many_parameters = 250000;
-
-int chosen_threads(const Architecture& architecture, const Settings& settings) {
-  const int useful =
-      useful_threads(largest_layer_flops(architecture, settings.replicas, settings.training.batch_size));
-  const bool keeps_a_core = settings.training.augment.options().any() &&
-                            settings.replicas * architecture.parameter_count() < many_parameters;
-  return keeps_a_core ? std::clamp(available_cores() - 1, 1, useful) : useful;
-}
-
-TrainingSession prepare_training(Settings& settings, const Options& options) {
-  TrainingSession session;
-  const std::optional<int> threads_asked = read_threads(options);
-  session.device = read_device(options);
-  session.dataset = open_dataset(settings.data_request());
-  const Architecture architecture = settings.architecture(session.dataset);
-  SplitIndices images =
-      split_indices(session.dataset.train_count(), session.dataset.test_count(), settings.split);
-  validate(settings.training, architecture, settings.replicas,
-           static_cast<std::int64_t>(images.train.size()));
-  validate(settings.training.augment.options(), session.images());
-  require_memory({architecture, settings.network, settings.training, std::move(images), settings.replicas, 1,
-                  session.device.is_cpu(), session.device.is_cuda()},
-                 session.device, free_memory(session.device));
-  session.splits =
-      split(session.dataset, settings.split, at::TensorOptions(session.device).dtype(at::kFloat));
-  session.threads = threads_asked.value_or(chosen_threads(architecture, settings));
-  set_threads(session.threads);
-  choose_blas_kernels(architecture.widest_hidden());
-  settings.training.prefetch = threads_asked != 1 && session.threads < available_cores();
-  session.network = std::make_unique<Network>(architecture, settings.replicas,
-                                              session.splits.train.targets.options(), settings.network);
-  return session;
 }
 
 Circumstances circumstances(const TrainingRequest& request, const TrainingSession& session) {
@@ -284,11 +256,13 @@ void print_start(const TrainingRequest& request, const TrainingSession& session,
   }
   const Architecture& architecture = session.network->architecture();
   const std::int64_t replicas = request.settings.replicas;
-  fmt::print("{}, {} parameters{}, on {} with {}\n{}: {} train, {} validation, {} test images; run: {}\n",
+  const int processes = processes_of(*session.network);
+  fmt::print("{}, {} parameters{}, on {} with {}{}\n{}: {} train, {} validation, {} test images; run: {}\n",
              describe(architecture, request.settings.split.deskew), architecture.parameter_count(),
              replicas > 1 ? fmt::format(" × {} networks", replicas) : "", session.device.str(), blas.name,
-             printable(session.dataset.name), session.splits.train.count(), session.splits.validation.count(),
-             session.splits.test.count(), printable(request.run->path().string()));
+             processes > 1 ? fmt::format(" in {} processes", processes) : "", printable(session.dataset.name),
+             session.splits.train.count(), session.splits.validation.count(), session.splits.test.count(),
+             printable(request.run->path().string()));
   if (request.choice) {
     fmt::print("all {} images; chosen by {}: {}\n", session.splits.train.count(),
                printable(request.choice->run), request.choice->words);
@@ -314,24 +288,31 @@ void require_finite_networks(const TrainingResult& result) {
   }
 }
 
-}  // namespace
+// As a rank whose results rank 0 writes.
+int train_along(TrainingSession& session, const TrainingRequest& request, ProcessGroup& processes) {
+  catch_interruptions();
+  ObserverList nobody{};
+  SharedObserver observer(processes, nobody);
+  const TrainingResult trained = train(*session.network, session.splits, request.settings.training, observer,
+                                       request.state ? &*request.state : nullptr);
+  require_a_finite_network(trained);
+  if (const int signal = interruption()) return 128 + signal;
+  require_finite_networks(trained);
+  return 0;
+}
 
-int train_command(const Arguments& arguments) {
-  Options options = train_options();
-  if (!options.parse(arguments)) {
-    fmt::print("{}", options.help());
-    return 0;
-  }
-  const Schedule schedule(options);
-  TrainingRequest request;
-  read_training_request(request, options);
-  Settings& settings = request.settings;
-  TrainingSession session = prepare_training(settings, options);
-  if (request.beginning) {
-    begin_with(*session.network, *request.beginning, session.images());
-    settings.training.initialise = false;
-  }
-  Circumstances now = circumstances(request, session);
+void require_equal_ranks(ProcessGroup& processes, const Circumstances& now) {
+  Json settings = now.config;
+  settings.erase("data");  // which each machine may have in another place
+  require_same(
+      processes,
+      {{"handgrad, LibTorch or BLAS", now.platform}, {"flags", settings.dump()}, {"data", now.data_sha256}});
+}
+
+// As the only process, or as rank 0.
+int train_and_write(TrainingSession& session, TrainingRequest& request, const Options& options,
+                    const Schedule& schedule, Circumstances& now, ProcessGroup* processes) {
+  const Settings& settings = request.settings;
   RunDirectory& run = open_run(request, options, now, session.dataset);
   print_start(request, session, options);
 
@@ -348,7 +329,10 @@ int train_command(const Arguments& arguments) {
         observers.add(tensorboard.emplace(run, progress, *session.network, now.config,
                                           augmented_png(session.splits.train, settings.training)));
       }
-      TrainingResult trained = train(*session.network, session.splits, settings.training, observers,
+      std::optional<SharedObserver> shared;
+      if (processes != nullptr) shared.emplace(*processes, observers);
+      TrainingObserver& observer = shared ? static_cast<TrainingObserver&>(*shared) : observers;
+      TrainingResult trained = train(*session.network, session.splits, settings.training, observer,
                                      request.state ? &*request.state : nullptr);
       if (tensorboard) tensorboard->on_end(trained.steps, trained.stopped);
       require_a_finite_network(trained);
@@ -372,6 +356,32 @@ int train_command(const Arguments& arguments) {
   }
   require_finite_networks(*result);
   return 0;
+}
+
+int train_as_one_of(ProcessGroup* processes, const Arguments& arguments) {
+  Options options = train_options();
+  if (!options.parse(arguments)) {
+    if (is_first(processes)) fmt::print("{}", options.help());
+    return 0;
+  }
+  const Schedule schedule(options);
+  TrainingRequest request;
+  read_training_request(request, options, processes);
+  TrainingSession session = prepare_training(request.settings, options, processes);
+  if (request.beginning) {
+    begin_with(*session.network, *request.beginning, session.images());
+    request.settings.training.initialise = false;
+  }
+  Circumstances now = circumstances(request, session);
+  if (processes != nullptr) require_equal_ranks(*processes, now);
+  if (!is_first(processes)) return train_along(session, request, *processes);
+  return train_and_write(session, request, options, schedule, now, processes);
+}
+
+}  // namespace
+
+int train_command(const Arguments& arguments) {
+  return together([&](ProcessGroup* processes) { return train_as_one_of(processes, arguments); });
 }
 
 }  // namespace handgrad::app

@@ -42,6 +42,11 @@ struct DeviceError : Error {
   using Error::Error;
 };
 
+// Processes that were started together and cannot find, understand or hear each other.
+struct LaunchError : Error {
+  using Error::Error;
+};
+
 // Training that left the finite numbers.
 struct NumericError : Error {
   using Error::Error;

@@ -124,7 +124,7 @@ struct BatchNorm {
     return gradients;
   }
 
-  BatchSum sum() const { return {cut(x.size(0), shards), gamma}; }
+  BatchSum sum() const { return {BatchPart(x.size(0), shards), gamma}; }
 };
 
 std::vector<Tensor> autograd_of_batch_norm(const BatchNorm& of, const Tensor& dy, double eps) {
@@ -250,7 +250,8 @@ void check_softmax_cross_entropy(Judge& judge) {
   Tensor probabilities = judge.output(logits);
   Tensor dlogits = judge.output(logits);
   softmax_cross_entropy_forward(nullptr, probabilities, judge.checked(logits), judge.checked(targets));
-  options.subject.softmax_cross_entropy_backward(dlogits, probabilities, judge.checked(targets));
+  options.subject.softmax_cross_entropy_backward(dlogits, probabilities, judge.checked(targets),
+                                                 logits.size(0));
   judge.judge(claim("softmax cross entropy", "dlogits", logits, dlogits, expected[0]), upstream(dloss, [&] {
                 Tensor loss = at::empty_like(dloss);
                 Tensor scratch = at::empty_like(logits);

@@ -15,7 +15,7 @@ std::uint64_t dropping_values(double p) {
 }
 
 template <typename T>
-void fill_mask(Tensor& mask, const Tensor& keys, double p) {
+void fill_mask(Tensor& mask, const Tensor& keys, double p, std::int64_t first_image) {
   const std::int64_t images = mask.size(0);
   const std::int64_t networks = mask.size(1);
   const std::int64_t features = mask.size(2);
@@ -28,7 +28,7 @@ void fill_mask(Tensor& mask, const Tensor& keys, double p) {
     for (std::int64_t n = images * part / parts; n < images * (part + 1) / parts; ++n) {
       for (std::int64_t r = 0; r < networks; ++r) {
         T* const row = all + (n * networks + r) * features;
-        const auto first = static_cast<std::uint64_t>(n * features);
+        const auto first = static_cast<std::uint64_t>((first_image + n) * features);
         for (std::int64_t f = 0; f < features; ++f) {
           const std::uint64_t bits =
               QuickRandom::bits_at(static_cast<std::uint64_t>(key[r]), first + static_cast<std::uint64_t>(f));
@@ -46,16 +46,18 @@ Tensor shifted_right(const Tensor& bits, std::int64_t by) {
 
 }  // namespace
 
-void dropout_mask(Tensor& mask, const Tensor& keys, double p) {
-  if (!mask.is_cpu()) return dropout_mask_by_operations(mask, keys, p);
-  if (mask.scalar_type() == at::kDouble) return fill_mask<double>(mask, keys, p);
-  fill_mask<float>(mask, keys, p);
+void dropout_mask(Tensor& mask, const Tensor& keys, double p, std::int64_t first_image) {
+  if (!mask.is_cpu()) return dropout_mask_by_operations(mask, keys, p, first_image);
+  if (mask.scalar_type() == at::kDouble) return fill_mask<double>(mask, keys, p, first_image);
+  fill_mask<float>(mask, keys, p, first_image);
 }
 
-void dropout_mask_by_operations(Tensor& mask, const Tensor& keys, double p) {
+void dropout_mask_by_operations(Tensor& mask, const Tensor& keys, double p, std::int64_t first_image) {
   const auto number = [](std::uint64_t bits) { return static_cast<std::int64_t>(bits); };
   const std::int64_t count = mask.size(0) * mask.size(2);
-  const Tensor places = at::arange(1, count + 1, keys.options()).view({mask.size(0), 1, mask.size(2)});
+  const std::int64_t first = 1 + first_image * mask.size(2);
+  const Tensor places =
+      at::arange(first, first + count, keys.options()).view({mask.size(0), 1, mask.size(2)});
   Tensor bits = places * number(QuickRandom::odd_fraction) + keys.view({1, -1, 1});
   bits = (bits ^ shifted_right(bits, 30)) * number(QuickRandom::first_factor);
   bits = (bits ^ shifted_right(bits, 27)) * number(QuickRandom::second_factor);

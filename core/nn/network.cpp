@@ -16,10 +16,12 @@ namespace handgrad {
 namespace {
 
 // −(1/N) Σ_n log p of the right class, p clamped as the described notebook does.
-Tensor clamped_cross_entropy(const Tensor& probabilities, const Tensor& targets) {
+void clamped_cross_entropy(Tensor& loss, const Tensor& probabilities, const Tensor& targets,
+                           const BatchSum& sum) {
   constexpr double least = 1e-15;
   const Tensor picked = (probabilities * targets).sum(-1).clamp(least, 1 - least);
-  return -picked.log().mean(0);
+  sum(loss, picked.log());
+  loss.div_(-static_cast<double>(sum.batch_size(picked)));
 }
 
 bool all_finite(const Tensor& tensor) {
@@ -55,10 +57,11 @@ ShardGradients::ShardGradients(const Architecture& architecture, std::int64_t re
 }
 
 Network::Network(const Architecture& architecture, std::int64_t replicas, const at::TensorOptions& options,
-                 const NetworkOptions& network_options)
+                 const NetworkOptions& network_options, ProcessGroup* processes)
     : architecture_((validate(architecture, replicas), architecture)),
       replicas_(replicas),
       network_options_(network_options),
+      processes_(processes),
       parameters(architecture, replicas, options),
       gradients(architecture, replicas, options),
       shard_gradients(architecture, replicas, options, network_options.shards),
@@ -87,7 +90,8 @@ void Network::forward(Workspace& workspace, const Tensor& x, Use use) {
 
 void Network::backward(Workspace& workspace, const Tensor& targets) {
   const auto& layers = workspace.layers();
-  softmax_cross_entropy_backward(layers.back()->dy, workspace.probabilities, targets);
+  softmax_cross_entropy_backward(layers.back()->dy, workspace.probabilities, workspace.batch().of(targets),
+                                 workspace.batch_size());
   for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) (*layer)->backward();
   if (shard_gradients.of.empty()) {
     bias_backward(gradients.biases, workspace.dy_of_linear);
@@ -97,16 +101,18 @@ void Network::backward(Workspace& workspace, const Tensor& targets) {
 }
 
 void Network::add_up_shards(const Workspace& workspace) {
-  const std::vector<Shard>& shards = workspace.shards();
-  for (std::size_t v = 0; v < shards.size(); ++v) {
-    if (shards[v].images == 0) {
-      shard_gradients.all[static_cast<std::int64_t>(v)].zero_();
+  const BatchPart& batch = workspace.batch();
+  for (std::size_t v = 0; v < batch.shards.size(); ++v) {
+    const std::int64_t shard = batch.first_shard + static_cast<std::int64_t>(v);
+    if (batch.shards[v].images == 0) {
+      shard_gradients.all[shard].zero_();
     } else {
-      bias_backward(shard_gradients.of[v].biases, shards[v].of(workspace.dy_of_linear));
+      bias_backward(shard_gradients.of[static_cast<std::size_t>(shard)].biases,
+                    batch.shards[v].of(workspace.dy_of_linear));
     }
   }
   Tensor sum = gradients.flat.narrow(0, 0, shard_gradients.all.size(1));
-  add_up(sum, shard_gradients.all);
+  add_up(sum, shard_gradients.all, batch.processes);
 }
 
 void Network::add_penalty(Workspace& workspace, const L2& l2) {
@@ -128,16 +134,19 @@ void Network::forward_backward(Workspace& workspace, const Tensor& x, const Tens
   if (loss != nullptr) {
     this->loss(workspace, targets, *loss);
   } else {
-    softmax_cross_entropy_forward(nullptr, workspace.probabilities, workspace.logits(), targets);
+    softmax_cross_entropy_forward(nullptr, workspace.probabilities, workspace.logits(),
+                                  workspace.batch().of(targets));
   }
   backward(workspace, targets);
   add_penalty(workspace, l2);
 }
 
 void Network::loss(Workspace& workspace, const Tensor& targets, Tensor& loss) {
-  softmax_cross_entropy_forward(&loss, workspace.probabilities, workspace.logits(), targets);
+  const Tensor own = workspace.batch().of(targets);
+  softmax_cross_entropy_forward(&loss, workspace.probabilities, workspace.logits(), own,
+                                workspace.loss_sum());
   if (network_options_.clamp_probabilities)
-    loss.copy_(clamped_cross_entropy(workspace.probabilities, targets));
+    clamped_cross_entropy(loss, workspace.probabilities, own, workspace.loss_sum());
 }
 
 void Network::substitute_input(const Tensor& scale, const Tensor& shift) {
@@ -156,10 +165,18 @@ std::string Network::layer_name(std::size_t linear) const {
   return fmt::format("layer {} ({} → {})", l + 1, architecture_.fan_in(l), architecture_.fan_out(l));
 }
 
+// Also in what other processes have of a training batch.
+bool Network::finite_everywhere(const Tensor& units) const {
+  const bool here = all_finite(units);
+  if (processes_ == nullptr) return here;
+  const std::vector<bool> everywhere = processes_->from_all(here);
+  return std::find(everywhere.begin(), everywhere.end(), false) == everywhere.end();
+}
+
 std::string Network::fault_in_pass(const Workspace& workspace, std::int64_t replica) const {
   for (std::size_t l = 0; l < gradients.weight.size(); ++l) {
     const Tensor& output = workspace.linear_output(static_cast<std::int64_t>(l));
-    if (!all_finite(output.select(1, replica))) return "the output of " + layer_name(l);
+    if (!finite_everywhere(output.select(1, replica))) return "the output of " + layer_name(l);
   }
   for (std::size_t l = gradients.weight.size(); l-- > 0;) {
     if (!all_finite(gradients.weight[l].select(0, replica))) return "the weight gradient of " + layer_name(l);

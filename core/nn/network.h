@@ -37,9 +37,10 @@ struct ShardGradients {
 
 class Network {
  public:
-  // Throws ArgumentError where validate does.
+  // `processes`: all have this network, and each computes its share of the shards of a training batch; null
+  // where there is but one. Throws ArgumentError where validate does.
   Network(const Architecture& architecture, std::int64_t replicas, const at::TensorOptions& options,
-          const NetworkOptions& network_options = {});
+          const NetworkOptions& network_options = {}, ProcessGroup* processes = nullptr);
   Network(const Network&) = delete;  // workspaces hold views into the buffers
   Network& operator=(const Network&) = delete;
 
@@ -75,6 +76,7 @@ class Network {
   std::int64_t replicas() const { return replicas_; }
   const Architecture& architecture() const { return architecture_; }
   const NetworkOptions& network_options() const { return network_options_; }
+  ProcessGroup* processes() const { return processes_; }
   at::TensorOptions options() const { return parameters.flat.options(); }
 
  private:
@@ -82,10 +84,12 @@ class Network {
   void add_up_shards(const Workspace& workspace);
   void add_penalty(Workspace& workspace, const L2& l2);
   std::string layer_name(std::size_t linear) const;
+  bool finite_everywhere(const Tensor& units) const;
 
   Architecture architecture_;
   std::int64_t replicas_;
   NetworkOptions network_options_;
+  ProcessGroup* processes_;
 
  public:
   Parameters parameters;

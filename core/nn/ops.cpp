@@ -59,12 +59,13 @@ void tanh_backward(Tensor& dx, const Tensor& dy, const Tensor& y) {
 void batch_norm_forward(Tensor& y, Tensor& x_hat, Tensor& mean, Tensor& variance, Tensor& inverse_std,
                         const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps,
                         const BatchSum& sum) {
-  if (x.size(0) < 2) {
+  const std::int64_t batch_size = sum.batch_size(x);
+  if (batch_size < 2) {
     throw ArgumentError(
         "batch norm needs at least 2 images in a training batch, got 1: one image has no spread to normalise "
         "by; choose another batch size");
   }
-  const Tensor& inverse_n = constant(1.0 / static_cast<double>(x.size(0)), x);
+  const Tensor& inverse_n = constant(1.0 / static_cast<double>(batch_size), x);
   sum(mean, x);
   mean.mul_(inverse_n);
   at::sub_out(x_hat, x, mean);
@@ -78,7 +79,7 @@ void batch_norm_forward(Tensor& y, Tensor& x_hat, Tensor& mean, Tensor& variance
 
 void batch_norm_backward(Tensor& dx, Tensor& dgamma, Tensor& dbeta, const Tensor& dy, const Tensor& x_hat,
                          const Tensor& inverse_std, const Tensor& gamma, const BatchSum& sum) {
-  const double inverse_n = 1.0 / static_cast<double>(dy.size(0));
+  const double inverse_n = 1.0 / static_cast<double>(sum.batch_size(dy));
   sum(dbeta, dy);
   at::mul_out(dx, dy, x_hat);
   sum(dgamma, dx);
@@ -113,19 +114,21 @@ void smooth_labels(Tensor& targets, double smoothing) {
 }
 
 void softmax_cross_entropy_forward(Tensor* loss, Tensor& probabilities, const Tensor& logits,
-                                   const Tensor& targets) {
+                                   const Tensor& targets, const BatchSum& sum) {
   Tensor& log_probabilities = probabilities;  // until they are exponentiated, at the end
   at::_log_softmax_out(log_probabilities, logits, -1, false);
   if (loss != nullptr) {
     // A one-hot sum picks one term; where() keeps 0 · (−∞) out of it.
     const Tensor picked = at::where(targets > 0, targets * log_probabilities, 0.0);
-    at::sum_out(*loss, picked, at::IntArrayRef{0, 2}).mul_(-1.0 / static_cast<double>(logits.size(0)));
+    sum(*loss, picked, {0, 2});
+    loss->mul_(-1.0 / static_cast<double>(sum.batch_size(logits)));
   }
   log_probabilities.exp_();
 }
 
-void softmax_cross_entropy_backward(Tensor& dlogits, const Tensor& probabilities, const Tensor& targets) {
-  const double inverse_n = 1.0 / static_cast<double>(dlogits.size(0));
+void softmax_cross_entropy_backward(Tensor& dlogits, const Tensor& probabilities, const Tensor& targets,
+                                    std::int64_t batch_size) {
+  const double inverse_n = 1.0 / static_cast<double>(batch_size);
   at::sub_out(dlogits, probabilities, targets).mul_(constant(inverse_n, dlogits));
 }
 

@@ -88,9 +88,10 @@ void batch_norm_evaluate(Tensor& y, const Tensor& x, const Tensor& running_mean,
 // Dropout (Srivastava et al., 2014; inverted, as torch.nn.Dropout): y = m x, with m = 0 with probability p, else
 // 1 / (1 − p). m [N,R,F] is a function of p, the keys [R], int64, and the place alone: number i = n F + f of
 // network r is QuickRandom::bits_at(key r, i), whose upper 32 bits drop it where they are below 2³² p.
-// m on a CPU in float32 or float64; elsewhere by operations of LibTorch, which allocate.
-void dropout_mask(Tensor& mask, const Tensor& keys, double p);
-void dropout_mask_by_operations(Tensor& mask, const Tensor& keys, double p);
+// m on a CPU in float32 or float64; elsewhere by operations of LibTorch, which allocate. first_image: n of the first
+// image, where these are a part of a batch.
+void dropout_mask(Tensor& mask, const Tensor& keys, double p, std::int64_t first_image = 0);
+void dropout_mask_by_operations(Tensor& mask, const Tensor& keys, double p, std::int64_t first_image = 0);
 
 // y = m x                                     (elementwise; y may be x)
 void dropout_forward(Tensor& y, const Tensor& x, const Tensor& mask);
@@ -107,12 +108,13 @@ void smooth_labels(Tensor& targets, double smoothing);
 // Cross entropy of a softmax, by log-sum-exp on the logits (torch.nn.CrossEntropyLoss):
 //   log p = logits − log Σ_c exp(logits_c),   loss = −(1/N) Σ_n Σ_c targets_nc log p_nc
 // logits, probabilities p [N,R,C]; targets [N,1,C] or [N,R,C], one-hot or smoothed; loss [R] (nullptr where nobody asks).
-// probabilities must not be logits.
+// probabilities must not be logits; `sum` is Σ_n.
 void softmax_cross_entropy_forward(Tensor* loss, Tensor& probabilities, const Tensor& logits,
-                                   const Tensor& targets);
+                                   const Tensor& targets, const BatchSum& sum = {});
 
-// dlogits = (p − targets) / N: the only place where 1/N appears.
-void softmax_cross_entropy_backward(Tensor& dlogits, const Tensor& probabilities, const Tensor& targets);
+// dlogits = (p − targets) / N: the only place where 1/N appears. N is batch_size, of which a process may have but a part.
+void softmax_cross_entropy_backward(Tensor& dlogits, const Tensor& probabilities, const Tensor& targets,
+                                    std::int64_t batch_size);
 
 // penalty = (λ / 2m) Σ W², m the batch size, over the weights of each network, not the biases.
 // weights: the [R,out,in] weights of all layers; penalty [R]; l2 holds λ, one value per network [R].

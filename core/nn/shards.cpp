@@ -3,8 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <utility>
-
 #include "handgrad/base/errors.h"
 #include "handgrad/platform/threads.h"
 
@@ -20,36 +18,84 @@ std::vector<Shard> cut(std::int64_t batch_size, std::int64_t shards) {
   return all;
 }
 
-void add_up(Tensor& sum, const Tensor& parts) {
-  const std::int64_t shards = parts.size(0);
+BatchPart::BatchPart(std::int64_t batch_size, std::int64_t shards, ProcessGroup* processes)
+    : batch_size(batch_size), all_shards(shards), processes(processes) {
+  const std::vector<Shard> all = cut(batch_size, shards);
+  const std::int64_t size = processes == nullptr ? 1 : processes->size();
+  if (shards % size != 0) {
+    throw ArgumentError("shards", fmt::format("got {}; must be a multiple of the {} processes, such as {}",
+                                              shards, size, (shards / size + 1) * size));
+  }
+  const std::int64_t each = shards / size;
+  first_shard = processes == nullptr ? 0 : each * processes->rank();
+  own.begin = all[static_cast<std::size_t>(first_shard)].begin;
+  for (std::int64_t v = first_shard; v < first_shard + each; ++v) {
+    const Shard& shard = all[static_cast<std::size_t>(v)];
+    this->shards.push_back({shard.begin - own.begin, shard.images});
+    own.images += shard.images;
+  }
+}
+
+namespace {
+
+// Adds to each part, of those that are `from` apart, its neighbour, until those are added that are `to` apart.
+void add_neighbours(const Tensor& parts, std::int64_t from, std::int64_t to) {
   const std::int64_t numbers = parts.size(1);
   const std::int64_t ranges = parts.is_cuda() ? 1 : threads_for_numbers(parts.numel());
   share_out_ranges(numbers, numbers / ranges, [&](std::int64_t begin, std::int64_t end) {
-    const Tensor part = parts.narrow(1, begin, end - begin);
-    for (std::int64_t apart = 1; apart < shards; apart *= 2) {
-      for (std::int64_t v = 0; v + apart < shards; v += 2 * apart) part[v].add_(part[v + apart]);
+    const Tensor range = parts.narrow(1, begin, end - begin);
+    for (std::int64_t apart = from; apart < to; apart *= 2) {
+      for (std::int64_t v = 0; v + apart < range.size(0); v += 2 * apart) range[v].add_(range[v + apart]);
     }
-    sum.narrow(0, begin, end - begin).copy_(part[0]);
   });
 }
 
-BatchSum::BatchSum(std::vector<Shard> shards, const Tensor& like) {
-  if (shards.size() == 1) return;
-  shards_ = std::move(shards);
-  parts_ = at::empty({static_cast<std::int64_t>(shards_.size()), like.numel()}, like.options());
+// Every `apart`-th of the parts: of each process those of its shards.
+void gather_parts(const Tensor& parts, std::int64_t apart, ProcessGroup& processes) {
+  const std::int64_t each = parts.size(0) / processes.size();
+  for (std::int64_t v = 0; v < each; v += apart) {
+    std::vector<Tensor> of_ranks;
+    for (std::int64_t rank = 0; rank < processes.size(); ++rank) of_ranks.push_back(parts[rank * each + v]);
+    processes.all_gather(of_ranks);
+  }
 }
 
-void BatchSum::operator()(Tensor& sum, const Tensor& x) const {
+}  // namespace
+
+void add_up(Tensor& sum, const Tensor& parts, ProcessGroup* processes) {
+  const std::int64_t shards = parts.size(0);
+  std::int64_t apart = 1;
+  if (processes != nullptr) {
+    // What neighbours of one process amount to is all that the others need of them.
+    const std::int64_t each = shards / processes->size();
+    while (each % (2 * apart) == 0) apart *= 2;
+    add_neighbours(parts.narrow(0, processes->rank() * each, each), 1, apart);
+    gather_parts(parts, apart, *processes);
+  }
+  add_neighbours(parts, apart, shards);
+  sum.copy_(parts[0]);
+}
+
+BatchSum::BatchSum(const BatchPart& batch, const Tensor& like) {
+  if (batch.all_shards == 1) return;
+  batch_size_ = batch.batch_size;
+  shards_ = batch.shards;
+  first_shard_ = batch.first_shard;
+  processes_ = batch.processes;
+  parts_ = at::empty({batch.all_shards, like.numel()}, like.options());
+}
+
+void BatchSum::operator()(Tensor& sum, const Tensor& x, at::IntArrayRef axes) const {
   if (shards_.empty()) {
-    at::sum_out(sum, x, 0);
+    at::sum_out(sum, x, axes);
     return;
   }
   for (std::size_t v = 0; v < shards_.size(); ++v) {
-    Tensor part = parts_[static_cast<std::int64_t>(v)].view(sum.sizes());
-    at::sum_out(part, shards_[v].of(x), 0);
+    Tensor part = parts_[first_shard_ + static_cast<std::int64_t>(v)].view(sum.sizes());
+    at::sum_out(part, shards_[v].of(x), axes);
   }
   Tensor flat = sum.view(-1);
-  add_up(flat, parts_);
+  add_up(flat, parts_, processes_);
 }
 
 }  // namespace handgrad

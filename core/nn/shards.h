@@ -1,11 +1,13 @@
 // A batch in shards: runs of its images whose sums are taken apart and then added up in an order that depends
-// on their number alone, so that the result has the same bits whoever computed which.
+// on their number alone, so that the result has the same bits whoever computed which: threads, or processes, each
+// of which has equally many shards that follow each other.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "handgrad/base/tensor.h"
+#include "handgrad/platform/process_group.h"
 
 namespace handgrad {
 
@@ -22,9 +24,25 @@ struct Shard {
 // there are fewer images than shards. Throws ArgumentError for less than one shard.
 std::vector<Shard> cut(std::int64_t batch_size, std::int64_t shards);
 
+// What this process computes of a batch: all of it, unless there are others.
+struct BatchPart {
+  // Throws ArgumentError as `cut` does, and where the processes cannot have equally many shards.
+  BatchPart(std::int64_t batch_size, std::int64_t shards, ProcessGroup* processes = nullptr);
+
+  // What this process has of a tensor [N,…].
+  Tensor of(const Tensor& batch) const { return own.images == batch_size ? batch : own.of(batch); }
+
+  std::int64_t batch_size;       // N, of the batch that this is a part of
+  std::int64_t all_shards;       // V, of the batch
+  ProcessGroup* processes;       // null where there is but one
+  std::int64_t first_shard = 0;  // of this process
+  Shard own;                     // its images of the batch
+  std::vector<Shard> shards;     // its shards, from its own first image on
+};
+
 // sum = Σ_v parts_v: neighbours are added first, then the sums of neighbours, and so on. parts [V,n], which are
-// overwritten; sum [n].
-void add_up(Tensor& sum, const Tensor& parts);
+// overwritten; sum [n]. Of several processes each gives the parts of its shards, and all get the sum.
+void add_up(Tensor& sum, const Tensor& parts, ProcessGroup* processes = nullptr);
 
 // Σ_n over the images of a batch.
 class BatchSum {
@@ -32,14 +50,20 @@ class BatchSum {
   // Of all images at once.
   BatchSum() = default;
   // Of each shard, and of these by add_up; for sums of the shape and kind of `like`.
-  BatchSum(std::vector<Shard> shards, const Tensor& like);
+  BatchSum(const BatchPart& batch, const Tensor& like);
 
-  // x [N,…] → sum […].
-  void operator()(Tensor& sum, const Tensor& x) const;
+  // x [N,…] → sum, over the images and what other axes `axes` names; of N images of this process.
+  void operator()(Tensor& sum, const Tensor& x, at::IntArrayRef axes = {0}) const;
+
+  // N of the batch, of which x [N,…] is what this process has.
+  std::int64_t batch_size(const Tensor& x) const { return shards_.empty() ? x.size(0) : batch_size_; }
 
  private:
+  std::int64_t batch_size_ = 0;
   std::vector<Shard> shards_;  // empty where there is but one
-  Tensor parts_;               // [V,n]
+  std::int64_t first_shard_ = 0;
+  ProcessGroup* processes_ = nullptr;
+  Tensor parts_;  // [V,n]
 };
 
 }  // namespace handgrad

@@ -12,9 +12,11 @@
 namespace handgrad {
 
 Workspace::Workspace(Network& network, std::int64_t batch_size, Use use, std::int64_t lanes)
-    : batch_size_(batch_size), shards_(cut(batch_size, network.network_options().shards)) {
+    : batch_(batch_size, network.network_options().shards,
+             use == Use::training ? network.processes() : nullptr),
+      loss_sum_(batch_, at::empty({network.replicas()}, network.options())) {
   if (use == Use::training) {
-    dy_of_linear = at::empty({batch_size, network.parameters.biases.numel()}, network.options());
+    dy_of_linear = at::empty({batch_.own.images, network.parameters.biases.numel()}, network.options());
     const Tensor& all = network.parameters.weights;
     const std::int64_t parts = all.is_cuda() ? 1 : threads_for_numbers(all.numel());
     weights = all.chunk(parts);
@@ -29,7 +31,7 @@ void Workspace::add_layer(Network& network, const LayerSpec& spec, Use use, std:
   switch (spec.kind) {
     case LayerSpec::Kind::linear: {
       const std::int64_t replicas = network.replicas();
-      const Tensor y = at::empty({batch_size_, replicas, spec.outputs}, network.options());
+      const Tensor y = at::empty({batch_.own.images, replicas, spec.outputs}, network.options());
       Tensor dy;
       if (use == Use::training) {
         const Tensor& bias = network.parameters.bias[index];
@@ -39,10 +41,12 @@ void Workspace::add_layer(Network& network, const LayerSpec& spec, Use use, std:
       Linear::Tensors tensors;
       tensors.weight = network.parameters.weight[index];
       tensors.dweight = {network.gradients.weight[index]};
-      if (shards_.size() > 1) {
+      if (batch_.all_shards > 1) {
         tensors.dweight.clear();
-        for (const Parameters& shard : network.shard_gradients.of)
-          tensors.dweight.push_back(shard.weight[index]);
+        for (std::size_t v = 0; v < batch_.shards.size(); ++v) {
+          const std::size_t shard = static_cast<std::size_t>(batch_.first_shard) + v;
+          tensors.dweight.push_back(network.shard_gradients.of[shard].weight[index]);
+        }
       }
       tensors.bias = network.parameters.bias[index];
       const DropoutOptions& dropout = network.network_options().dropout;
@@ -50,13 +54,13 @@ void Workspace::add_layer(Network& network, const LayerSpec& spec, Use use, std:
       const double p = first ? dropout.input : dropout.hidden;
       dropouts_.push_back(nullptr);
       if (use == Use::training && p > 0 && first) {
-        const Tensor x = at::empty({batch_size_, lanes, spec.inputs}, network.options());
+        const Tensor x = at::empty({batch_.own.images, lanes, spec.inputs}, network.options());
         add_dropout(lanes == 1 ? x.squeeze(1) : x, {}, lanes, p);
       } else if (use == Use::training && p > 0) {
         add_dropout(layers_.back()->y, layers_.back()->dy, replicas, p);
       }
       const Layer* below = first ? nullptr : layers_.back().get();
-      auto layer = std::make_unique<Linear>(y, dy, tensors, below, lanes, shards_);
+      auto layer = std::make_unique<Linear>(y, dy, tensors, below, lanes, batch_);
       if (first) first_ = layer.get();
       if (first && !layers_.empty()) first_->set_input(layers_.back()->y);
       linear_outputs_.push_back(layer->y);
@@ -76,23 +80,24 @@ void Workspace::add_layer(Network& network, const LayerSpec& spec, Use use, std:
       tensors.running_mean = network.running.mean[index];
       tensors.running_var = network.running.var[index];
       layers_.push_back(std::make_unique<BatchNorm>(*layers_.back(), tensors,
-                                                    network.network_options().batch_norm, use, shards_));
+                                                    network.network_options().batch_norm, use, batch_));
       break;
     }
   }
 }
 
 void Workspace::add_dropout(const Tensor& x, const Tensor& dx, std::int64_t keys, double p) {
-  auto dropout = std::make_unique<Dropout>(x, dx, keys, p);
+  auto dropout = std::make_unique<Dropout>(x, dx, keys, p, batch_.own.begin);
   dropouts_.back() = dropout.get();
   layers_.push_back(std::move(dropout));
 }
 
 void Workspace::set_input(const Tensor& x) {
+  const Tensor own = batch_.of(x);
   if (dropouts_.front() != nullptr) {
-    dropouts_.front()->set_input(x);
+    dropouts_.front()->set_input(own);
   } else {
-    first_->set_input(x);
+    first_->set_input(own);
   }
 }
 

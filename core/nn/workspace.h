@@ -20,13 +20,15 @@ class Workspace {
   // order.
   Workspace(Network& network, std::int64_t batch_size, Use use, std::int64_t lanes = 1);
 
-  std::int64_t batch_size() const { return batch_size_; }
-  // Of the batch, as many as the network's options say.
-  const std::vector<Shard>& shards() const { return shards_; }
+  // Of the whole batch, N. Where processes share it out, tensors have what this one has of it.
+  std::int64_t batch_size() const { return batch_.batch_size; }
+  const BatchPart& batch() const { return batch_; }
+  // Σ_n of the losses [R].
+  const BatchSum& loss_sum() const { return loss_sum_; }
   // Those of Architecture::layers(), in their order, and in training dropout before linear layers.
   const std::vector<std::unique_ptr<Layer>>& layers() const { return layers_; }
 
-  // x [N,inputs], with lanes [N,K,inputs]: the batch of the next pass.
+  // x [N,inputs], with lanes [N,K,inputs]: the batch of the next pass, all of it.
   void set_input(const Tensor& x);
 
   // What the dropout of a training step is a function of: the seeds of the networks, and for inputs that of
@@ -57,8 +59,8 @@ class Workspace {
   void add_layer(Network& network, const LayerSpec& spec, Use use, std::int64_t lanes);
   void add_dropout(const Tensor& x, const Tensor& dx, std::int64_t keys, double p);
 
-  std::int64_t batch_size_;
-  std::vector<Shard> shards_;
+  BatchPart batch_;
+  BatchSum loss_sum_;
   std::vector<std::unique_ptr<Layer>> layers_;
   Linear* first_ = nullptr;
   std::vector<Dropout*> dropouts_;  // of each linear layer's input; null where there is none

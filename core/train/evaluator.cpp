@@ -31,17 +31,27 @@ Evaluator::Evaluator(Network& network, const Examples& examples)
 
 std::vector<LossAndAccuracy> Evaluator::evaluate(const EvaluationProgress& progress) {
   const at::AutoDispatchBelowADInplaceOrView no_autograd;
+  ProcessGroup* const processes = network_.processes();
+  const std::int64_t ranks = processes == nullptr ? 1 : processes->size();
+  const std::int64_t each = (batches() + ranks - 1) / ranks;
+  const std::int64_t first = processes == nullptr ? 0 : each * processes->rank();
   const auto sums = at::TensorOptions(network_.options()).dtype(at::kDouble);
-  const Tensor both_sums = at::zeros({2, network_.replicas()}, sums);
-  Tensor loss_sum = both_sums.select(0, 0);
-  Tensor right_sum = both_sums.select(0, 1);
+  const Tensor of_batches = at::zeros({ranks * each, 2, network_.replicas()}, sums);
   Tensor loss = at::empty({network_.replicas()}, network_.options());
-  pass([&](Workspace& workspace, const Tensor& targets) {
-    network_.loss(workspace, targets, loss);
-    loss_sum.add_(loss, static_cast<double>(targets.size(0)));
-    right_sum.add_(workspace.logits().argmax(-1).eq(targets.argmax(-1)).sum(0));
-    if (progress) progress(targets.size(0));
-  });
+  for (std::int64_t b = first; b < std::min(first + each, batches()); ++b) {
+    pass(b, [&](Workspace& workspace, const Tensor& targets) {
+      network_.loss(workspace, targets, loss);
+      of_batches[b][0].add_(loss, static_cast<double>(targets.size(0)));
+      of_batches[b][1].add_(workspace.logits().argmax(-1).eq(targets.argmax(-1)).sum(0));
+      if (progress) progress(targets.size(0));
+    });
+  }
+  if (processes != nullptr) {
+    std::vector<Tensor> of_ranks = of_batches.chunk(ranks);
+    processes->all_gather(of_ranks);
+  }
+  const Tensor both_sums = at::zeros({2, network_.replicas()}, sums);
+  for (std::int64_t b = 0; b < batches(); ++b) both_sums.add_(of_batches[b]);
   // All at once: each copy from a GPU waits for it.
   const Tensor means = both_sums.div(static_cast<double>(examples_.count())).to(at::kCPU);
   const auto mean = means.accessor<double, 2>();
@@ -50,31 +60,38 @@ std::vector<LossAndAccuracy> Evaluator::evaluate(const EvaluationProgress& progr
   return results;
 }
 
-void Evaluator::pass(const std::function<void(Workspace& workspace, const Tensor& targets)>& look) {
+std::int64_t Evaluator::batches() const {
+  return (examples_.count() + batch_size_ - 1) / std::max<std::int64_t>(batch_size_, 1);
+}
+
+void Evaluator::pass(const Look& look) {
+  for (std::int64_t b = 0; b < batches(); ++b) pass(b, look);
+}
+
+void Evaluator::pass(std::int64_t batch, const Look& look) {
   const at::AutoDispatchBelowADInplaceOrView no_autograd;
   const std::int64_t count = examples_.count();
-  for (std::int64_t begin = 0; begin < count; begin += batch_size_) {
-    const std::int64_t size = std::min(batch_size_, count - begin);
-    Workspace& workspace = size == batch_size_ ? *workspace_ : *last_workspace_;
-    const Examples part = examples_.part(begin, size);
-    Tensor pixels = part.pixels;
-    Tensor targets = part.targets.unsqueeze(1);
-    if (pixels_.defined()) {
-      pixels = pixels_.narrow(0, 0, size);
-      targets = targets_.narrow(0, 0, size);
-      const Tensor chosen = part.rows.t().contiguous();
-      gather_pixels(pixels, part, chosen);
-      gather_targets(targets, part, chosen);
-    }
-    Tensor images = images_.narrow(0, 0, size);
-    if (!images_are_whole_set_) {
-      scale_pixels(images, pixels);
-      standardise(images, part.standardisation);
-    }
-    images_are_whole_set_ = size == count;
-    network_.forward(workspace, images, Use::evaluation);
-    look(workspace, targets);
+  const std::int64_t begin = batch * batch_size_;
+  const std::int64_t size = std::min(batch_size_, count - begin);
+  Workspace& workspace = size == batch_size_ ? *workspace_ : *last_workspace_;
+  const Examples part = examples_.part(begin, size);
+  Tensor pixels = part.pixels;
+  Tensor targets = part.targets.unsqueeze(1);
+  if (pixels_.defined()) {
+    pixels = pixels_.narrow(0, 0, size);
+    targets = targets_.narrow(0, 0, size);
+    const Tensor chosen = part.rows.t().contiguous();
+    gather_pixels(pixels, part, chosen);
+    gather_targets(targets, part, chosen);
   }
+  Tensor images = images_.narrow(0, 0, size);
+  if (!images_are_whole_set_) {
+    scale_pixels(images, pixels);
+    standardise(images, part.standardisation);
+  }
+  images_are_whole_set_ = size == count;
+  network_.forward(workspace, images, Use::evaluation);
+  look(workspace, targets);
 }
 
 std::vector<LossAndAccuracy> evaluate(Network& network, const Examples& examples,

@@ -21,14 +21,19 @@ class Evaluator {
   Evaluator(Network& network, const Examples& examples);
 
   // Of each network, with the running statistics where there is batch norm. Where they are not to be
-  // used, the whole set is one batch, whose statistics are.
+  // used, the whole set is one batch, whose statistics are. Processes share the batches out, to the same bits.
   std::vector<LossAndAccuracy> evaluate(const EvaluationProgress& progress = {});
 
-  // Puts all images through the networks, batch by batch, and shows what each left in its workspace, and its
-  // targets [N,1,C] or [N,R,C].
-  void pass(const std::function<void(Workspace& workspace, const Tensor& targets)>& look);
+  // Shows what a batch left in its workspace, and its targets [N,1,C] or [N,R,C].
+  using Look = std::function<void(Workspace& workspace, const Tensor& targets)>;
+
+  // Puts all images through the networks, batch by batch.
+  void pass(const Look& look);
 
  private:
+  std::int64_t batches() const;
+  void pass(std::int64_t batch, const Look& look);
+
   Network& network_;
   const Examples& examples_;
   std::int64_t batch_size_;

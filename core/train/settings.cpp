@@ -160,7 +160,7 @@ std::vector<Setting> make_table() {
           [](auto& s) -> auto& { return s.training.batch_size; }),
       row(
           "shards", Group::training, Role::decides, whole(1, most_shards), "V",
-          "parts of a batch that are computed apart: the same bits with any number of threads",
+          "parts of a batch that are computed apart: the same bits with any number of threads and processes",
           [](auto& s) -> auto& { return s.network.shards; }),
       row(
           "epochs", Group::training, Role::length, whole(0, largest_count), "N",

@@ -140,8 +140,9 @@ GradcheckSubject spoilt() {
     batch_norm_backward(dx, dgamma, dbeta, dy, x_hat, inverse_std, gamma, sum);
     for (const Tensor& gradient : {dx, dgamma, dbeta}) Fault::spoil(gradient);
   };
-  subject.softmax_cross_entropy_backward = [](Tensor& dlogits, const Tensor& p, const Tensor& targets) {
-    softmax_cross_entropy_backward(dlogits, p, targets);
+  subject.softmax_cross_entropy_backward = [](Tensor& dlogits, const Tensor& p, const Tensor& targets,
+                                              std::int64_t n) {
+    softmax_cross_entropy_backward(dlogits, p, targets, n);
     Fault::spoil(dlogits);
   };
   subject.l2_penalty_backward = [](Tensor& dweight, const Tensor& weight, const Tensor& l2, std::int64_t m) {

@@ -375,15 +375,15 @@ TEST_CASE("gradcheck finds 1/N missing or taken twice", "[gradcheck]") {
   GradcheckOptions options = square_layers(BatchNormPlace::none);
   SECTION("missing in softmax cross entropy") {
     options.subject.softmax_cross_entropy_backward = [](Tensor& dlogits, const Tensor& probabilities,
-                                                        const Tensor& targets) {
+                                                        const Tensor& targets, std::int64_t) {
       dlogits.copy_(probabilities - targets);
     };
     check_found(options, {"softmax cross entropy: dlogits"});
   }
   SECTION("twice in softmax cross entropy") {
     options.subject.softmax_cross_entropy_backward = [](Tensor& dlogits, const Tensor& probabilities,
-                                                        const Tensor& targets) {
-      softmax_cross_entropy_backward(dlogits, probabilities, targets);
+                                                        const Tensor& targets, std::int64_t n) {
+      softmax_cross_entropy_backward(dlogits, probabilities, targets, n);
       dlogits.div_(dlogits.size(0));
     };
     check_found(options, {"softmax cross entropy: dlogits"});

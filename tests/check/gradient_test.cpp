@@ -171,7 +171,7 @@ TEST_CASE("softmax cross entropy: loss and gradient, also for extreme logits", "
   torch::Tensor dlogits = same_shape(logits);
   const torch::Tensor targets = one_hot_rows(labels, 10);
   softmax_cross_entropy_forward(&loss, probabilities, logits, targets);
-  softmax_cross_entropy_backward(dlogits, probabilities, targets);
+  softmax_cross_entropy_backward(dlogits, probabilities, targets, logits.size(0));
   check_close(loss, expected_loss, 1e-12);
   check_close(dlogits, expected[0], 1e-12);
 }

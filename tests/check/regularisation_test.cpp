@@ -119,9 +119,9 @@ TEST_CASE("gradcheck finds faults in dropout, label smoothing and clipping", "[g
   SECTION("smoothed labels that are taken for one-hot ones") {
     GradcheckOptions options = regularised(0, 0, 0.1, {});
     options.subject.softmax_cross_entropy_backward = [](Tensor& dlogits, const Tensor& probabilities,
-                                                        const Tensor& targets) {
+                                                        const Tensor& targets, std::int64_t n) {
       const Tensor one_hot = at::one_hot(targets.argmax(-1), targets.size(-1)).to(targets.scalar_type());
-      softmax_cross_entropy_backward(dlogits, probabilities, one_hot);
+      softmax_cross_entropy_backward(dlogits, probabilities, one_hot, n);
     };
     CHECK(failing_rows(gradcheck(options)) == Rows{"softmax cross entropy: dlogits"});
   }

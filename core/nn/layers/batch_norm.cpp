@@ -4,14 +4,14 @@
 namespace handgrad {
 
 BatchNorm::BatchNorm(const Layer& below, const Tensors& tensors, const BatchNormOptions& options, Use use,
-                     const std::vector<Shard>& shards)
+                     const BatchPart& batch)
     : Layer(at::empty_like(below.y), use == Use::training ? at::empty_like(below.y) : Tensor()),
       x_(below.y),
       dx_(below.dy),
       tensors_(tensors),
       options_(options) {
   if (use == Use::evaluation && options.evaluate_with_running_average) return;
-  sum_ = BatchSum(shards, tensors.gamma);
+  sum_ = BatchSum(batch, tensors.gamma);
   x_hat_ = at::empty_like(y);
   mean_ = at::empty_like(tensors.gamma);
   variance_ = at::empty_like(tensors.gamma);
@@ -27,7 +27,7 @@ void BatchNorm::forward(Use use) {
   batch_norm_forward(y, x_hat_, mean_, variance_, inverse_std_, x_, tensors_.gamma, tensors_.beta,
                      options_.eps, sum_);
   if (use == Use::evaluation) return;
-  batch_norm_update_running(tensors_.running_mean, tensors_.running_var, mean_, variance_, y.size(0),
+  batch_norm_update_running(tensors_.running_mean, tensors_.running_var, mean_, variance_, sum_.batch_size(y),
                             batch_norm_momentum);
 }
 

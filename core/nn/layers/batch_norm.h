@@ -1,8 +1,6 @@
 // Batch normalisation.
 #pragma once
 
-#include <vector>
-
 #include "handgrad/nn/layers/layer.h"
 #include "handgrad/nn/network_options.h"
 #include "handgrad/nn/shards.h"
@@ -19,7 +17,7 @@ class BatchNorm : public Layer {
   };
 
   BatchNorm(const Layer& below, const Tensors& tensors, const BatchNormOptions& options, Use use,
-            const std::vector<Shard>& shards);
+            const BatchPart& batch);
 
   // In training with the statistics of the batch, which go into the running ones.
   void forward(Use use) override;

@@ -5,12 +5,13 @@
 
 namespace handgrad {
 
-Dropout::Dropout(const Tensor& x, const Tensor& dx, std::int64_t keys, double p)
+Dropout::Dropout(const Tensor& x, const Tensor& dx, std::int64_t keys, double p, std::int64_t first_image)
     : Layer(at::empty_like(x), dx),
       x_(x),
       p_(p),
+      first_image_(first_image),
       keys_(at::zeros({keys}, x.options().dtype(at::kLong))),
-      mask_(at::empty({x.size(0), keys, x.numel() / (x.size(0) * keys)}, x.options())) {}
+      mask_(at::empty({x.size(0), keys, x.size(-1)}, x.options())) {}
 
 void Dropout::set_keys(const std::vector<std::uint64_t>& keys) {
   if (keys_.is_cpu()) {
@@ -22,7 +23,7 @@ void Dropout::set_keys(const std::vector<std::uint64_t>& keys) {
 }
 
 void Dropout::forward(Use /*use*/) {
-  dropout_mask(mask_, keys_, p_);
+  dropout_mask(mask_, keys_, p_, first_image_);
   dropout_forward(y, x_, mask_.view_as(y));
 }
 

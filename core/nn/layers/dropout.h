@@ -11,7 +11,8 @@ namespace handgrad {
 class Dropout : public Layer {
  public:
   // x [N,R,F], or [N,F] for one key; dx, undefined where nobody asks, becomes what dy was. p: of being dropped.
-  Dropout(const Tensor& x, const Tensor& dx, std::int64_t keys, double p);
+  // first_image: where those of x begin in their batch.
+  Dropout(const Tensor& x, const Tensor& dx, std::int64_t keys, double p, std::int64_t first_image);
 
   void set_input(const Tensor& x) { x_ = x; }
 
@@ -27,6 +28,7 @@ class Dropout : public Layer {
  private:
   Tensor x_;
   double p_;
+  std::int64_t first_image_;
   Tensor keys_;  // [R], int64
   Tensor mask_;
 };

@@ -35,8 +35,12 @@ double flops(const Tensor& y, const Tensor& weight) {
 }  // namespace
 
 Linear::Linear(const Tensor& y, const Tensor& dy, const Tensors& tensors, const Layer* below,
-               std::int64_t lanes, const std::vector<Shard>& shards)
-    : Layer(y, dy), lanes_(lanes), first_(below == nullptr), shards_(shards.size()), bias_(tensors.bias) {
+               std::int64_t lanes, const BatchPart& batch)
+    : Layer(y, dy),
+      lanes_(lanes),
+      first_(below == nullptr),
+      in_shards_(batch.all_shards > 1),
+      bias_(tensors.bias) {
   Operands all;
   all.y = y;
   all.dy = dy;
@@ -45,12 +49,12 @@ Linear::Linear(const Tensor& y, const Tensor& dy, const Tensors& tensors, const 
     all.x = below->y;
     all.dx = below->dy;
   }
-  for (std::size_t v = 0; v < shards.size(); ++v) {
+  for (std::size_t v = 0; v < batch.shards.size(); ++v) {
     all.dweight = tensors.dweight[v];
-    if (shards.size() == 1) {
+    if (!in_shards_) {
       add_products(all);
-    } else if (shards[v].images > 0) {
-      add_products(part(all, shards[v]));
+    } else if (batch.shards[v].images > 0) {
+      add_products(part(all, batch.shards[v]));
     }
   }
 }
@@ -168,9 +172,9 @@ void Linear::as_one_wide_layer(const Operands& all) {
     if (all.dx.defined()) wide.dx = all.dx.flatten(1);
   }
   const double flops_of_all = flops(all.y, all.weight);
-  const bool whole = all.y.is_cuda() || shards_ > 1;
+  const bool whole = all.y.is_cuda() || in_shards_;
   const std::int64_t parts = whole ? 1 : std::min(threads(), useful_threads(flops_of_all));
-  if (shards_ > 1) grain_ = products_per_thread(flops_of_all);
+  if (in_shards_) grain_ = products_per_thread(flops_of_all);
   const std::vector<Tensor> y = wide.y.chunk(parts, 1);
   if (y.size() == 1) return add(wide);
   const std::vector<Tensor> weight = wide.weight.chunk(parts, 0);

@@ -14,7 +14,7 @@ class Linear : public Layer {
   // all layers are one operation of the network's.
   struct Tensors {
     Tensor weight, bias;
-    std::vector<Tensor> dweight;  // of each shard
+    std::vector<Tensor> dweight;  // of each shard that is computed
   };
 
   // y, dy [N,R,out]. `below` is null for the first layer, of images [N,inputs] that all networks share, or
@@ -22,7 +22,7 @@ class Linear : public Layer {
   // Several shards are so many products, or times so many, which threads take whole: their bits are those of one
   // thread.
   Linear(const Tensor& y, const Tensor& dy, const Tensors& tensors, const Layer* below, std::int64_t lanes,
-         const std::vector<Shard>& shards);
+         const BatchPart& batch);
 
   void set_input(const Tensor& x);
 
@@ -69,7 +69,7 @@ class Linear : public Layer {
 
   std::int64_t lanes_;
   bool first_;
-  std::size_t shards_;
+  bool in_shards_;
   Tensor bias_;
   std::vector<ForwardProduct> forward_;
   std::vector<BackwardProduct> backward_;

@@ -1,0 +1,78 @@
+// One command in several processes.
+#include "run/processes.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <cstdlib>
+#include <exception>
+
+#include "cli/options.h"
+#include "handgrad/base/errors.h"
+
+namespace handgrad::app {
+
+namespace {
+
+std::string ranks_in_words(const std::vector<int>& ranks) {
+  return fmt::format("rank{} {}", ranks.size() == 1 ? "" : "s", fmt::join(ranks, ", "));
+}
+
+std::string message_of_lost(const std::vector<int>& missing, int size, const LostProcess& error) {
+  if (missing.empty()) return fmt::format("the {} processes have lost each other: {}", size, error.what());
+  return fmt::format(
+      "{} of {} {} ended or hung; start all again, with --resume where a checkpoint was written",
+      ranks_in_words(missing), size, missing.size() == 1 ? "has" : "have");
+}
+
+// For a failure here, of which the others hear. 1 where another rank speaks for all.
+int leave(ProcessGroup& processes, const std::string& message) {
+  std::vector<int> missing;
+  if (!processes.fails_first(false, missing)) return 1;
+  throw LaunchError(message);
+}
+
+std::string of_this_rank(const ProcessGroup& processes, const std::string& message) {
+  return fmt::format("rank {} of {}: {}", processes.rank(), processes.size(), message);
+}
+
+int leave_lost(ProcessGroup& processes, const LostProcess& error) {
+  std::vector<int> missing;
+  if (!processes.fails_first(true, missing)) return 1;
+  throw LaunchError(message_of_lost(missing, processes.size(), error));
+}
+
+}  // namespace
+
+int together(const std::function<int(ProcessGroup* processes)>& work) {
+  const Launch launch = read_launch([](const char* variable) { return std::getenv(variable); });
+  if (launch.size == 1) return work(nullptr);
+  ProcessGroup processes(launch);
+  try {
+    processes.meet();
+    return work(&processes);
+  } catch (const LostProcess& error) {
+    return leave_lost(processes, error);
+  } catch (const LaunchError& error) {
+    return leave(processes, error.what());
+  } catch (const Error& error) {
+    return leave(processes, of_this_rank(processes, message_of(error)));
+  } catch (const std::exception& error) {
+    return leave(processes, of_this_rank(processes, error.what()));
+  }
+}
+
+void require_same(ProcessGroup& processes, const std::vector<std::pair<std::string, std::string>>& texts) {
+  for (const auto& [name, text] : texts) {
+    const std::vector<bool> same = processes.from_all(processes.from_first(text) == text);
+    std::vector<int> others;
+    for (int rank = 0; rank < processes.size(); ++rank) {
+      if (!same[static_cast<std::size_t>(rank)]) others.push_back(rank);
+    }
+    if (others.empty()) continue;
+    throw LaunchError(fmt::format("{} of {}: other {} than rank 0; start all alike", ranks_in_words(others),
+                                  processes.size(), name));
+  }
+}
+
+}  // namespace handgrad::app

@@ -1,0 +1,54 @@
+// One command in several processes, started by torchrun, mpirun or srun.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "handgrad/platform/process_group.h"
+#include "handgrad/train/training_observer.h"
+
+namespace handgrad::app {
+
+// Runs `work` with the group of those that were started together, or null where this process is alone. Where one of
+// them fails, all do: one speaks for all, and the others return 1 without a word. Throws LaunchError.
+int together(const std::function<int(ProcessGroup* processes)>& work);
+
+// Whether this process writes and prints.
+inline bool is_first(const ProcessGroup* processes) {
+  return processes == nullptr || processes->is_first();
+}
+
+// Throws LaunchError, which names the ranks, where one of these texts, each with its name, is not that of rank 0.
+void require_same(ProcessGroup& processes, const std::vector<std::pair<std::string, std::string>>& texts);
+
+// The observer of rank 0 decides for all when training stops and when it is saved.
+class SharedObserver : public TrainingObserver {
+ public:
+  // Both must outlive it.
+  SharedObserver(ProcessGroup& processes, TrainingObserver& observer)
+      : processes_(processes), observer_(observer) {}
+
+  void on_step(std::int64_t step, std::int64_t total_steps) override { observer_.on_step(step, total_steps); }
+  void on_train(const TrainRecord& record) override { observer_.on_train(record); }
+  void on_evaluation(const EvaluationRecord& record) override { observer_.on_evaluation(record); }
+  bool wants_gradients() override { return observer_.wants_gradients(); }
+  void on_gradients(std::int64_t step, const Parameters& gradients) override {
+    observer_.on_gradients(step, gradients);
+  }
+  bool stop_requested() override { return processes_.from_first(observer_.stop_requested()); }
+  bool checkpoint_due(std::int64_t step, bool epoch_ended) override {
+    return processes_.from_first(observer_.checkpoint_due(step, epoch_ended));
+  }
+  void on_checkpoint(TrainingState state) override { observer_.on_checkpoint(std::move(state)); }
+  void on_measuring(std::int64_t images, std::int64_t total) override {
+    observer_.on_measuring(images, total);
+  }
+
+ private:
+  ProcessGroup& processes_;
+  TrainingObserver& observer_;
+};
+
+}  // namespace handgrad::app

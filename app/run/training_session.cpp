@@ -1,0 +1,67 @@
+// What a training works with.
+#include "run/training_session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "handgrad/platform/blas.h"
+#include "handgrad/platform/resources.h"
+#include "handgrad/platform/threads.h"
+#include "handgrad/train/footprint.h"
+#include "run/data_set.h"
+
+namespace handgrad::app {
+
+namespace {
+
+// To augment images takes about as long as a step of a small network: the thread that gathers them ahead keeps
+// a core to itself. A network of so many parameters takes ten times as long for an image.
+constexpr std::int64_t many_parameters = 250000;
+
+// Of this machine, for this process.
+int own_cores(const ProcessGroup* processes) {
+  return std::max(1, available_cores() / (processes == nullptr ? 1 : processes->local_size()));
+}
+
+int chosen_threads(const Architecture& architecture, const Settings& settings, int cores) {
+  const int useful =
+      useful_threads(largest_layer_flops(architecture, settings.replicas, settings.training.batch_size));
+  const bool keeps_a_core = settings.training.augment.options().any() &&
+                            settings.replicas * architecture.parameter_count() < many_parameters;
+  return keeps_a_core ? std::clamp(cores - 1, 1, useful) : std::min(cores, useful);
+}
+
+}  // namespace
+
+TrainingSession prepare_training(Settings& settings, const Options& options, ProcessGroup* processes) {
+  TrainingSession session;
+  const std::optional<int> threads_asked = read_threads(options);
+  session.device = read_device(options);
+  if (processes != nullptr && !session.device.is_cpu()) {
+    throw UsageError(
+        "--device: several processes train on CPUs alone; give --device cpu, or start one process");
+  }
+  session.dataset = open_dataset(settings.data_request());
+  const Architecture architecture = settings.architecture(session.dataset);
+  SplitIndices images =
+      split_indices(session.dataset.train_count(), session.dataset.test_count(), settings.split);
+  validate(settings.training, architecture, settings.replicas,
+           static_cast<std::int64_t>(images.train.size()));
+  validate(settings.training.augment.options(), session.images());
+  static_cast<void>(
+      BatchPart(settings.training.batch_size, settings.network.shards, processes));  // or it throws
+  require_memory({architecture, settings.network, settings.training, std::move(images), settings.replicas, 1,
+                  session.device.is_cpu(), session.device.is_cuda()},
+                 session.device, free_memory(session.device));
+  session.splits =
+      split(session.dataset, settings.split, at::TensorOptions(session.device).dtype(at::kFloat));
+  session.threads = threads_asked.value_or(chosen_threads(architecture, settings, own_cores(processes)));
+  set_threads(session.threads);
+  choose_blas_kernels(architecture.widest_hidden());
+  settings.training.prefetch = threads_asked != 1 && session.threads < own_cores(processes);
+  session.network = std::make_unique<Network>(
+      architecture, settings.replicas, session.splits.train.targets.options(), settings.network, processes);
+  return session;
+}
+
+}  // namespace handgrad::app

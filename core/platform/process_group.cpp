@@ -1,0 +1,277 @@
+// Processes that compute together.
+#include "handgrad/platform/process_group.h"
+
+#include <fmt/format.h>
+
+#ifdef HANDGRAD_PROCESS_GROUP
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <torch/version.h>
+#include <unistd.h>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+
+#include <chrono>
+#include <cstring>
+#include <thread>
+#endif
+
+namespace handgrad {
+
+#ifndef HANDGRAD_PROCESS_GROUP
+
+std::string no_process_group() {
+  return "this handgrad was built without the headers of Gloo; install libgloo-dev and build it again";
+}
+
+class ProcessGroup::Connection {};
+
+ProcessGroup::ProcessGroup(const Launch& launch) : launch_(launch) {
+  throw LaunchError(
+      fmt::format("{} has started {} processes, but {}", launch.starter, launch.size, no_process_group()));
+}
+
+void ProcessGroup::meet() {}
+void ProcessGroup::all_gather(std::vector<Tensor>& /*of_ranks*/) {}
+void ProcessGroup::broadcast(Tensor& /*tensor*/) {}
+bool ProcessGroup::fails_first(bool /*lost*/, std::vector<int>& /*missing*/) {
+  return true;
+}
+
+#else
+
+namespace {
+
+// Within it all meet, and each exchange ends; c10d itself would wait for half an hour.
+constexpr std::chrono::milliseconds timeout = std::chrono::seconds(60);
+// For what the others say of a failure.
+constexpr std::chrono::milliseconds short_timeout = std::chrono::seconds(3);
+constexpr std::chrono::milliseconds pause = std::chrono::milliseconds(20);
+
+bool is_loopback(const std::string& host) {
+  return host == "localhost" || host.rfind("127.", 0) == 0 || host == "::1";
+}
+
+#if TORCH_VERSION_MAJOR >= 2
+// A socket that listens on the loopback interface alone, where c10d would listen on all.
+int listening_on_loopback(std::uint16_t port) {
+  const int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int yes = 1;
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (descriptor >= 0 && setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) == 0 &&
+      bind(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 &&
+      listen(descriptor, SOMAXCONN) == 0) {
+    return descriptor;
+  }
+  const std::string why = std::strerror(errno);
+  if (descriptor >= 0) close(descriptor);
+  throw LaunchError(fmt::format(
+      "port {} of this machine cannot be opened: {}; give MASTER_PORT another number", port, why));
+}
+#endif
+
+// Without the trace that c10 adds.
+std::string first_line(const std::exception& error) {
+  const std::string text = error.what();
+  return text.substr(0, text.find('\n'));
+}
+
+c10::intrusive_ptr<c10d::Store> open_store(const Launch& launch) {
+  c10d::TCPStoreOptions options;
+  options.port = launch.port;
+  options.isServer = launch.rank == 0 && !launch.starter_keeps_store;
+  options.waitWorkers = false;
+  options.timeout = timeout;
+#if TORCH_VERSION_MAJOR >= 2
+  options.useLibUV = false;  // Debian's LibTorch has none
+  if (options.isServer && is_loopback(launch.host))
+    options.masterListenFd = listening_on_loopback(launch.port);
+#endif
+  try {
+    return c10::make_intrusive<c10d::TCPStore>(launch.host, options);
+  } catch (const std::exception& error) {
+    const std::string why = first_line(error);
+    if (why.find("already in use") != std::string::npos) {
+      throw LaunchError(
+          fmt::format("port {} of this machine is in use; give MASTER_PORT another number", launch.port));
+    }
+    throw LaunchError(fmt::format(
+        "rank {} of {} cannot {} the store at {}:{} ({}); is MASTER_ADDR the machine of rank 0, and "
+        "MASTER_PORT a port that nobody else uses?",
+        launch.rank, launch.size, options.isServer ? "open" : "reach", launch.host, launch.port, why));
+  }
+}
+
+// What c10d and Gloo throw is of many types, and says nothing of ranks.
+template <typename Work>
+void exchange(const Work& work) {
+  try {
+    work();
+  } catch (const std::exception& error) {
+    throw LostProcess(first_line(error));
+  }
+}
+
+std::string joined_key(int rank) {
+  return fmt::format("joined/{}", rank);
+}
+std::string lost_key(int rank) {
+  return fmt::format("lost/{}", rank);
+}
+constexpr const char* failures_key = "failures";
+constexpr const char* heard_key = "heard";
+
+}  // namespace
+
+std::string no_process_group() {
+  return "";
+}
+
+class ProcessGroup::Connection {
+ public:
+  explicit Connection(const Launch& launch)
+      : keeps_store_(launch.rank == 0 && !launch.starter_keeps_store),
+        // A launcher that starts all anew keeps its store, with what the processes before had written.
+        store_(c10::make_intrusive<c10d::PrefixStore>(fmt::format("handgrad/{}", launch.restart),
+                                                      open_store(launch))) {
+    store_->setTimeout(timeout);
+  }
+
+  void meet(const Launch& launch) {
+    is_stranger_ = store_->add(joined_key(launch.rank), 1) > 1;
+    if (is_stranger_) {
+      throw LaunchError(
+          fmt::format("{}:{} knows another process as rank {}; two runs at once need a MASTER_PORT each",
+                      launch.host, launch.port, launch.rank));
+    }
+    for (int rank = 0; rank < launch.size; ++rank) wait_for(launch, rank);
+    const auto options = c10d::ProcessGroupGloo::Options::create(timeout);
+    options->devices.push_back(is_loopback(launch.host) || launch.local_size == launch.size
+                                   ? c10d::ProcessGroupGloo::createDeviceForHostname("127.0.0.1")
+                                   : c10d::ProcessGroupGloo::createDefaultDevice());
+    exchange([&] {
+      gloo_ = c10::make_intrusive<c10d::ProcessGroupGloo>(store_, launch.rank, launch.size, options);
+    });
+  }
+
+  // Around the ring, in place; Gloo's own would take its result to tensors of its own first.
+  void all_gather(int rank, std::vector<Tensor>& of_ranks) {
+    const auto size = static_cast<int>(of_ranks.size());
+    const auto tensor_of = [&](int other) {
+      return std::vector<Tensor>{of_ranks[static_cast<std::size_t>((other + size) % size)]};
+    };
+    for (int passed = 0; passed + 1 < size; ++passed) {
+      std::vector<Tensor> given = tensor_of(rank - passed);
+      std::vector<Tensor> taken = tensor_of(rank - passed - 1);
+      const auto sending = gloo_->send(given, (rank + 1) % size, 0);
+      const auto receiving = gloo_->recv(taken, (rank - 1 + size) % size, 0);
+      receiving->wait(timeout);
+      sending->wait(timeout);
+    }
+  }
+
+  void broadcast(Tensor& tensor) {
+    std::vector<Tensor> tensors = {tensor};
+    gloo_->broadcast(tensors)->wait();
+  }
+
+  bool fails_first(int rank, int size, bool lost, std::vector<int>& missing) {
+    if (is_stranger_) return true;  // whose failure is not theirs
+    gloo_.reset();                  // the others no longer wait for this one
+    try {
+      store_->setTimeout(short_timeout);
+      if (lost) store_->add(lost_key(rank), 1);
+      const bool first = store_->add(failures_key, 1) == 1;
+      if (!first) {
+        store_->add(heard_key, 1);
+        return false;
+      }
+      const auto end = std::chrono::steady_clock::now() + short_timeout;
+      // Who keeps the store stays until the others know.
+      while ((keeps_store_ || lost) && std::chrono::steady_clock::now() < end &&
+             store_->add(heard_key, 0) < size - 1) {
+        std::this_thread::sleep_for(pause);
+      }
+      for (int other = 0; lost && other < size; ++other) {
+        if (!store_->check({lost_key(other)})) missing.push_back(other);
+      }
+      return true;
+    } catch (const std::exception&) {
+      missing = {0};  // which kept the store
+      return rank == 1;
+    }
+  }
+
+ private:
+  void wait_for(const Launch& launch, int rank) {
+    try {
+      store_->wait({joined_key(rank)}, timeout);
+    } catch (const std::exception&) {
+      throw LaunchError(
+          fmt::format("rank {} of {} has not come to {}:{} within {} seconds; are all processes started?",
+                      rank, launch.size, launch.host, launch.port,
+                      std::chrono::duration_cast<std::chrono::seconds>(timeout).count()));
+    }
+  }
+
+  bool keeps_store_;
+  bool is_stranger_ = false;  // to those whose store it is
+  c10::intrusive_ptr<c10d::Store> store_;
+  c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo_;
+};
+
+ProcessGroup::ProcessGroup(const Launch& launch)
+    : launch_(launch), connection_(std::make_unique<Connection>(launch)) {}
+
+void ProcessGroup::meet() {
+  connection_->meet(launch_);
+}
+
+void ProcessGroup::all_gather(std::vector<Tensor>& of_ranks) {
+  exchange([&] { connection_->all_gather(rank(), of_ranks); });
+}
+
+void ProcessGroup::broadcast(Tensor& tensor) {
+  exchange([&] { connection_->broadcast(tensor); });
+}
+
+bool ProcessGroup::fails_first(bool lost, std::vector<int>& missing) {
+  return connection_->fails_first(rank(), size(), lost, missing);
+}
+
+#endif
+
+ProcessGroup::~ProcessGroup() = default;
+
+std::string ProcessGroup::from_first(const std::string& text) {
+  Tensor size = at::full({1}, static_cast<std::int64_t>(text.size()), at::kLong);
+  broadcast(size);
+  std::string all =
+      is_first() ? text : std::string(static_cast<std::size_t>(size.item<std::int64_t>()), '\0');
+  if (all.empty()) return all;
+  Tensor bytes = at::from_blob(all.data(), {static_cast<std::int64_t>(all.size())}, at::kByte);
+  broadcast(bytes);
+  return all;
+}
+
+bool ProcessGroup::from_first(bool yes) {
+  Tensor flag = at::full({1}, yes ? 1 : 0, at::kByte);
+  broadcast(flag);
+  return flag.item<std::uint8_t>() != 0;
+}
+
+std::vector<bool> ProcessGroup::from_all(bool yes) {
+  std::vector<Tensor> flags;
+  for (int rank = 0; rank < size(); ++rank) flags.push_back(at::full({1}, yes ? 1 : 0, at::kByte));
+  all_gather(flags);
+  std::vector<bool> answers;
+  for (const Tensor& flag : flags) answers.push_back(flag.item<std::uint8_t>() != 0);
+  return answers;
+}
+
+}  // namespace handgrad

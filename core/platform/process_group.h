@@ -1,0 +1,67 @@
+// Processes that compute together, each as one of several ranks. Over LibTorch's c10d and its Gloo, which is
+// included by process_group.cpp alone.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "handgrad/base/errors.h"
+#include "handgrad/base/tensor.h"
+#include "handgrad/platform/launch.h"
+
+namespace handgrad {
+
+// Another process of the group is gone, or silent for longer than the timeout.
+struct LostProcess : LaunchError {
+  using LaunchError::LaunchError;
+};
+
+// All ranks call the same functions in the same order. Each throws LostProcess, `meet` too LaunchError.
+class ProcessGroup {
+ public:
+  // Opens the store where they meet, or reaches it. Throws LaunchError where that cannot be within the timeout, and where
+  // this build has no Gloo.
+  explicit ProcessGroup(const Launch& launch);
+  ~ProcessGroup();
+  ProcessGroup(const ProcessGroup&) = delete;
+  ProcessGroup& operator=(const ProcessGroup&) = delete;
+
+  // Waits for the others. Throws LaunchError where that takes longer than the timeout, and where another process has
+  // this rank.
+  void meet();
+
+  int rank() const { return launch_.rank; }
+  int size() const { return launch_.size; }
+  // Of those on this machine.
+  int local_size() const { return launch_.local_size; }
+  bool is_first() const { return rank() == 0; }
+
+  // One tensor of each rank, contiguous and of one shape: that of this rank is there, and the others come.
+  void all_gather(std::vector<Tensor>& of_ranks);
+
+  // What rank 0 says, to all.
+  std::string from_first(const std::string& text);
+  bool from_first(bool yes);
+
+  // Of every rank, whether it says yes.
+  std::vector<bool> from_all(bool yes);
+
+  // Leaves the others for a failure, so that they hear of it. Whether it is the first: one rank speaks for all.
+  // `lost`: the failure is that another does not answer; then `missing` are those of whom nothing is heard.
+  bool fails_first(bool lost, std::vector<int>& missing);
+
+ private:
+  class Connection;
+
+  // The tensor of rank 0, to all.
+  void broadcast(Tensor& tensor);
+
+  Launch launch_;
+  std::unique_ptr<Connection> connection_;
+};
+
+// "" where processes can compute together in this build, else why not.
+std::string no_process_group();
+
+}  // namespace handgrad

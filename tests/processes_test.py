@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""Trains one network in several processes: the same bits with any number of them, also after one was killed; wrong starts.
+
+In a network of its own that has nothing but a loopback interface, because LibTorch 1.13 has its store listen on all there are.
+Arguments: PROGRAM. Exit code 77 where this system gives no such network, or the program was built without Gloo.
+"""
+import fcntl
+import hashlib
+import json
+import os
+import random
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+program = str(Path(sys.argv[1]).resolve())
+SKIPPED = 77
+TIMEOUT = 300  # so that a hang fails
+next_port = 29600
+
+
+def enter_own_network():
+    inside = "HANDGRAD_OWN_NETWORK"
+    if os.environ.get(inside):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            up, flags_offset, siocsifflags = 1, "16sh", 0x8914
+            fcntl.ioctl(any_socket, siocsifflags, struct.pack(flags_offset, b"lo", up) + bytes(14))
+        return
+    unshare = ["unshare", "--map-root-user", "--net"]
+    if subprocess.run(unshare + ["true"], capture_output=True).returncode != 0:
+        print("skipped: this system gives no network namespaces")
+        sys.exit(SKIPPED)
+    os.environ[inside] = "1"
+    os.execvp(unshare[0], unshare + [sys.executable] + sys.argv)
+
+
+class Group:
+    """`size` processes that were started together, as torchrun numbers them."""
+
+    def __init__(self, size, arguments, of_rank=None, port=None, environment=None):
+        global next_port
+        if port is None:
+            port, next_port = next_port, next_port + 1
+        self.processes = []
+        for rank in range(size):
+            variables = dict(os.environ, RANK=str(rank), WORLD_SIZE=str(size), LOCAL_RANK=str(rank), LOCAL_WORLD_SIZE=str(size),
+                             MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+            variables.update(environment or {})
+            own = of_rank(rank) if of_rank else []
+            self.processes.append(subprocess.Popen([program] + arguments + own, env=variables, text=True,
+                                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+
+    def finish(self):
+        """Exit codes, and all that was said on stderr by handgrad itself."""
+        said, codes = [], []
+        for process in self.processes:
+            _, errors = process.communicate(timeout=TIMEOUT)
+            codes.append(process.returncode)
+            said += [line for line in errors.splitlines() if line.startswith("handgrad: ")]
+        return codes, said
+
+
+def result_of(run):
+    """Hashes of what must have the same bits."""
+    names = ["metrics.jsonl", "model.pt"]
+    return {name: hashlib.sha256((run / name).read_bytes()).hexdigest() for name in names}
+
+
+def start(size, flags):
+    """Trains in so many processes, to the end."""
+    arguments = ["train", "--threads", "1"] + flags
+    if size == 1:
+        subprocess.run([program] + arguments, capture_output=True, timeout=TIMEOUT, check=True)
+        return
+    codes, said = Group(size, arguments).finish()
+    assert codes == [0] * size, (codes, said)
+
+
+def flags_of(run, flags):
+    return ["--data", "synthetic", "--out", str(run)] + flags
+
+
+# Of 20,000 images 2,000 are for training: of the last batch 2 are left where it would have 37, 5 where 57: fewer than shards.
+FEW = ["--validation-fraction", "0.9", "--shards", "8", "--epochs", "2"]
+SETTINGS = {
+    "plain": FEW + ["--hidden", "20,10", "--batch-size", "37"],
+    "batch norm, Adam, dropout, smoothed labels": FEW + [
+        "--hidden", "20,10", "--batch-norm", "--optimizer", "adam", "--learning-rate", "0.002", "--dropout", "0.2",
+        "--input-dropout", "0.1", "--label-smoothing", "0.1", "--batch-size", "37", "--evaluate-every", "20"],
+    "augmented, two networks, a last batch of fewer images than shards": FEW + [
+        "--hidden", "16", "--batch-norm", "before", "--augment", "light", "--replicas", "2", "--optimizer", "nesterov",
+        "--clip", "1", "--batch-size", "57", "--ema", "0.9", "--reestimate-batch-norm", "--standardise"],
+}
+
+
+def check_same_bits(folder):
+    for number, (name, flags) in enumerate(SETTINGS.items()):
+        results = {}
+        sizes = (1, 2, 8) if number == 0 else (1, 2, 4)
+        for size in sizes:
+            run = folder / f"same-{number}-{size}"
+            start(size, flags_of(run, flags))
+            results[size] = result_of(run)
+        assert all(result == results[1] for result in results.values()), (name, results)
+        print(f"same bits with {sizes} processes: {name}")
+
+
+def check_killed(folder, moments):
+    flags = SETTINGS["batch norm, Adam, dropout, smoothed labels"] + ["--checkpoint-every", "10", "--epochs", "8"]
+    start(1, flags_of(folder / "whole", flags))
+    expected = result_of(folder / "whole")
+    begin = time.monotonic()
+    start(4, flags_of(folder / "timed", flags))
+    seconds = time.monotonic() - begin
+    chance = random.Random(7)
+    for moment in range(moments):
+        run = folder / f"killed-{moment}"
+        size = chance.choice([2, 4])
+        group = Group(size, ["train", "--threads", "1"] + flags_of(run, flags))
+        time.sleep(chance.uniform(0.2, 1) * seconds)
+        victim = chance.randrange(size)
+        group.processes[victim].send_signal(signal.SIGKILL)
+        codes, said = group.finish()
+        others = {code for rank, code in enumerate(codes) if rank != victim}
+        assert others == {1} and len(said) == 1 and f"rank {victim} of {size}" in said[0] or others == {0} and not said, (codes, said)
+        if not (run / "summary.json").exists():
+            begun = any(run.glob("checkpoint*"))
+            start(chance.choice([1, 2, 4, 8]), ["--resume", str(run)] if begun else flags_of(run, flags) + ["--overwrite"])
+        assert result_of(run) == expected, f"other bits after rank {victim} of {size} was killed"
+    print(f"same bits after {moments} kills")
+
+
+def expect_refusal(codes, said, words):
+    assert all(code == 1 for code in codes), (codes, said)
+    assert len(said) == 1 and words in said[0], said
+    print(f"refused: {said[0]}")
+
+
+def check_wrong_starts(folder):
+    flags = ["train", "--data", "synthetic", "--epochs", "1", "--shards", "2", "--out", str(folder / "wrong")]
+    alone = dict(os.environ)
+    for variables, words in [({"RANK": "0"}, "WORLD_SIZE"), ({"RANK": "2", "WORLD_SIZE": "2"}, "RANK"),
+                             ({"RANK": "x", "WORLD_SIZE": "2"}, "RANK"),
+                             ({"OMPI_COMM_WORLD_SIZE": "2"}, "OMPI_COMM_WORLD_RANK")]:
+        done = subprocess.run([program] + flags, env={**alone, **variables}, capture_output=True, text=True, timeout=TIMEOUT)
+        expect_refusal([done.returncode], done.stderr.splitlines(), words)
+    expect_refusal(*Group(2, flags, lambda rank: ["--l2", f"0.{rank + 1}"]).finish(), "rank 1 of 2: other flags than rank 0")
+    expect_refusal(*Group(2, flags, lambda rank: ["--nonsense"] if rank else []).finish(), "--nonsense")
+    expect_refusal(*Group(4, flags).finish(), "--shards: got 2; must be a multiple of the 4 processes")
+    assert not (folder / "wrong").exists()
+
+    # Two runs on one port: the later ranks say so, whichever store they reach.
+    port = 29590
+    slow = Group(2, flags + ["--epochs", "200"], port=port)
+    time.sleep(2)
+    codes, said = Group(2, flags + ["--out", str(folder / "second")], port=port).finish()
+    assert codes == [1, 1] and all("29590" in line for line in said), (codes, said)
+    print(f"refused: {said[0]}")
+    for process in slow.processes:
+        process.terminate()
+    codes, said = slow.finish()
+    assert codes == [128 + signal.SIGTERM] * 2, (codes, said)
+
+
+def check_rank_0_alone_writes(folder):
+    group = Group(2, ["train", "--data", "synthetic", "--epochs", "1", "--shards", "2", "--out", str(folder / "one")])
+    outputs = [process.communicate(timeout=TIMEOUT) for process in group.processes]
+    assert "test" in outputs[0][0] and outputs[1] == ("", ""), outputs[1]
+    assert json.loads((folder / "one" / "summary.json").read_text())["processes"] == 2
+
+
+enter_own_network()
+moments = int(sys.argv[2]) if len(sys.argv) > 2 else 4
+with tempfile.TemporaryDirectory() as temporary:
+    check_rank_0_alone_writes(Path(temporary))
+    check_wrong_starts(Path(temporary))
+    check_same_bits(Path(temporary))
+    check_killed(Path(temporary), moments)
