@@ -47,14 +47,15 @@ struct Numbering {
   const char* size;
   const char* local_rank;
   const char* local_size;  // how many there are on this machine; null where nobody says
+  bool also_alone;  // whether a process that it started alone has a rank too, as a batch script of Slurm has
 };
 
 constexpr Numbering numberings[] = {
-    {"torchrun", "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"},
+    {"torchrun", "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", false},
     {"mpirun", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK",
-     "OMPI_COMM_WORLD_LOCAL_SIZE"},
-    {"MPI", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"},
-    {"srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", nullptr},
+     "OMPI_COMM_WORLD_LOCAL_SIZE", false},
+    {"MPI", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS", false},
+    {"srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", nullptr, true},
 };
 
 constexpr std::int64_t most_processes = 65536;
@@ -104,7 +105,7 @@ std::string first_host(const std::string& list) {
 Launch read_launch(const Environment& environment) {
   const Variables variables(environment);
   for (const Numbering& numbering : numberings) {
-    require_all(variables, numbering);
+    if (!numbering.also_alone) require_all(variables, numbering);
     if (!variables.has(numbering.size)) continue;
     Launch launch;
     launch.size = static_cast<int>(variables.number(numbering.size, 1, most_processes));
