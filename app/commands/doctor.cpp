@@ -1,8 +1,6 @@
 // `handgrad doctor`: what the program runs on, and what to do about each problem.
 #include <fmt/format.h>
 
-#include <cstdlib>
-
 #include "cli/settings.h"
 #include "commands/commands.h"
 #include "handgrad/base/counted.h"
@@ -82,7 +80,7 @@ void examine_processes(Diagnosis& diagnosis) {
   const std::string none = no_process_group();
   if (!none.empty()) return diagnosis.advise("processes", "one at a time", none);
   try {
-    const Launch launch = read_launch([](const char* variable) { return std::getenv(variable); });
+    const Launch launch = read_launch();
     diagnosis.good("processes",
                    launch.size == 1
                        ? "this one is alone; several can train together (docs/distributed.md)"

@@ -111,12 +111,12 @@ Json read_config(const std::string& file) {
 }
 
 bool is_first(const ProcessGroup* processes) {
-  return processes == nullptr || processes->is_first();
+  return rank_of(processes) == 0;
 }
 
 // What rank 0 has read of the run that goes on, which but one process can hold.
 void share_run(TrainingRequest& request, ProcessGroup& processes) {
-  const bool first = processes.is_first();
+  const bool first = is_first(&processes);
   const std::string config = processes.from_first(first ? request.run->config().dump() : "");
   const std::string state = processes.from_first(request.state ? to_checkpoint(*request.state) : "");
   if (first) return;
@@ -137,11 +137,15 @@ void read_training_request(TrainingRequest& request, Options& options, ProcessGr
       request.earlier = request.run->config();
     }
     if (processes != nullptr) share_run(request, *processes);
-    settings_of_run(request.earlier, options.text("resume"));
+    settings_of_run(request.earlier,
+                    (std::filesystem::path(options.text("resume")) / "config.json").string());
   }
   const std::string& config_file = options.text("config");
-  if (request.choice) request.earlier = request.choice->config;
-  if (!config_file.empty()) request.earlier = read_config(config_file);
+  if (request.choice) {
+    request.earlier = request.choice->config;
+  } else if (!config_file.empty()) {
+    request.earlier = read_config(config_file);
+  }
   options.apply_config(request.earlier, config_file.empty() ? "config.json" : config_file, config_keys());
   if (!request.state) request.beginning = read_beginning(options, request.earlier);
   request.settings = read_settings(options);
@@ -149,10 +153,6 @@ void read_training_request(TrainingRequest& request, Options& options, ProcessGr
   if (request.beginning && request.settings.replicas > 1) {
     throw UsageError("--replicas: networks that all begin with that of --init stay equal; leave it out");
   }
-}
-
-int processes_of(const Network& network) {
-  return network.processes() == nullptr ? 1 : network.processes()->size();
 }
 
 Json summary_json(const TrainingResult& result, const TrainingSession& session, const Settings& settings,
@@ -187,7 +187,7 @@ Json summary_json(const TrainingResult& result, const TrainingSession& session, 
           {"device", session.device.str()},
           {"tf32", tf32},
           {"threads", session.threads},
-          {"processes", processes_of(*session.network)},
+          {"processes", size_of(session.network->processes())},
           {"blas", blas_library().name},
           {"libtorch", libtorch_version()},
           {"version", version()},
@@ -256,7 +256,7 @@ void print_start(const TrainingRequest& request, const TrainingSession& session,
   }
   const Architecture& architecture = session.network->architecture();
   const std::int64_t replicas = request.settings.replicas;
-  const int processes = processes_of(*session.network);
+  const int processes = size_of(session.network->processes());
   fmt::print("{}, {} parameters{}, on {} with {}{}\n{}: {} train, {} validation, {} test images; run: {}\n",
              describe(architecture, request.settings.split.deskew), architecture.parameter_count(),
              replicas > 1 ? fmt::format(" × {} networks", replicas) : "", session.device.str(), blas.name,

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <cstdlib>
 #include <exception>
 
 #include "cli/options.h"
@@ -45,7 +44,7 @@ int leave_lost(ProcessGroup& processes, const LostProcess& error) {
 }  // namespace
 
 int together(const std::function<int(ProcessGroup* processes)>& work) {
-  const Launch launch = read_launch([](const char* variable) { return std::getenv(variable); });
+  const Launch launch = read_launch();
   if (launch.size == 1) return work(nullptr);
   ProcessGroup processes(launch);
   try {

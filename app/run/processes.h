@@ -11,16 +11,12 @@
 
 namespace handgrad::app {
 
-// Runs `work` with the group of those that were started together, or null where this process is alone. Where one of
-// them fails, all do: one speaks for all, and the others return 1 without a word. Throws LaunchError.
+// Runs `work` with the group of those that were started together, or null where this process is alone. Where
+// one of them fails, all do: one speaks for all, and the others return 1 without a word. Throws LaunchError.
 int together(const std::function<int(ProcessGroup* processes)>& work);
 
-// Whether this process writes and prints.
-inline bool is_first(const ProcessGroup* processes) {
-  return processes == nullptr || processes->is_first();
-}
-
-// Throws LaunchError, which names the ranks, where one of these texts, each with its name, is not that of rank 0.
+// Throws LaunchError, which names the ranks, where one of these texts, each with its name, is not that of
+// rank 0.
 void require_same(ProcessGroup& processes, const std::vector<std::pair<std::string, std::string>>& texts);
 
 // The observer of rank 0 decides for all when training stops and when it is saved.

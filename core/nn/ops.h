@@ -88,8 +88,8 @@ void batch_norm_evaluate(Tensor& y, const Tensor& x, const Tensor& running_mean,
 // Dropout (Srivastava et al., 2014; inverted, as torch.nn.Dropout): y = m x, with m = 0 with probability p, else
 // 1 / (1 − p). m [N,R,F] is a function of p, the keys [R], int64, and the place alone: number i = n F + f of
 // network r is QuickRandom::bits_at(key r, i), whose upper 32 bits drop it where they are below 2³² p.
-// m on a CPU in float32 or float64; elsewhere by operations of LibTorch, which allocate. first_image: n of the first
-// image, where these are a part of a batch.
+// m on a CPU in float32 or float64; elsewhere by operations of LibTorch, which allocate. first_image: n of the
+// first image, where these are a part of a batch.
 void dropout_mask(Tensor& mask, const Tensor& keys, double p, std::int64_t first_image = 0);
 void dropout_mask_by_operations(Tensor& mask, const Tensor& keys, double p, std::int64_t first_image = 0);
 
@@ -112,7 +112,8 @@ void smooth_labels(Tensor& targets, double smoothing);
 void softmax_cross_entropy_forward(Tensor* loss, Tensor& probabilities, const Tensor& logits,
                                    const Tensor& targets, const BatchSum& sum = {});
 
-// dlogits = (p − targets) / N: the only place where 1/N appears. N is batch_size, of which a process may have but a part.
+// dlogits = (p − targets) / N: the only place where 1/N appears. N is batch_size, of which a process may have
+// but a part.
 void softmax_cross_entropy_backward(Tensor& dlogits, const Tensor& probabilities, const Tensor& targets,
                                     std::int64_t batch_size);
 

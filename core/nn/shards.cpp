@@ -21,13 +21,13 @@ std::vector<Shard> cut(std::int64_t batch_size, std::int64_t shards) {
 BatchPart::BatchPart(std::int64_t batch_size, std::int64_t shards, ProcessGroup* processes)
     : batch_size(batch_size), all_shards(shards), processes(processes) {
   const std::vector<Shard> all = cut(batch_size, shards);
-  const std::int64_t size = processes == nullptr ? 1 : processes->size();
+  const std::int64_t size = size_of(processes);
   if (shards % size != 0) {
     throw ArgumentError("shards", fmt::format("got {}; must be a multiple of the {} processes, such as {}",
                                               shards, size, (shards / size + 1) * size));
   }
   const std::int64_t each = shards / size;
-  first_shard = processes == nullptr ? 0 : each * processes->rank();
+  first_shard = each * rank_of(processes);
   own.begin = all[static_cast<std::size_t>(first_shard)].begin;
   for (std::int64_t v = first_shard; v < first_shard + each; ++v) {
     const Shard& shard = all[static_cast<std::size_t>(v)];
@@ -38,7 +38,7 @@ BatchPart::BatchPart(std::int64_t batch_size, std::int64_t shards, ProcessGroup*
 
 namespace {
 
-// Adds to each part, of those that are `from` apart, its neighbour, until those are added that are `to` apart.
+// Adds to each part, of those that are `from` apart, its neighbour, until those that are `to` apart are left.
 void add_neighbours(const Tensor& parts, std::int64_t from, std::int64_t to) {
   const std::int64_t numbers = parts.size(1);
   const std::int64_t ranges = parts.is_cuda() ? 1 : threads_for_numbers(parts.numel());
@@ -78,24 +78,21 @@ void add_up(Tensor& sum, const Tensor& parts, ProcessGroup* processes) {
 
 BatchSum::BatchSum(const BatchPart& batch, const Tensor& like) {
   if (batch.all_shards == 1) return;
-  batch_size_ = batch.batch_size;
-  shards_ = batch.shards;
-  first_shard_ = batch.first_shard;
-  processes_ = batch.processes;
+  batch_ = batch;
   parts_ = at::empty({batch.all_shards, like.numel()}, like.options());
 }
 
 void BatchSum::operator()(Tensor& sum, const Tensor& x, at::IntArrayRef axes) const {
-  if (shards_.empty()) {
+  if (!batch_) {
     at::sum_out(sum, x, axes);
     return;
   }
-  for (std::size_t v = 0; v < shards_.size(); ++v) {
-    Tensor part = parts_[first_shard_ + static_cast<std::int64_t>(v)].view(sum.sizes());
-    at::sum_out(part, shards_[v].of(x), axes);
+  for (std::size_t v = 0; v < batch_->shards.size(); ++v) {
+    Tensor part = parts_[batch_->first_shard + static_cast<std::int64_t>(v)].view(sum.sizes());
+    at::sum_out(part, batch_->shards[v].of(x), axes);
   }
   Tensor flat = sum.view(-1);
-  add_up(flat, parts_, processes_);
+  add_up(flat, parts_, batch_->processes);
 }
 
 }  // namespace handgrad

@@ -1,9 +1,10 @@
 // A batch in shards: runs of its images whose sums are taken apart and then added up in an order that depends
-// on their number alone, so that the result has the same bits whoever computed which: threads, or processes, each
-// of which has equally many shards that follow each other.
+// on their number alone, so that the result has the same bits whoever computed which: threads, or processes,
+// each of which has equally many shards that follow each other.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "handgrad/base/tensor.h"
@@ -56,14 +57,11 @@ class BatchSum {
   void operator()(Tensor& sum, const Tensor& x, at::IntArrayRef axes = {0}) const;
 
   // N of the batch, of which x [N,…] is what this process has.
-  std::int64_t batch_size(const Tensor& x) const { return shards_.empty() ? x.size(0) : batch_size_; }
+  std::int64_t batch_size(const Tensor& x) const { return batch_ ? batch_->batch_size : x.size(0); }
 
  private:
-  std::int64_t batch_size_ = 0;
-  std::vector<Shard> shards_;  // empty where there is but one
-  std::int64_t first_shard_ = 0;
-  ProcessGroup* processes_ = nullptr;
-  Tensor parts_;  // [V,n]
+  std::optional<BatchPart> batch_;  // none where it has but one shard
+  Tensor parts_;                    // [V,n]
 };
 
 }  // namespace handgrad

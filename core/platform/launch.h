@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
 #include <string>
 
@@ -23,12 +24,13 @@ struct Launch {
 // The value of a variable, null where it is not set, as std::getenv says it.
 using Environment = std::function<const char*(const char* variable)>;
 
-// RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT (torchrun; PyTorch's documentation of torch.distributed),
-// OMPI_COMM_WORLD_* (Open MPI's documentation of mpirun), PMI_RANK and PMI_SIZE (MPICH), SLURM_PROCID,
-// SLURM_STEP_NUM_TASKS, SLURM_LOCALID, SLURM_STEP_NODELIST (Slurm's documentation of srun); in this order.
+// RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT (torchrun; PyTorch's documentation of
+// torch.distributed), OMPI_COMM_WORLD_* (Open MPI's documentation of mpirun), PMI_RANK and PMI_SIZE (MPICH),
+// SLURM_PROCID, SLURM_STEP_NUM_TASKS, SLURM_LOCALID, SLURM_STEP_NODELIST (Slurm's documentation of srun); in
+// this order.
 // Without MASTER_ADDR, processes of one machine meet on its loopback, those of srun on its first host.
 // Throws LaunchError where they contradict each other or one is missing.
-Launch read_launch(const Environment& environment);
+Launch read_launch(const Environment& environment = std::getenv);
 
 // The first host of Slurm's "node[03-05,7],other": "node03".
 std::string first_host(const std::string& list);

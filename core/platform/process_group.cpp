@@ -252,7 +252,7 @@ std::string ProcessGroup::from_first(const std::string& text) {
   Tensor size = at::full({1}, static_cast<std::int64_t>(text.size()), at::kLong);
   broadcast(size);
   std::string all =
-      is_first() ? text : std::string(static_cast<std::size_t>(size.item<std::int64_t>()), '\0');
+      rank() == 0 ? text : std::string(static_cast<std::size_t>(size.item<std::int64_t>()), '\0');
   if (all.empty()) return all;
   Tensor bytes = at::from_blob(all.data(), {static_cast<std::int64_t>(all.size())}, at::kByte);
   broadcast(bytes);

@@ -20,22 +20,21 @@ struct LostProcess : LaunchError {
 // All ranks call the same functions in the same order. Each throws LostProcess, `meet` too LaunchError.
 class ProcessGroup {
  public:
-  // Opens the store where they meet, or reaches it. Throws LaunchError where that cannot be within the timeout, and where
-  // this build has no Gloo.
+  // Opens the store where they meet, or reaches it. Throws LaunchError where that cannot be within the timeout,
+  // and where this build has no Gloo.
   explicit ProcessGroup(const Launch& launch);
   ~ProcessGroup();
   ProcessGroup(const ProcessGroup&) = delete;
   ProcessGroup& operator=(const ProcessGroup&) = delete;
 
-  // Waits for the others. Throws LaunchError where that takes longer than the timeout, and where another process has
-  // this rank.
+  // Waits for the others. Throws LaunchError where that takes longer than the timeout, and where another
+  // process has this rank.
   void meet();
 
   int rank() const { return launch_.rank; }
   int size() const { return launch_.size; }
   // Of those on this machine.
   int local_size() const { return launch_.local_size; }
-  bool is_first() const { return rank() == 0; }
 
   // One tensor of each rank, contiguous and of one shape: that of this rank is there, and the others come.
   void all_gather(std::vector<Tensor>& of_ranks);
@@ -47,8 +46,8 @@ class ProcessGroup {
   // Of every rank, whether it says yes.
   std::vector<bool> from_all(bool yes);
 
-  // Leaves the others for a failure, so that they hear of it. Whether it is the first: one rank speaks for all.
-  // `lost`: the failure is that another does not answer; then `missing` are those of whom nothing is heard.
+  // Leaves the others for a failure, so that they hear of it. Whether it is the first: one rank speaks for
+  // all. `lost`: the failure is that another does not answer; then `missing` are those of whom nothing is heard.
   bool fails_first(bool lost, std::vector<int>& missing);
 
  private:
@@ -60,6 +59,14 @@ class ProcessGroup {
   Launch launch_;
   std::unique_ptr<Connection> connection_;
 };
+
+// Of this process; where it is alone, null, rank 0 of 1.
+inline int rank_of(const ProcessGroup* processes) {
+  return processes == nullptr ? 0 : processes->rank();
+}
+inline int size_of(const ProcessGroup* processes) {
+  return processes == nullptr ? 1 : processes->size();
+}
 
 // "" where processes can compute together in this build, else why not.
 std::string no_process_group();

@@ -32,9 +32,9 @@ Evaluator::Evaluator(Network& network, const Examples& examples)
 std::vector<LossAndAccuracy> Evaluator::evaluate(const EvaluationProgress& progress) {
   const at::AutoDispatchBelowADInplaceOrView no_autograd;
   ProcessGroup* const processes = network_.processes();
-  const std::int64_t ranks = processes == nullptr ? 1 : processes->size();
+  const std::int64_t ranks = size_of(processes);
   const std::int64_t each = (batches() + ranks - 1) / ranks;
-  const std::int64_t first = processes == nullptr ? 0 : each * processes->rank();
+  const std::int64_t first = each * rank_of(processes);
   const auto sums = at::TensorOptions(network_.options()).dtype(at::kDouble);
   const Tensor of_batches = at::zeros({ranks * each, 2, network_.replicas()}, sums);
   Tensor loss = at::empty({network_.replicas()}, network_.options());

@@ -21,7 +21,8 @@ class Evaluator {
   Evaluator(Network& network, const Examples& examples);
 
   // Of each network, with the running statistics where there is batch norm. Where they are not to be
-  // used, the whole set is one batch, whose statistics are. Processes share the batches out, to the same bits.
+  // used, the whole set is one batch, whose statistics are. Processes share the batches out, to the same
+  // bits.
   std::vector<LossAndAccuracy> evaluate(const EvaluationProgress& progress = {});
 
   // Shows what a batch left in its workspace, and its targets [N,1,C] or [N,R,C].
