@@ -81,6 +81,13 @@ def start(size, flags):
     assert codes == [0] * size, (codes, said)
 
 
+def wait_until(happened, what):
+    deadline = time.monotonic() + TIMEOUT
+    while not happened():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.01)
+
+
 def flags_of(run, flags):
     return ["--data", "synthetic", "--out", str(run)] + flags
 
@@ -114,25 +121,27 @@ def check_killed(folder, moments):
     flags = SETTINGS["batch norm, Adam, dropout, smoothed labels"] + ["--checkpoint-every", "10", "--epochs", "8"]
     start(1, flags_of(folder / "whole", flags))
     expected = result_of(folder / "whole")
-    begin = time.monotonic()
-    start(4, flags_of(folder / "timed", flags))
-    seconds = time.monotonic() - begin
+    seconds = json.loads((folder / "whole" / "summary.json").read_text())["seconds"]
     chance = random.Random(7)
+    killed = 0
     for moment in range(moments):
         run = folder / f"killed-{moment}"
         size = chance.choice([2, 4])
         group = Group(size, ["train", "--threads", "1"] + flags_of(run, flags))
-        time.sleep(chance.uniform(0.2, 1) * seconds)
+        wait_until((run / "config.json").exists, "the training to begin")
+        time.sleep(chance.uniform(0, 2) * seconds)
         victim = chance.randrange(size)
         group.processes[victim].send_signal(signal.SIGKILL)
         codes, said = group.finish()
         others = {code for rank, code in enumerate(codes) if rank != victim}
         assert others == {1} and len(said) == 1 and f"rank {victim} of {size}" in said[0] or others == {0} and not said, (codes, said)
+        killed += codes[victim] == -signal.SIGKILL
         if not (run / "summary.json").exists():
             begun = any(run.glob("checkpoint*"))
             start(chance.choice([1, 2, 4, 8]), ["--resume", str(run)] if begun else flags_of(run, flags) + ["--overwrite"])
         assert result_of(run) == expected, f"other bits after rank {victim} of {size} was killed"
-    print(f"same bits after {moments} kills")
+    assert killed > 0, "all had ended before they were killed"
+    print(f"same bits after {killed} kills")
 
 
 def expect_refusal(codes, said, words):
@@ -156,8 +165,10 @@ def check_wrong_starts(folder):
 
     # Two runs on one port: the later ranks say so, whichever store they reach.
     port = 29590
-    slow = Group(2, flags + ["--epochs", "200"], port=port)
-    time.sleep(2)
+    slow = Group(2, flags + ["--epochs", "10000"], port=port)
+    # Once rank 0 reports a step, both have begun to catch signals.
+    metrics = folder / "wrong" / "metrics.jsonl"
+    wait_until(lambda: metrics.exists() and metrics.stat().st_size > 0, "the first measurement")
     codes, said = Group(2, flags + ["--out", str(folder / "second")], port=port).finish()
     assert codes == [1, 1] and all("29590" in line for line in said), (codes, said)
     print(f"refused: {said[0]}")
