@@ -4,65 +4,18 @@
 In a network of its own that has nothing but a loopback interface, because LibTorch 1.13 has its store listen on all there are.
 Arguments: PROGRAM [KILLS]. Exit code 77 where this system gives no such network, or the program was built without Gloo.
 """
-import fcntl
 import hashlib
 import json
 import os
 import random
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-program = str(Path(sys.argv[1]).resolve())
-SKIPPED = 77
-TIMEOUT = 300  # so that a hang fails
-next_port = 29600
-
-
-def enter_own_network():
-    inside = "HANDGRAD_OWN_NETWORK"
-    if os.environ.get(inside):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-            up, flags_offset, siocsifflags = 1, "16sh", 0x8914
-            fcntl.ioctl(any_socket, siocsifflags, struct.pack(flags_offset, b"lo", up) + bytes(14))
-        return
-    # Root needs no user namespace, and gets none within a chroot.
-    for unshare in (["unshare", "--net"], ["unshare", "--map-root-user", "--net"]):
-        if subprocess.run(unshare + ["true"], capture_output=True).returncode == 0:
-            os.environ[inside] = "1"
-            os.execvp(unshare[0], unshare + [sys.executable] + sys.argv)
-    print("skipped: this system gives no network namespaces")
-    sys.exit(SKIPPED)
-
-
-class Group:
-    """`size` processes that were started together, as torchrun numbers them."""
-
-    def __init__(self, size, arguments, of_rank=None, port=None):
-        global next_port
-        if port is None:
-            port, next_port = next_port, next_port + 1
-        self.processes = []
-        for rank in range(size):
-            variables = dict(os.environ, RANK=str(rank), WORLD_SIZE=str(size), LOCAL_RANK=str(rank), LOCAL_WORLD_SIZE=str(size),
-                             MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-            own = of_rank(rank) if of_rank else []
-            self.processes.append(subprocess.Popen([program] + arguments + own, env=variables, text=True,
-                                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE))
-
-    def finish(self):
-        """Exit codes, and all that was said on stderr by handgrad itself."""
-        said, codes = [], []
-        for process in self.processes:
-            _, errors = process.communicate(timeout=TIMEOUT)
-            codes.append(process.returncode)
-            said += [line for line in errors.splitlines() if line.startswith("handgrad: ")]
-        return codes, said
+from ranks import TIMEOUT, Group, enter_own_network, finish_alone, program, require_gloo, wait_until
 
 
 def result_of(run):
@@ -75,17 +28,10 @@ def start(size, flags):
     """Trains in so many processes, to the end."""
     arguments = ["train", "--threads", "1"] + flags
     if size == 1:
-        subprocess.run([program] + arguments, capture_output=True, timeout=TIMEOUT, check=True)
+        finish_alone(arguments)
         return
     codes, said = Group(size, arguments).finish()
     assert codes == [0] * size, (codes, said)
-
-
-def wait_until(happened, what):
-    deadline = time.monotonic() + TIMEOUT
-    while not happened():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.01)
 
 
 def flags_of(run, flags):
@@ -95,7 +41,7 @@ def flags_of(run, flags):
 # Of 20,000 images 2,000 are for training: of the last batch 2 are left where it would have 37, 5 where 57: fewer than shards.
 FEW = ["--validation-fraction", "0.9", "--shards", "8", "--epochs", "2"]
 SETTINGS = {
-    "plain": FEW + ["--hidden", "20,10", "--batch-size", "37"],
+    "plain, more parameters than are added up whole": FEW + ["--hidden", "100,10", "--batch-size", "37"],
     "batch norm, Adam, dropout, smoothed labels": FEW + [
         "--hidden", "20,10", "--batch-norm", "--optimizer", "adam", "--learning-rate", "0.002", "--dropout", "0.2",
         "--input-dropout", "0.1", "--label-smoothing", "0.1", "--batch-size", "37", "--evaluate-every", "20"],
@@ -185,9 +131,7 @@ def check_rank_0_alone_writes(folder):
     assert json.loads((folder / "one" / "summary.json").read_text())["processes"] == 2
 
 
-if "one at a time" in subprocess.run([program, "doctor"], capture_output=True, text=True, timeout=TIMEOUT).stdout:
-    print("skipped: this handgrad was built without Gloo")
-    sys.exit(SKIPPED)
+require_gloo()
 enter_own_network()
 moments = int(sys.argv[2]) if len(sys.argv) > 2 else 4
 with tempfile.TemporaryDirectory() as temporary:

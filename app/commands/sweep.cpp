@@ -4,9 +4,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
-#include <mutex>
 #include <numeric>
 #include <optional>
 
@@ -19,15 +17,16 @@
 #include "handgrad/models/model.h"
 #include "handgrad/platform/blas.h"
 #include "handgrad/platform/cuda.h"
-#include "handgrad/platform/resources.h"
 #include "handgrad/platform/system.h"
 #include "handgrad/platform/threads.h"
-#include "handgrad/platform/workers.h"
 #include "run/data_set.h"
+#include "run/processes.h"
+#include "run/resumption.h"
 #include "sweep/findings.h"
 #include "sweep/shards.h"
 #include "sweep/sweep_directory.h"
 #include "sweep/sweep_runner.h"
+#include "sweep/sweep_training.h"
 
 namespace handgrad::app {
 
@@ -146,53 +145,23 @@ Json plan_of(const SweepFile& file, const Options& options, const Dataset& datas
   return plan;
 }
 
-// Trains what these jobs are, so many at a time, and stores it. Returns the seconds that this took.
-double train_all(const SweepRunner& runner, const std::vector<Job>& jobs, int workers, at::Device device,
-                 SweepDirectory& directory, std::uint64_t with_models) {
-  using Clock = std::chrono::steady_clock;
-  const auto begin = Clock::now();
-  std::mutex mutex;  // of the directory's clock
-  auto counted_until = begin;
-  const auto count_time = [&] {
-    const std::lock_guard<std::mutex> lock(mutex);
-    const auto now = Clock::now();
-    directory.add_seconds(std::chrono::duration<double>(now - counted_until).count());
-    counted_until = now;
-  };
-  std::int64_t steps = 0;
-  for (const Job& job : jobs) steps += job.steps;
-  TotalProgress progress(jobs.size(), steps);
-  const auto train = [&](const Job& job) {
-    if (interruption() != 0) return;
-    // The cores have nothing to do but to shuffle for a GPU.
-    if (device.is_cuda()) set_threads(available_cores());
-    JobObserver observer(progress, job.steps);
-    try {
-      const std::vector<Json> results = runner.train(job, observer, directory, with_models);
-      for (std::size_t s = 0; s < results.size(); ++s) {
-        directory.write_job(job.seeds[s], job.ensemble, results[s]);
-      }
-    } catch (const Interrupted&) {
-      return;
-    }
-    count_time();
-    observer.end();
-  };
-  std::vector<std::function<void()>> work;
-  for (const Job& job : jobs) work.emplace_back([&train, job] { train(job); });
-  run_jobs(work, workers);
-  const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-  count_time();
-  return seconds;
+// Their numbers.
+std::vector<std::size_t> still_to_do(const std::vector<Job>& jobs, const SweepDirectory& directory) {
+  std::vector<std::size_t> numbers;
+  for (std::size_t job = 0; job < jobs.size(); ++job) {
+    const std::vector<std::uint64_t>& seeds = jobs[job].seeds;
+    const bool done = std::all_of(seeds.begin(), seeds.end(), [&](std::uint64_t seed) {
+      return directory.has_job(seed, jobs[job].ensemble);
+    });
+    if (!done) numbers.push_back(job);
+  }
+  return numbers;
 }
 
-std::vector<Job> still_to_do(std::vector<Job> jobs, const SweepDirectory& directory) {
-  const auto done = [&](const Job& job) {
-    return std::all_of(job.seeds.begin(), job.seeds.end(),
-                       [&](std::uint64_t seed) { return directory.has_job(seed, job.ensemble); });
-  };
-  jobs.erase(std::remove_if(jobs.begin(), jobs.end(), done), jobs.end());
-  return jobs;
+std::vector<Job> chosen(const std::vector<Job>& jobs, const std::vector<std::size_t>& numbers) {
+  std::vector<Job> chosen;
+  for (const std::size_t number : numbers) chosen.push_back(jobs.at(number));
+  return chosen;
 }
 
 Options sweep_options() {
@@ -265,21 +234,34 @@ std::optional<Shard> wanted_shard(const Options& options) {
   return shard;
 }
 
-}  // namespace
+void require_equal_ranks(ProcessGroup& processes, const Json& plan) {
+  const auto text = [&](const std::vector<const char*>& keys) {
+    Json part;
+    for (const char* key : keys) part[key] = plan.value(key, Json());
+    return part.dump();
+  };
+  require_same(processes, {{"handgrad, LibTorch or BLAS", text({"version", "libtorch", "blas"})},
+                           {"flags or file", text({"configurations", "seeds", "seeds_together", "shard"})},
+                           {"data", text({"data_sha256"})}});
+  const std::vector<int> others = others_than_first(processes, text({"processor"}));
+  if (others.empty() || processes.rank() != 0) return;
+  warn(fmt::format("another processor than that of rank 0 at {}; the last bits show who trains what",
+                   ranks_in_words(others)));
+}
 
-int sweep_command(const Arguments& arguments) {
-  Options options = sweep_options();
-  if (!options.parse(arguments)) {
-    fmt::print("{}", options.help());
-    return 0;
+void print_start(const SweepFile& file, const SweepDirectory& directory, const std::optional<Shard>& shard,
+                 std::size_t seeds, std::size_t jobs, std::size_t to_do, const std::string& where) {
+  fmt::print("{}, {}in {}, {} still to do, on {}; {}\n", size_of(file, seeds),
+             shard ? fmt::format("of which share {} is ", text_of(*shard)) : "", counted(jobs, "training"),
+             to_do, where, printable(directory.path().string()));
+  for (const std::string& claim : file.claims_left_out) {
+    fmt::print("left out, because a flag took the place of an axis: {}\n", claim);
   }
-  if (options.on("merge")) return merge(options, arguments);
-  if (options.positional().size() != 1) {
-    const std::string found =
-        options.positional().empty() ? "none" : fmt::format("{}", fmt::join(options.positional(), ", "));
-    throw UsageError(
-        fmt::format("sweep takes one TOML file, got {}; such as scripts/experiments/report.toml", found));
-  }
+  std::fflush(stdout);
+}
+
+int train_sweep(const Options& options, const Arguments& arguments, ProcessGroup* processes) {
+  const bool is_first = rank_of(processes) == 0;
   const std::optional<Shard> shard = wanted_shard(options);
   const SweepFile file = read_sweep_file(options.positional().front(), options);
   const std::int64_t seed_count =
@@ -287,37 +269,40 @@ int sweep_command(const Arguments& arguments) {
   std::vector<std::uint64_t> seeds(static_cast<std::size_t>(seed_count));
   std::iota(seeds.begin(), seeds.end(), 1);
   const at::Device device = read_device(options);
+  require_cpu(device, processes);
   const Dataset dataset = open_dataset(read_data_request(options, data_source(options)));
   const SweepRunner runner(file, dataset, device, seeds.size(),
                            options.integer_or("auto", "seeds-together", 1, most_seeds));
-  const int workers = runner.workers(read_threads(options));
+  const int workers = runner.workers(read_threads(options), processes);
+  const int all_workers = workers * size_of(processes);
   choose_blas_kernels(runner.widest());
   if (options.on("dry-run")) {
-    print_dry_run(runner, file, dataset, seeds.size(), workers);
+    if (is_first) print_dry_run(runner, file, dataset, seeds.size(), all_workers);
     return 0;
   }
 
   std::vector<Job> all_jobs = runner.jobs(seeds);
-  Json plan = plan_of(file, options, dataset, device, seeds, runner, workers, arguments);
+  Json plan = plan_of(file, options, dataset, device, seeds, runner, all_workers, arguments);
   std::string out = options.text("out");
   if (shard) {
     all_jobs = jobs_of(all_jobs, *shard);
     plan.update(plan_of_shard(*shard, all_jobs));
     out = directory_of(out, *shard);
   }
-  SweepDirectory directory(out, plan);
-  const std::vector<Job> jobs = still_to_do(all_jobs, directory);
-  fmt::print("{}, {}in {}, {} still to do, on {}; {}\n", size_of(file, seeds.size()),
-             shard ? fmt::format("of which share {} is ", text_of(*shard)) : "",
-             counted(all_jobs.size(), "training"), jobs.size(),
-             device.is_cpu() ? counted(workers, "core") : device.str(), printable(directory.path().string()));
-  for (const std::string& claim : file.claims_left_out) {
-    fmt::print("left out, because a flag took the place of an axis: {}\n", claim);
+  if (processes != nullptr) require_equal_ranks(*processes, plan);
+  if (!is_first) {
+    const std::vector<std::size_t> to_do = Json::parse(processes->from_first(std::string()));
+    catch_interruptions();
+    return train_jobs_for_first(runner, chosen(all_jobs, to_do), workers, *processes);
   }
-  std::fflush(stdout);
+  SweepDirectory directory(out, plan);
+  const std::vector<std::size_t> to_do = still_to_do(all_jobs, directory);
+  if (processes != nullptr) processes->from_first(Json(to_do).dump());
+  print_start(file, directory, shard, seeds.size(), all_jobs.size(), to_do.size(),
+              device.is_cpu() ? counted(all_workers, "core") : device.str());
 
   catch_interruptions();
-  const double seconds = train_all(runner, jobs, workers, device, directory, seeds.front());
+  const double seconds = train_jobs(runner, chosen(all_jobs, to_do), workers, directory, processes);
   const std::size_t rows = directory.write_results();
   if (const int signal = interruption()) {
     fmt::print("interrupted; {} saved, the same command goes on from there\n", counted(rows, "run"));
@@ -325,6 +310,30 @@ int sweep_command(const Arguments& arguments) {
   }
   return shard ? print_share(*shard, options.text("out"), rows, seconds)
                : print_results(directory, rows, seconds);
+}
+
+int sweep_as_one_of(ProcessGroup* processes, const Arguments& arguments) {
+  const bool is_first = rank_of(processes) == 0;
+  Options options = sweep_options();
+  if (!options.parse(arguments)) {
+    if (is_first) fmt::print("{}", options.help());
+    return 0;
+  }
+  if (options.on("merge")) return is_first ? merge(options, arguments) : 0;
+  if (options.positional().size() != 1) {
+    const std::string found =
+        options.positional().empty() ? "none" : fmt::format("{}", fmt::join(options.positional(), ", "));
+    throw UsageError(
+        fmt::format("sweep takes one TOML file, got {}; such as scripts/experiments/report.toml", found));
+  }
+  return train_sweep(options, arguments, processes);
+}
+
+}  // namespace
+
+int sweep_command(const Arguments& arguments) {
+  return together("start all again, and the sweep goes on",
+                  [&](ProcessGroup* processes) { return sweep_as_one_of(processes, arguments); });
 }
 
 }  // namespace handgrad::app

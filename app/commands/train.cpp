@@ -381,7 +381,8 @@ int train_as_one_of(ProcessGroup* processes, const Arguments& arguments) {
 }  // namespace
 
 int train_command(const Arguments& arguments) {
-  return together([&](ProcessGroup* processes) { return train_as_one_of(processes, arguments); });
+  return together("start all again, with --resume where a checkpoint was written",
+                  [&](ProcessGroup* processes) { return train_as_one_of(processes, arguments); });
 }
 
 }  // namespace handgrad::app

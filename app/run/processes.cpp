@@ -4,24 +4,27 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <exception>
 
 #include "cli/options.h"
 #include "handgrad/base/errors.h"
+#include "handgrad/platform/resources.h"
+#include "handgrad/train/footprint.h"
 
 namespace handgrad::app {
 
 namespace {
 
-std::string ranks_in_words(const std::vector<int>& ranks) {
-  return fmt::format("rank{} {}", ranks.size() == 1 ? "" : "s", fmt::join(ranks, ", "));
+int processes_here(const ProcessGroup* processes) {
+  return processes == nullptr ? 1 : processes->local_size();
 }
 
-std::string message_of_lost(const std::vector<int>& missing, int size, const LostProcess& error) {
+std::string message_of_lost(const std::vector<int>& missing, int size, const LostProcess& error,
+                            const std::string& remedy) {
   if (missing.empty()) return fmt::format("the {} processes have lost each other: {}", size, error.what());
-  return fmt::format(
-      "{} of {} {} ended or hung; start all again, with --resume where a checkpoint was written",
-      ranks_in_words(missing), size, missing.size() == 1 ? "has" : "have");
+  return fmt::format("{} of {} {} ended or hung; {}", ranks_in_words(missing), size,
+                     missing.size() == 1 ? "has" : "have", remedy);
 }
 
 // For a failure here, of which the others hear. 1 where another rank speaks for all.
@@ -35,15 +38,15 @@ std::string of_this_rank(const ProcessGroup& processes, const std::string& messa
   return fmt::format("rank {} of {}: {}", processes.rank(), processes.size(), message);
 }
 
-int leave_lost(ProcessGroup& processes, const LostProcess& error) {
+int leave_lost(ProcessGroup& processes, const LostProcess& error, const std::string& remedy) {
   std::vector<int> missing;
   if (!processes.fails_first(true, missing)) return 1;
-  throw LaunchError(message_of_lost(missing, processes.size(), error));
+  throw LaunchError(message_of_lost(missing, processes.size(), error, remedy));
 }
 
 }  // namespace
 
-int together(const std::function<int(ProcessGroup* processes)>& work) {
+int together(const std::string& remedy, const std::function<int(ProcessGroup* processes)>& work) {
   const Launch launch = read_launch();
   if (launch.size == 1) return work(nullptr);
   ProcessGroup processes(launch);
@@ -51,7 +54,7 @@ int together(const std::function<int(ProcessGroup* processes)>& work) {
     processes.meet();
     return work(&processes);
   } catch (const LostProcess& error) {
-    return leave_lost(processes, error);
+    return leave_lost(processes, error, remedy);
   } catch (const LaunchError& error) {
     return leave(processes, error.what());
   } catch (const Error& error) {
@@ -61,13 +64,36 @@ int together(const std::function<int(ProcessGroup* processes)>& work) {
   }
 }
 
+std::string ranks_in_words(const std::vector<int>& ranks) {
+  return fmt::format("rank{} {}", ranks.size() == 1 ? "" : "s", fmt::join(ranks, ", "));
+}
+
+int own_cores(const ProcessGroup* processes) {
+  return std::max(1, available_cores() / processes_here(processes));
+}
+
+std::int64_t own_free_memory(at::Device device, const ProcessGroup* processes) {
+  return free_memory(device) / processes_here(processes);
+}
+
+void require_cpu(at::Device device, const ProcessGroup* processes) {
+  if (processes == nullptr || device.is_cpu()) return;
+  throw UsageError(
+      "--device: several processes train on CPUs alone; give --device cpu, or start one process");
+}
+
+std::vector<int> others_than_first(ProcessGroup& processes, const std::string& text) {
+  const std::vector<bool> same = processes.from_all(processes.from_first(text) == text);
+  std::vector<int> others;
+  for (int rank = 0; rank < processes.size(); ++rank) {
+    if (!same[static_cast<std::size_t>(rank)]) others.push_back(rank);
+  }
+  return others;
+}
+
 void require_same(ProcessGroup& processes, const std::vector<std::pair<std::string, std::string>>& texts) {
   for (const auto& [name, text] : texts) {
-    const std::vector<bool> same = processes.from_all(processes.from_first(text) == text);
-    std::vector<int> others;
-    for (int rank = 0; rank < processes.size(); ++rank) {
-      if (!same[static_cast<std::size_t>(rank)]) others.push_back(rank);
-    }
+    const std::vector<int> others = others_than_first(processes, text);
     if (others.empty()) continue;
     throw LaunchError(fmt::format("{} of {}: other {} than rank 0; start all alike", ranks_in_words(others),
                                   processes.size(), name));

@@ -1,6 +1,7 @@
 // One command in several processes, started by torchrun, mpirun or srun.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <utility>
@@ -12,8 +13,22 @@
 namespace handgrad::app {
 
 // Runs `work` with the group of those that were started together, or null where this process is alone. Where
-// one of them fails, all do: one speaks for all, and the others return 1 without a word. Throws LaunchError.
-int together(const std::function<int(ProcessGroup* processes)>& work);
+// one of them fails, all do: one speaks for all, and the others return 1 without a word. remedy: where one has
+// ended or hangs, such as "start all again". Throws LaunchError.
+int together(const std::string& remedy, const std::function<int(ProcessGroup* processes)>& work);
+
+// "rank 1", "ranks 1, 3"
+std::string ranks_in_words(const std::vector<int>& ranks);
+
+// What this process may use of its machine, where others of the group use it too.
+int own_cores(const ProcessGroup* processes);
+std::int64_t own_free_memory(at::Device device, const ProcessGroup* processes);  // bytes
+
+// Several processes compute on CPUs. Throws UsageError.
+void require_cpu(at::Device device, const ProcessGroup* processes);
+
+// The ranks whose text is not that of rank 0.
+std::vector<int> others_than_first(ProcessGroup& processes, const std::string& text);
 
 // Throws LaunchError, which names the ranks, where one of these texts, each with its name, is not that of
 // rank 0.

@@ -5,10 +5,10 @@
 #include <utility>
 
 #include "handgrad/platform/blas.h"
-#include "handgrad/platform/resources.h"
 #include "handgrad/platform/threads.h"
 #include "handgrad/train/footprint.h"
 #include "run/data_set.h"
+#include "run/processes.h"
 
 namespace handgrad::app {
 
@@ -17,11 +17,6 @@ namespace {
 // To augment images takes about as long as a step of a small network: the thread that gathers them ahead keeps
 // a core to itself. A network of so many parameters takes ten times as long for an image.
 constexpr std::int64_t many_parameters = 250000;
-
-// Of this machine, for this process.
-int own_cores(const ProcessGroup* processes) {
-  return std::max(1, available_cores() / (processes == nullptr ? 1 : processes->local_size()));
-}
 
 int chosen_threads(const Architecture& architecture, const Settings& settings, int cores) {
   const int useful =
@@ -37,10 +32,7 @@ TrainingSession prepare_training(Settings& settings, const Options& options, Pro
   TrainingSession session;
   const std::optional<int> threads_asked = read_threads(options);
   session.device = read_device(options);
-  if (processes != nullptr && !session.device.is_cpu()) {
-    throw UsageError(
-        "--device: several processes train on CPUs alone; give --device cpu, or start one process");
-  }
+  require_cpu(session.device, processes);
   session.dataset = open_dataset(settings.data_request());
   const Architecture architecture = settings.architecture(session.dataset);
   SplitIndices images =
@@ -52,7 +44,7 @@ TrainingSession prepare_training(Settings& settings, const Options& options, Pro
       BatchPart(settings.training.batch_size, settings.network.shards, processes));  // or it throws
   require_memory({architecture, settings.network, settings.training, std::move(images), settings.replicas, 1,
                   session.device.is_cpu(), session.device.is_cuda()},
-                 session.device, free_memory(session.device));
+                 session.device, own_free_memory(session.device, processes));
   session.splits =
       split(session.dataset, settings.split, at::TensorOptions(session.device).dtype(at::kFloat));
   session.threads = threads_asked.value_or(chosen_threads(architecture, settings, own_cores(processes)));

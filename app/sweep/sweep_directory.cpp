@@ -103,13 +103,16 @@ bool SweepDirectory::has_job(std::uint64_t seed, std::size_t ensemble) const {
   return fs::exists(job_path(path_, seed, ensemble));
 }
 
-void SweepDirectory::write_job(std::uint64_t seed, std::size_t ensemble, const Json& job) const {
-  write_file(job_path(path_, seed, ensemble), to_text(job, -1) + "\n");
-}
-
-fs::path SweepDirectory::model_path(const std::string& configuration) const {
-  make_directories(path_ / models_directory);
-  return path_ / models_directory / (file_name_of(configuration) + ".pt");
+void SweepDirectory::write(std::size_t ensemble, const std::vector<std::uint64_t>& seeds,
+                           const JobResult& result) const {
+  if (!result.models.empty()) make_directories(path_ / models_directory);
+  for (const auto& [configuration, model] : result.models) {
+    write_file(path_ / models_directory / (file_name_of(configuration) + ".pt"), model);
+  }
+  // Last, as what says that the job is done.
+  for (std::size_t s = 0; s < seeds.size(); ++s) {
+    write_file(job_path(path_, seeds[s], ensemble), to_text(result.of_seeds.at(s), -1) + "\n");
+  }
 }
 
 void SweepDirectory::take_over(const fs::path& other) {

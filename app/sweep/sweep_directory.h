@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "run/run_directory.h"
+#include "sweep/job_result.h"
 
 namespace handgrad::app {
 
@@ -23,9 +24,8 @@ class SweepDirectory {
 
   // A job is an ensemble, by its number, with a seed.
   bool has_job(std::uint64_t seed, std::size_t ensemble) const;
-  void write_job(std::uint64_t seed, std::size_t ensemble, const Json& job) const;
-
-  std::filesystem::path model_path(const std::string& configuration) const;
+  // Of an ensemble that was trained with these seeds.
+  void write(std::size_t ensemble, const std::vector<std::uint64_t>& seeds, const JobResult& result) const;
 
   // Copies the jobs and models of another sweep, which has the same configurations. Throws FileError.
   void take_over(const std::filesystem::path& other);

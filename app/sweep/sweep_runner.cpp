@@ -11,11 +11,11 @@
 #include "cli/interruption.h"
 #include "handgrad/base/counted.h"
 #include "handgrad/base/errors.h"
-#include "handgrad/files/file.h"
 #include "handgrad/models/torchscript.h"
 #include "handgrad/platform/resources.h"
+#include "handgrad/platform/threads.h"
 #include "run/data_set.h"
-#include "run/run_directory.h"
+#include "run/processes.h"
 
 namespace handgrad::app {
 
@@ -97,15 +97,15 @@ std::int64_t SweepRunner::seeds_that_fit(const TrainingShape& of_seed) const {
   return std::max<std::int64_t>(1, std::min(fitting, most_networks_on_gpu) / of_seed.replicas);
 }
 
-int SweepRunner::workers(std::optional<int> asked) const {
+int SweepRunner::workers(std::optional<int> asked, const ProcessGroup* processes) const {
   if (!device_.is_cpu()) return 1;
-  const std::int64_t free = free_memory(device_);
+  const std::int64_t free = own_free_memory(device_, processes);
   if (asked) {
     require_memory(*largest_, device_, free, *asked);
     return *asked;
   }
   const std::int64_t fitting = usable_bytes(free, device_) / training_bytes(*largest_);
-  return static_cast<int>(std::clamp<std::int64_t>(fitting, 1, available_cores()));
+  return static_cast<int>(std::clamp<std::int64_t>(fitting, 1, own_cores(processes)));
 }
 
 std::vector<Job> SweepRunner::jobs(const std::vector<std::uint64_t>& seeds) const {
@@ -125,6 +125,7 @@ std::vector<Job> SweepRunner::jobs(const std::vector<std::uint64_t>& seeds) cons
       job.seeds.assign(first + static_cast<std::ptrdiff_t>(begun[e]),
                        first + static_cast<std::ptrdiff_t>(end));
       job.steps = steps(e);
+      job.with_models = seeds.front();
       jobs.push_back(std::move(job));
       begun[e] = end;
     }
@@ -141,11 +142,12 @@ double SweepRunner::microseconds_per_step(std::size_t ensemble) const {
   return train_ensemble(shortened, dataset_, seeds, device_, observer).microseconds_per_step;
 }
 
-std::vector<Json> SweepRunner::train(const Job& job, TrainingObserver& observer,
-                                     const SweepDirectory& directory, std::uint64_t with_models) const {
+JobResult SweepRunner::train(const Job& job, TrainingObserver& observer) const {
+  // The cores have nothing to do but to shuffle for a GPU.
+  if (device_.is_cuda()) set_threads(available_cores());
   const Ensemble& ensemble = ensembles_[job.ensemble];
   const EnsembleRun run = train_ensemble(ensemble, dataset_, job.seeds, device_, observer);
-  std::vector<Json> results;
+  JobResult result;
   for (std::size_t s = 0; s < job.seeds.size(); ++s) {
     const std::uint64_t seed = job.seeds[s];
     Json rows = Json::array();
@@ -159,19 +161,20 @@ std::vector<Json> SweepRunner::train(const Job& job, TrainingObserver& observer,
       // The network holds the parameters of the longest runs.
       if (member.epochs == ensemble.settings.training.epochs) {
         row["weights"] = weight_statistics(*run.network, replica);
-        if (seed == with_models && configuration.group == "experiment" && of_member.result.fault.empty()) {
+        if (seed == job.with_models && configuration.group == "experiment" &&
+            of_member.result.fault.empty()) {
           ModelInfo info = model_info(dataset_, ensemble.settings.split.deskew);
           info.training_config = training_text(configuration.config, seed, seed, dataset_.sha256());
           info.test_accuracy = of_member.result.test.accuracy;
-          write_file(directory.model_path(configuration.name),
-                     TorchScriptModel(model_of(*run.network, replica, info)).serialize());
+          result.models.emplace_back(configuration.name,
+                                     TorchScriptModel(model_of(*run.network, replica, info)).serialize());
         }
       }
       rows.push_back(row);
     }
-    results.push_back({{"seed", seed}, {"runs", rows}});
+    result.of_seeds.push_back({{"seed", seed}, {"runs", rows}});
   }
-  return results;
+  return result;
 }
 
 Json SweepRunner::row_of(const Run& run, const EnsembleRun& ensemble) const {
@@ -222,12 +225,12 @@ void TotalProgress::end_job() {
 
 void JobObserver::on_step(std::int64_t step, std::int64_t /*total_steps*/) {
   if (step % steps_per_record != 0) return;
-  progress_.add(step - reported_);
+  if (progress_ != nullptr) progress_->add(step - reported_);
   reported_ = step;
 }
 
 bool JobObserver::stop_requested() {
-  cut_short_ = interruption() != 0;
+  cut_short_ = interruption() != 0 || stopped_;
   return cut_short_;
 }
 
@@ -236,8 +239,9 @@ void JobObserver::on_measuring(std::int64_t /*images*/, std::int64_t /*total*/) 
 }
 
 void JobObserver::end() {
-  progress_.add(steps_ - reported_);
-  progress_.end_job();
+  if (progress_ == nullptr) return;
+  progress_->add(steps_ - reported_);
+  progress_->end_job();
 }
 
 }  // namespace handgrad::app

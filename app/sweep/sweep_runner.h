@@ -1,6 +1,7 @@
 // The trainings of a sweep: ensembles with one or several seeds each, and what is stored of them.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <optional>
@@ -9,9 +10,10 @@
 #include "cli/json.h"
 #include "cli/progress.h"
 #include "handgrad/data/dataset.h"
+#include "handgrad/platform/process_group.h"
 #include "handgrad/train/footprint.h"
 #include "handgrad/train/sweep.h"
-#include "sweep/sweep_directory.h"
+#include "sweep/job_result.h"
 #include "sweep/sweep_file.h"
 
 namespace handgrad::app {
@@ -20,7 +22,8 @@ namespace handgrad::app {
 struct Job {
   std::size_t ensemble = 0;
   std::vector<std::uint64_t> seeds;
-  std::int64_t steps = 0;  // at most
+  std::int64_t steps = 0;         // at most
+  std::uint64_t with_models = 0;  // the seed whose networks are kept
 };
 
 class SweepRunner {
@@ -38,8 +41,9 @@ class SweepRunner {
     return ensembles_[ensemble].settings.training.epochs * steps_per_epoch_[ensemble];
   }
 
-  // How many trainings run at a time. Throws DeviceError where memory is too short for those asked for.
-  int workers(std::optional<int> asked) const;
+  // How many trainings run at a time in this process. Throws DeviceError where memory is too short for those
+  // asked for.
+  int workers(std::optional<int> asked, const ProcessGroup* processes) const;
 
   // Seeds that train side by side always do, so that a sweep that goes on comes to the same bits.
   std::vector<Job> jobs(const std::vector<std::uint64_t>& seeds) const;
@@ -47,10 +51,8 @@ class SweepRunner {
   // Microseconds of a step of all networks that train side by side for an ensemble, measured.
   double microseconds_per_step(std::size_t ensemble) const;
 
-  // What write_job stores, for each seed of the job. Networks of `with_models` whose configuration is an
-  // experiment are saved in the directory. Throws Interrupted.
-  std::vector<Json> train(const Job& job, TrainingObserver& observer, const SweepDirectory& directory,
-                          std::uint64_t with_models) const;
+  // Networks are kept where their configuration is an experiment. Throws Interrupted.
+  JobResult train(const Job& job, TrainingObserver& observer) const;
 
  private:
   TrainingShape shape_of_seed(const Ensemble& ensemble) const;
@@ -81,10 +83,12 @@ class TotalProgress {
   std::int64_t steps_, done_ = 0;
 };
 
-// Says how far one job is, and ends it for a signal.
+// Says how far one job is, and ends it for a signal, or once all are stopped.
 class JobObserver : public TrainingObserver {
  public:
-  JobObserver(TotalProgress& progress, std::int64_t steps) : progress_(progress), steps_(steps) {}
+  // progress: null where nobody looks.
+  JobObserver(TotalProgress* progress, std::int64_t steps, const std::atomic<bool>& stopped)
+      : progress_(progress), steps_(steps), stopped_(stopped) {}
 
   void on_step(std::int64_t step, std::int64_t total_steps) override;
   bool stop_requested() override;
@@ -95,8 +99,9 @@ class JobObserver : public TrainingObserver {
   void end();
 
  private:
-  TotalProgress& progress_;
+  TotalProgress* progress_;
   std::int64_t steps_, reported_ = 0;
+  const std::atomic<bool>& stopped_;
   bool cut_short_ = false;
 };
 

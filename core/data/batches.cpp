@@ -52,7 +52,7 @@ void gather_targets(Tensor& targets, const Examples& examples, const Tensor& cho
 
 Batches::Batches(const Examples& examples, std::int64_t replicas, std::int64_t batch_size,
                  std::vector<std::uint64_t> data_seeds, bool reshuffle, bool prefetch, AugmentOptions augment,
-                 AugmentStrength strength)
+                 AugmentStrength strength, BatchShare share)
     : examples_(examples),
       replicas_(replicas),
       batch_size_(batch_size),
@@ -60,6 +60,7 @@ Batches::Batches(const Examples& examples, std::int64_t replicas, std::int64_t b
       reshuffle_(reshuffle),
       augment_(augment),
       strength_(std::move(strength)),
+      share_(share),
       per_epoch_(batches_per_epoch(examples.count(), batch_size)),
       last_size_(examples.count() - (per_epoch_ - 1) * batch_size),
       batches_per_block_(std::clamp<std::int64_t>(
@@ -101,7 +102,9 @@ Batches::~Batches() {
 }
 
 Batches::Block Batches::make_block() const {
-  const std::int64_t count = std::min(batches_per_block_ * batch_size_, examples_.count());
+  const std::int64_t size = share_.count(batch_size_);
+  const std::int64_t whole = examples_.count() / batch_size_;  // batches of an epoch
+  const std::int64_t count = batches_per_block_ * size;
   const std::int64_t lanes = examples_.lanes();
   const std::int64_t inputs = examples_.pixels.size(1);
   Block block;
@@ -111,12 +114,12 @@ Batches::Block Batches::make_block() const {
   block.targets =
       at::empty({count, lanes == 1 ? 1 : replicas_, examples_.targets.size(1)}, examples_.targets.options());
   const auto batch = [&](std::int64_t position, std::int64_t size) {
-    const std::int64_t begin = position * batch_size_;
+    const std::int64_t begin = position * share_.count(batch_size_);
     return Batch{block.images.narrow(0, begin, size), block.targets.narrow(0, begin, size)};
   };
-  for (std::int64_t i = 0; (i + 1) * batch_size_ <= count; ++i)
-    block.batches.push_back(batch(i, batch_size_));
-  block.last = batch((per_epoch_ - 1) % batches_per_block_, last_size_);
+  for (std::int64_t i = 0; i < std::min(batches_per_block_, whole); ++i)
+    block.batches.push_back(batch(i, size));
+  block.last = batch((per_epoch_ - 1) % batches_per_block_, share_.count(last_size_));
   return block;
 }
 
@@ -144,21 +147,34 @@ void Batches::fill(Block& block, std::int64_t number) {
   const std::int64_t epoch_of_order = reshuffle_ ? epoch : 0;
   if (epoch_of_order != epoch_) order_epoch(epoch_of_order);
   const std::int64_t begin = number % blocks_per_epoch_ * batches_per_block_ * batch_size_;
-  const std::int64_t count = std::min(block.images.size(0), examples_.count() - begin);
+  const std::int64_t end = std::min(begin + batches_per_block_ * batch_size_, examples_.count());
+  if (share_.of == 1) {
+    fill(block, epoch, 0, begin, end - begin);
+  } else {
+    for (std::int64_t first = begin; first < end; first += batch_size_) {
+      const std::int64_t size = std::min(batch_size_, end - first);
+      const std::int64_t row = (first - begin) / batch_size_ * share_.count(batch_size_);
+      fill(block, epoch, row, first + share_.begin(size), share_.count(size));
+    }
+  }
+  block.number = number;
+}
+
+void Batches::fill(Block& block, std::int64_t epoch, std::int64_t row, std::int64_t begin,
+                   std::int64_t count) {
   const Tensor chosen = order_on_device_.narrow(0, begin, count);
-  Tensor images = block.images.narrow(0, 0, count);
-  Tensor targets = block.targets.narrow(0, 0, count);
+  Tensor images = block.images.narrow(0, row, count);
+  Tensor targets = block.targets.narrow(0, row, count);
   gather_targets(targets, examples_, chosen);
   if (augmenter_) {
     const AugmentOptions options = strength_ ? augment_.times(strength_(epoch)) : augment_;
     augmenter_->augment(images, examples_.pixels, chosen, {options, data_seeds_, epoch, begin});
   } else {
-    Tensor pixels = block.pixels.narrow(0, 0, count);
+    Tensor pixels = block.pixels.narrow(0, row, count);
     gather_pixels(pixels, examples_, chosen);
     scale_pixels(images, pixels);
   }
   standardise(images, examples_.standardisation);
-  block.number = number;
 }
 
 const Batch& Batches::at(std::int64_t step) {

@@ -16,9 +16,20 @@ namespace handgrad {
 // Images that are gathered at once, of all lanes together; at least a batch of each is.
 constexpr std::int64_t most_images_ahead = 512;
 
+// N images of a batch: all of it, or a share.
 struct Batch {
   Tensor images;   // [N, inputs], floating, as networks see them; with K lanes [N, K, inputs]
   Tensor targets;  // [N, 1, classes], one-hot; with lanes [N, R, classes]
+};
+
+// One of several equal shares of every batch, in the order of its images.
+struct BatchShare {
+  std::int64_t index = 0;
+  std::int64_t of = 1;
+
+  // Of a batch of so many images: its first, and how many.
+  std::int64_t begin(std::int64_t images) const { return images * index / of; }
+  std::int64_t count(std::int64_t images) const { return images * (index + 1) / of - begin(images); }
 };
 
 // The last batch of an epoch holds what is left.
@@ -42,10 +53,11 @@ class Batches {
   // device and the targets' dtype. The last batch of an epoch holds what is left. data_seeds: one per lane.
   // reshuffle: whether each epoch has its own order, not that of the first. prefetch: on a CPU, a second
   // thread gathers what comes next while the caller computes; the batches are the same. augment: how far each
-  // image is changed, anew in each epoch. Throws what validate throws for it and the shape of the images.
+  // image is changed, anew in each epoch. share: what is gathered of each batch. Throws what validate
+  // throws for augment and the shape of the images.
   Batches(const Examples& examples, std::int64_t replicas, std::int64_t batch_size,
           std::vector<std::uint64_t> data_seeds, bool reshuffle, bool prefetch, AugmentOptions augment = {},
-          AugmentStrength strength = {});
+          AugmentStrength strength = {}, BatchShare share = {});
   ~Batches();
   Batches(const Batches&) = delete;
   Batches& operator=(const Batches&) = delete;
@@ -69,6 +81,8 @@ class Batches {
   Block make_block() const;
   void order_epoch(std::int64_t epoch);
   void fill(Block& block, std::int64_t number);
+  // Rows of the block, from `row` on, with the images at the positions from `begin` on.
+  void fill(Block& block, std::int64_t epoch, std::int64_t row, std::int64_t begin, std::int64_t count);
   void load(std::int64_t number);
   void fill_on_request();
 
@@ -79,6 +93,7 @@ class Batches {
   AugmentOptions augment_;
   AugmentStrength strength_;
   std::optional<Augmenter> augmenter_;
+  BatchShare share_;
   std::int64_t per_epoch_, last_size_;
   std::int64_t batches_per_block_, blocks_per_epoch_;
 

@@ -90,8 +90,7 @@ void Network::forward(Workspace& workspace, const Tensor& x, Use use) {
 
 void Network::backward(Workspace& workspace, const Tensor& targets) {
   const auto& layers = workspace.layers();
-  softmax_cross_entropy_backward(layers.back()->dy, workspace.probabilities, workspace.batch().of(targets),
-                                 workspace.batch_size());
+  softmax_cross_entropy_backward(layers.back()->dy, workspace.probabilities, targets, workspace.batch_size());
   for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) (*layer)->backward();
   if (shard_gradients.of.empty()) {
     bias_backward(gradients.biases, workspace.dy_of_linear);
@@ -134,19 +133,17 @@ void Network::forward_backward(Workspace& workspace, const Tensor& x, const Tens
   if (loss != nullptr) {
     this->loss(workspace, targets, *loss);
   } else {
-    softmax_cross_entropy_forward(nullptr, workspace.probabilities, workspace.logits(),
-                                  workspace.batch().of(targets));
+    softmax_cross_entropy_forward(nullptr, workspace.probabilities, workspace.logits(), targets);
   }
   backward(workspace, targets);
   add_penalty(workspace, l2);
 }
 
 void Network::loss(Workspace& workspace, const Tensor& targets, Tensor& loss) {
-  const Tensor own = workspace.batch().of(targets);
-  softmax_cross_entropy_forward(&loss, workspace.probabilities, workspace.logits(), own,
+  softmax_cross_entropy_forward(&loss, workspace.probabilities, workspace.logits(), targets,
                                 workspace.loss_sum());
   if (network_options_.clamp_probabilities)
-    clamped_cross_entropy(loss, workspace.probabilities, own, workspace.loss_sum());
+    clamped_cross_entropy(loss, workspace.probabilities, targets, workspace.loss_sum());
 }
 
 void Network::substitute_input(const Tensor& scale, const Tensor& shift) {

@@ -53,7 +53,8 @@ class Network {
   void forward(Workspace& workspace, const Tensor& x, Use use);
 
   // One training pass: x as above, targets [N,1,C] one-hot, or [N,R,C] → `gradients` of the data loss plus
-  // the L2 penalty. loss [R]: the data loss, where asked for.
+  // the L2 penalty. loss [R]: the data loss, where asked for. Where processes share the batch out, x and
+  // targets are what this one has of it, and the results those of all.
   void forward_backward(Workspace& workspace, const Tensor& x, const Tensor& targets, const L2& l2,
                         Tensor* loss = nullptr);
 

@@ -60,18 +60,78 @@ void gather_parts(const Tensor& parts, std::int64_t apart, ProcessGroup& process
   }
 }
 
+bool is_power_of_two(std::int64_t n) {
+  return (n & (n - 1)) == 0;
+}
+
+// Whether it takes less time to pass all numbers in one message than halves of them in two: for two processes
+// always, for more where the messages cost more than the numbers.
+bool takes_whole(std::int64_t numbers, const ProcessGroup& processes) {
+  constexpr std::int64_t few_numbers = std::int64_t{1} << 16;
+  return processes.size() == 2 || numbers < few_numbers;
+}
+
+// The sums of add_neighbours, of a part of each process: all get them in `part`. room: for as many.
+void add_up_whole(const Tensor& part, const Tensor& room, ProcessGroup& processes) {
+  for (int apart = 1; apart < processes.size(); apart *= 2) {
+    processes.swap(processes.rank() ^ apart, part, room);
+    part.add_(room);
+  }
+}
+
+// The same: neighbours halve the numbers, each adds up its half, and the halves come back (Thakur, Rabenseifner
+// and Gropp, 2005, section 4.4), so that a process sends about twice what it has, however many there are.
+void add_up_in_halves(const Tensor& part, const Tensor& room, ProcessGroup& processes) {
+  struct Halves {
+    int neighbour;
+    Tensor kept, given;
+  };
+  std::vector<Halves> halvings;
+  Tensor kept = part;
+  for (int apart = 1; apart < processes.size(); apart *= 2) {
+    const int neighbour = processes.rank() ^ apart;
+    const std::int64_t lower = kept.size(0) / 2;
+    const Tensor first = kept.narrow(0, 0, lower);
+    const Tensor second = kept.narrow(0, lower, kept.size(0) - lower);
+    const bool keeps_first = processes.rank() < neighbour;
+    kept = keeps_first ? first : second;
+    halvings.push_back({neighbour, kept, keeps_first ? second : first});
+    const Tensor space = room.narrow(0, 0, kept.size(0));
+    processes.swap(neighbour, halvings.back().given, space);
+    kept.add_(space);
+  }
+  for (auto halves = halvings.rbegin(); halves != halvings.rend(); ++halves) {
+    processes.swap(halves->neighbour, halves->kept, halves->given);
+  }
+}
+
 }  // namespace
 
 void add_up(Tensor& sum, const Tensor& parts, ProcessGroup* processes) {
   const std::int64_t shards = parts.size(0);
-  std::int64_t apart = 1;
-  if (processes != nullptr) {
-    // What neighbours of one process amount to is all that the others need of them.
-    const std::int64_t each = shards / processes->size();
-    while (each % (2 * apart) == 0) apart *= 2;
-    add_neighbours(parts.narrow(0, processes->rank() * each, each), 1, apart);
-    gather_parts(parts, apart, *processes);
+  if (processes == nullptr) {
+    add_neighbours(parts, 1, shards);
+    sum.copy_(parts[0]);
+    return;
   }
+  // What neighbours of one process amount to is all that the others need of them.
+  const std::int64_t each = shards / processes->size();
+  std::int64_t apart = 1;
+  while (each % (2 * apart) == 0) apart *= 2;
+  const std::int64_t own = processes->rank() * each;
+  add_neighbours(parts.narrow(0, own, each), 1, apart);
+  if (apart == each && is_power_of_two(processes->size())) {
+    const Tensor part = parts[own];
+    const Tensor room = parts[(own + each) % shards];  // of a shard that another process has
+    if (takes_whole(part.numel(), *processes)) {
+      add_up_whole(part, room, *processes);
+    } else {
+      add_up_in_halves(part, room, *processes);
+    }
+    sum.copy_(part);
+    return;
+  }
+  gather_parts(parts, apart, *processes);
   add_neighbours(parts, apart, shards);
   sum.copy_(parts[0]);
 }

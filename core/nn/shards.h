@@ -30,9 +30,6 @@ struct BatchPart {
   // Throws ArgumentError as `cut` does, and where the processes cannot have equally many shards.
   BatchPart(std::int64_t batch_size, std::int64_t shards, ProcessGroup* processes = nullptr);
 
-  // What this process has of a tensor [N,…].
-  Tensor of(const Tensor& batch) const { return own.images == batch_size ? batch : own.of(batch); }
-
   std::int64_t batch_size;       // N, of the batch that this is a part of
   std::int64_t all_shards;       // V, of the batch
   ProcessGroup* processes;       // null where there is but one

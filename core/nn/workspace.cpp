@@ -93,11 +93,10 @@ void Workspace::add_dropout(const Tensor& x, const Tensor& dx, std::int64_t keys
 }
 
 void Workspace::set_input(const Tensor& x) {
-  const Tensor own = batch_.of(x);
   if (dropouts_.front() != nullptr) {
-    dropouts_.front()->set_input(own);
+    dropouts_.front()->set_input(x);
   } else {
-    first_->set_input(own);
+    first_->set_input(x);
   }
 }
 

@@ -28,7 +28,7 @@ class Workspace {
   // Those of Architecture::layers(), in their order, and in training dropout before linear layers.
   const std::vector<std::unique_ptr<Layer>>& layers() const { return layers_; }
 
-  // x [N,inputs], with lanes [N,K,inputs]: the batch of the next pass, all of it.
+  // x [N,inputs], with lanes [N,K,inputs]: the batch of the next pass.
   void set_input(const Tensor& x);
 
   // What the dropout of a training step is a function of: the seeds of the networks, and for inputs that of

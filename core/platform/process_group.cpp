@@ -35,7 +35,18 @@ ProcessGroup::ProcessGroup(const Launch& launch) : launch_(launch) {
 
 void ProcessGroup::meet() {}
 void ProcessGroup::all_gather(std::vector<Tensor>& /*of_ranks*/) {}
+void ProcessGroup::swap(int /*other*/, const Tensor& /*given*/, const Tensor& /*taken*/) {}
 void ProcessGroup::broadcast(Tensor& /*tensor*/) {}
+std::int64_t ProcessGroup::add(const std::string& /*counter*/, std::int64_t /*amount*/) {
+  return 0;
+}
+void ProcessGroup::put(const std::string& /*key*/, const std::string& /*text*/) {}
+std::optional<std::string> ProcessGroup::take(const std::string& /*key*/) {
+  return std::nullopt;
+}
+bool ProcessGroup::has_failed() {
+  return false;
+}
 bool ProcessGroup::fails_first(bool /*lost*/, std::vector<int>& /*missing*/) {
   return true;
 }
@@ -123,6 +134,10 @@ std::string joined_key(int rank) {
 std::string lost_key(int rank) {
   return fmt::format("lost/{}", rank);
 }
+// Of what callers name, apart from the above.
+std::string key_of(const std::string& name) {
+  return "shared/" + name;
+}
 constexpr const char* failures_key = "failures";
 constexpr const char* heard_key = "heard";
 
@@ -163,22 +178,44 @@ class ProcessGroup::Connection {
   void all_gather(int rank, std::vector<Tensor>& of_ranks) {
     const auto size = static_cast<int>(of_ranks.size());
     const auto tensor_of = [&](int other) {
-      return std::vector<Tensor>{of_ranks[static_cast<std::size_t>((other + size) % size)]};
+      return of_ranks[static_cast<std::size_t>((other + size) % size)];
     };
     for (int passed = 0; passed + 1 < size; ++passed) {
-      std::vector<Tensor> given = tensor_of(rank - passed);
-      std::vector<Tensor> taken = tensor_of(rank - passed - 1);
-      const auto sending = gloo_->send(given, (rank + 1) % size, 0);
-      const auto receiving = gloo_->recv(taken, (rank - 1 + size) % size, 0);
-      receiving->wait(timeout);
-      sending->wait(timeout);
+      pass((rank + 1) % size, tensor_of(rank - passed), (rank - 1 + size) % size,
+           tensor_of(rank - passed - 1));
     }
+  }
+
+  void pass(int to, const Tensor& given, int from, const Tensor& taken) {
+    std::vector<Tensor> all_given = {given};
+    std::vector<Tensor> all_taken = {taken};
+    const auto sending = gloo_->send(all_given, to, 0);
+    const auto receiving = gloo_->recv(all_taken, from, 0);
+    receiving->wait(timeout);
+    sending->wait(timeout);
   }
 
   void broadcast(Tensor& tensor) {
     std::vector<Tensor> tensors = {tensor};
     gloo_->broadcast(tensors)->wait();
   }
+
+  std::int64_t add(const std::string& counter, std::int64_t amount) {
+    return store_->add(key_of(counter), amount);
+  }
+
+  void put(const std::string& key, const std::string& text) {
+    store_->set(key_of(key), std::vector<std::uint8_t>(text.begin(), text.end()));
+  }
+
+  std::optional<std::string> take(const std::string& key) {
+    if (!store_->check({key_of(key)})) return std::nullopt;
+    const std::vector<std::uint8_t> bytes = store_->get(key_of(key));
+    store_->deleteKey(key_of(key));
+    return std::string(bytes.begin(), bytes.end());
+  }
+
+  bool has_failed() { return store_->check({failures_key}); }
 
   bool fails_first(int rank, int size, bool lost, std::vector<int>& missing) {
     if (is_stranger_) return true;  // whose failure is not theirs
@@ -187,16 +224,14 @@ class ProcessGroup::Connection {
       store_->setTimeout(short_timeout);
       if (lost) store_->add(lost_key(rank), 1);
       const bool first = store_->add(failures_key, 1) == 1;
-      if (!first) {
-        store_->add(heard_key, 1);
-        return false;
-      }
+      if (!first) store_->add(heard_key, 1);
       const auto end = std::chrono::steady_clock::now() + short_timeout;
-      // Who keeps the store stays until the others know.
-      while ((keeps_store_ || lost) && std::chrono::steady_clock::now() < end &&
+      // Who keeps the store stays until the others know, and who speaks until it knows who is lost.
+      while ((keeps_store_ || (first && lost)) && std::chrono::steady_clock::now() < end &&
              store_->add(heard_key, 0) < size - 1) {
         std::this_thread::sleep_for(pause);
       }
+      if (!first) return false;
       for (int other = 0; lost && other < size; ++other) {
         if (!store_->check({lost_key(other)})) missing.push_back(other);
       }
@@ -236,8 +271,34 @@ void ProcessGroup::all_gather(std::vector<Tensor>& of_ranks) {
   exchange([&] { connection_->all_gather(rank(), of_ranks); });
 }
 
+void ProcessGroup::swap(int other, const Tensor& given, const Tensor& taken) {
+  exchange([&] { connection_->pass(other, given, other, taken); });
+}
+
 void ProcessGroup::broadcast(Tensor& tensor) {
   exchange([&] { connection_->broadcast(tensor); });
+}
+
+std::int64_t ProcessGroup::add(const std::string& counter, std::int64_t amount) {
+  std::int64_t sum = 0;
+  exchange([&] { sum = connection_->add(counter, amount); });
+  return sum;
+}
+
+void ProcessGroup::put(const std::string& key, const std::string& text) {
+  exchange([&] { connection_->put(key, text); });
+}
+
+std::optional<std::string> ProcessGroup::take(const std::string& key) {
+  std::optional<std::string> text;
+  exchange([&] { text = connection_->take(key); });
+  return text;
+}
+
+bool ProcessGroup::has_failed() {
+  bool failed = false;
+  exchange([&] { failed = connection_->has_failed(); });
+  return failed;
 }
 
 bool ProcessGroup::fails_first(bool lost, std::vector<int>& missing) {

@@ -2,7 +2,9 @@
 // included by process_group.cpp alone.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,7 +19,8 @@ struct LostProcess : LaunchError {
   using LaunchError::LaunchError;
 };
 
-// All ranks call the same functions in the same order. Each throws LostProcess, `meet` too LaunchError.
+// All ranks call the same functions in the same order, but for those of the store. Each throws LostProcess,
+// `meet` too LaunchError.
 class ProcessGroup {
  public:
   // Opens the store where they meet, or reaches it. Throws LaunchError where that cannot be within the timeout,
@@ -39,12 +42,25 @@ class ProcessGroup {
   // One tensor of each rank, contiguous and of one shape: that of this rank is there, and the others come.
   void all_gather(std::vector<Tensor>& of_ranks);
 
+  // Gives a contiguous tensor to another rank, which gives one of the shape of `taken`, also contiguous.
+  void swap(int other, const Tensor& given, const Tensor& taken);
+
   // What rank 0 says, to all.
   std::string from_first(const std::string& text);
   bool from_first(bool yes);
 
   // Of every rank, whether it says yes.
   std::vector<bool> from_all(bool yes);
+
+  // The store where they meet, for ranks that each go at their own pace; for several threads at once.
+
+  // Adds to a number that all share, 0 at first, and returns what it is then.
+  std::int64_t add(const std::string& counter, std::int64_t amount);
+  // Lays down a text that another rank takes away; none where nothing lies there.
+  void put(const std::string& key, const std::string& text);
+  std::optional<std::string> take(const std::string& key);
+  // Whether a rank has left for a failure.
+  bool has_failed();
 
   // Leaves the others for a failure, so that they hear of it. Whether it is the first: one rank speaks for
   // all. `lost`: the failure is that another does not answer; then `missing` are those of whom nothing is heard.

@@ -23,6 +23,12 @@ AugmentStrength strength_of(const TrainingOptions& options, const RateSchedule& 
   };
 }
 
+BatchShare share_of(const Network& network) {
+  const ProcessGroup* processes = network.processes();
+  if (processes == nullptr) return {};
+  return {processes->rank(), processes->size()};
+}
+
 Examples with_smooth_labels(const Examples& examples, double smoothing) {
   Examples smooth = examples;
   if (smoothing == 0) return smooth;
@@ -44,7 +50,8 @@ Stepper::Stepper(Network& network, const Examples& examples, const TrainingOptio
       schedule_(schedule_of(options, examples.count())),
       examples_(with_smooth_labels(examples, options.label_smoothing)),
       batches_(examples_, network.replicas(), options.batch_size, options.data_seeds, options.reshuffle,
-               options.prefetch, options.augment.options(), strength_of(options, schedule_)),
+               options.prefetch, options.augment.options(), strength_of(options, schedule_),
+               share_of(network)),
       optimizer_(options.optimizer, network.parameters, network.gradients, learning_rate_,
                  !schedule_.is_constant()),
       workspace_(network, options.batch_size, Use::training, examples.lanes()),

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <memory>
 
 #include "data/small_data.h"
 #include "handgrad/base/errors.h"
@@ -248,6 +249,30 @@ TEST_CASE("a lane's images are augmented as those of its network alone", "[augme
     const Splits alone = split(dataset, {options.kind, 0.2, seeds[k]}, at::kFloat);
     CHECK(at::equal(together.select(1, static_cast<std::int64_t>(k)),
                     all_of(alone.train, 1, 32, {seeds[k]}, false)));
+  }
+}
+
+TEST_CASE("the shares of each batch are the batch", "[augment]") {
+  const std::vector<std::uint64_t> seeds = {4, 9};
+  const Splits splits =
+      split(small_dataset(100, 9, 12, 10), {SplitOptions::Kind::official, 0.1, 1}, seeds, at::kFloat);
+  const AugmentOptions augment = GENERATE(AugmentOptions(), strong_preset());
+  const bool prefetch = GENERATE(false, true);
+  Batches whole(splits.train, 4, 32, seeds, true, prefetch, augment);
+  std::vector<std::unique_ptr<Batches>> shares;
+  for (std::int64_t index = 0; index < 3; ++index) {
+    shares.push_back(std::make_unique<Batches>(splits.train, 4, 32, seeds, true, prefetch, augment,
+                                               AugmentStrength(), BatchShare{index, 3}));
+  }
+  for (std::int64_t step = 0; step < 2 * whole.per_epoch(); ++step) {
+    std::vector<Tensor> images;
+    std::vector<Tensor> targets;
+    for (const auto& share : shares) {
+      images.push_back(share->at(step).images);
+      targets.push_back(share->at(step).targets);
+    }
+    CHECK(at::equal(at::cat(images), whole.at(step).images));
+    CHECK(at::equal(at::cat(targets), whole.at(step).targets));
   }
 }
 
