@@ -124,6 +124,8 @@ def check_wrong_starts(folder, file):
         assert codes == [1, 1] and len(said) == 1 and words in said[0], (codes, said)
         print(f"refused: {said[0]}")
     assert not (folder / "wrong").exists()
+    codes, said = Group(2, ["sweep", "--merge", str(folder / "share-1-of-2"), str(folder / "share-2-of-2")]).finish()
+    assert codes == [1, 1] and len(said) == 1 and "--merge: is the work of one process" in said[0], (codes, said)
     codes, said = Group(2, sweep(other, folder / "in-2")).finish()
     assert codes == [1, 1] and len(said) == 1 and "differs in its configurations" in said[0], (codes, said)
     print(f"refused: {said[0]}")

@@ -319,7 +319,10 @@ int sweep_as_one_of(ProcessGroup* processes, const Arguments& arguments) {
     if (is_first) fmt::print("{}", options.help());
     return 0;
   }
-  if (options.on("merge")) return is_first ? merge(options, arguments) : 0;
+  if (options.on("merge")) {
+    if (processes != nullptr) throw UsageError("--merge: is the work of one process; start that alone");
+    return merge(options, arguments);
+  }
   if (options.positional().size() != 1) {
     const std::string found =
         options.positional().empty() ? "none" : fmt::format("{}", fmt::join(options.positional(), ", "));
