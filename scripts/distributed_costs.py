@@ -5,9 +5,11 @@ Arguments: [PICTURE.svg], or --measure, which says what two processes of this ma
 Python). A message of b bytes takes α + β b seconds (Hockney, 1994). Each of P processes computes 1/P of a step, and all add
 up n bytes of gradients (Thakur, Rabenseifner and Gropp, 2005):
   gather:  every part to everyone, around a ring          (P − 1) (α + β n)
-  ring:    sums of an nth part each, and back             2 (P − 1) α + 2 (P − 1)/P β n
-  halves:  the same by halves, as handgrad does           2 log₂P α + 2 (P − 1)/P β n
+  ring:    sums of a Pth part each, and back              2 (P − 1) α + 2 (P − 1)/P β n
   tree:    all of it along a tree, and back               2 log₂P (α + β n)
+  halves:  sums of halves, of halves of these, and back   2 log₂P α + 2 (P − 1)/P β n
+  whole:   all of it between neighbours, theirs, …        log₂P (α + β n)
+handgrad takes the last for two processes and for few numbers (core/nn/shards.cpp), else halves.
 Neither the reading of data nor the update of the parameters, which every process does for itself, is counted, nor that smaller parts of a
 batch are computed less efficiently: a bound from above.
 """
@@ -18,6 +20,7 @@ import sys
 import time
 
 FLOAT = 4
+FEW_NUMBERS = 1 << 16
 RANKS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
 
 
@@ -25,19 +28,21 @@ def parameters(widths):
     return sum((fan_in + 1) * fan_out for fan_in, fan_out in zip(widths, widths[1:]))
 
 
-# Widths, batch size, and milliseconds of a step by one process, measured on a core of an AMD EPYC (docs/performance.md, docs/distributed.md).
+# Widths, batch size, and milliseconds of a step by one process, measured on a core of an AMD EPYC like α and β.
 NETWORKS = {
-    "784-20-7-5-10, batch 32": ([784, 20, 7, 5, 10], 32, 0.05),
-    "784-800-800-10, batch 128": ([784, 800, 800, 10], 128, 11.0),
-    "784-1024-1024-10, batch 512": ([784, 1024, 1024, 10], 512, 77.0),
+    "784-20-7-5-10, batch 32": ([784, 20, 7, 5, 10], 32, 0.15),
+    "784-800-800-10, batch 128": ([784, 800, 800, 10], 128, 17.0),
+    "784-1024-1024-10, batch 512": ([784, 1024, 1024, 10], 512, 82.0),
 }
 # α in seconds and β in seconds per byte. The first is measured (docs/distributed.md); the others are what such networks promise.
 LINKS = {"loopback": (230e-6, 1 / 0.65e9), "10 Gbit/s": (30e-6, 1 / 1.1e9), "100 Gbit/s": (5e-6, 1 / 11e9)}
 WAYS = {
     "gather": lambda p, n, a, b: (p - 1) * (a + b * n),
     "ring": lambda p, n, a, b: 2 * (p - 1) * a + 2 * (p - 1) / p * b * n,
-    "halves": lambda p, n, a, b: 2 * math.log2(p) * a + 2 * (p - 1) / p * b * n,
     "tree": lambda p, n, a, b: 2 * math.log2(p) * (a + b * n),
+    "halves": lambda p, n, a, b: 2 * math.log2(p) * a + 2 * (p - 1) / p * b * n,
+    "whole": lambda p, n, a, b: math.log2(p) * (a + b * n),
+    "handgrad": lambda p, n, a, b: WAYS["whole" if p == 2 or n < FEW_NUMBERS * FLOAT else "halves"](p, n, a, b),
 }
 
 
@@ -63,7 +68,7 @@ def table():
 
 
 def picture():
-    """Speed over ranks, both by factors of two, by halves: a frame for each link."""
+    """Speed over ranks, both by factors of two, as handgrad adds up: a frame for each link."""
     size, left, top, gap = 250, 80, 40, 70
     least, most = -7, 9  # exponents of two of the speed
     colours = ["#b3541e", "#2b6cb0", "#2f855a"]
@@ -90,7 +95,7 @@ def picture():
         yield (f'<path d="M{x(frame, 1):.1f} {y(1):.1f} L{x(frame, RANKS[-1]):.1f} {y(RANKS[-1]):.1f}" stroke="#888" '
                f'stroke-dasharray="4 4" fill="none"/>')
         for network, colour in zip(NETWORKS, colours):
-            points = " ".join(f"{x(frame, ranks):.1f},{y(speedup(network, link, 'halves', ranks)):.1f}" for ranks in ranks_of(network))
+            points = " ".join(f"{x(frame, ranks):.1f},{y(speedup(network, link, 'handgrad', ranks)):.1f}" for ranks in ranks_of(network))
             yield f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>'
     middle = top + size / 2
     yield (f'<text x="20" y="{middle:.0f}" text-anchor="middle" fill="#555" transform="rotate(-90 20 {middle:.0f})">'

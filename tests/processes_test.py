@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Trains one network in several processes: the same bits with any number of them, also after one was killed; wrong starts.
 
-In a network of its own that has nothing but a loopback interface, because LibTorch 1.13 has its store listen on all there are.
 Arguments: PROGRAM [KILLS]. Exit code 77 where this system gives no such network, or the program was built without Gloo.
 """
 import hashlib

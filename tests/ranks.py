@@ -3,6 +3,7 @@
 In a network of its own that has nothing but a loopback interface, because LibTorch 1.13 has its store listen on all there are.
 The first argument of the test names the program.
 """
+import atexit
 import fcntl
 import os
 import socket
@@ -16,6 +17,14 @@ program = str(Path(sys.argv[1]).resolve())
 SKIPPED = 77
 TIMEOUT = 300  # so that a hang fails
 next_port = 29600
+started = []
+
+
+@atexit.register
+def end_what_was_started():
+    """Also where a check failed."""
+    for process in started:
+        process.kill()
 
 
 def enter_own_network():
@@ -48,13 +57,16 @@ class Group:
             own = of_rank(rank) if of_rank else []
             self.processes.append(subprocess.Popen([program] + arguments + own, env=variables, text=True,
                                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        started.extend(self.processes)
 
     def finish(self):
-        """Exit codes, and all that was said on stderr by handgrad itself."""
+        """Exit codes, and all that was said on stderr by handgrad itself; `errors` keeps the rest."""
         said, codes = [], []
+        self.errors = ""
         for process in self.processes:
             _, errors = process.communicate(timeout=TIMEOUT)
             codes.append(process.returncode)
+            self.errors += errors
             said += [line for line in errors.splitlines() if line.startswith("handgrad: ")]
         return codes, said
 

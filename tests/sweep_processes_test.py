@@ -5,13 +5,14 @@ Arguments: PROGRAM. Exit code 77 where this system gives no network of its own, 
 """
 import csv
 import hashlib
+import re
 import signal
 import tempfile
 from pathlib import Path
 
 from ranks import TIMEOUT, Group, enter_own_network, finish_alone, require_gloo, wait_until
 
-# 64 runs in 32 trainings.
+# 80 runs in 32 trainings.
 SWEEP = """
 title = "shared out"
 seeds = 16
@@ -26,7 +27,7 @@ name = "kept"
 hidden = "8"
 l2 = 0
 """
-RUNS, TRAININGS = 64, 32
+RUNS, TRAININGS = 80, 32
 
 
 def write_sweep(folder, name, epochs):
@@ -43,7 +44,7 @@ def results_of(out):
     """Rows without the time that they took, and the models' hashes."""
     with open(out / "results.csv", encoding="utf-8", newline="") as file:
         rows = [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
-    assert len(rows) == RUNS + 16, len(rows)
+    assert len(rows) == RUNS, len(rows)
     models = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted((out / "models").iterdir())}
     assert models
     return rows, models
@@ -60,7 +61,10 @@ def finish(group):
 
 def check_same(folder, file, expected):
     for size in (2, 4):
-        finish(Group(size, sweep(file, folder / f"in-{size}")))
+        group = Group(size, sweep(file, folder / f"in-{size}"))
+        finish(group)
+        by_others = re.search(rf"^(\d+) of {TRAININGS} trainings done by other processes$", group.errors, re.MULTILINE)
+        assert 0 < int(by_others[1]) < TRAININGS, group.errors
         assert results_of(folder / f"in-{size}") == expected, size
     shares = []
     for share in ("1/2", "2/2"):
@@ -68,7 +72,7 @@ def check_same(folder, file, expected):
         shares.append(str(folder / f"share-{share.replace('/', '-of-')}"))
     finish_alone(["sweep", "--merge", *shares, "--out", str(folder / "merged")])
     assert results_of(folder / "merged") == expected
-    print(f"the same {RUNS + 16} runs by 1, 2 and 4 processes, and by 2 processes each for two shares")
+    print(f"the same {RUNS} runs by 1, 2 and 4 processes, and by 2 processes each for two shares")
 
 
 def begun(group_size, file, out):

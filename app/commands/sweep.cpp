@@ -244,7 +244,7 @@ void require_equal_ranks(ProcessGroup& processes, const Json& plan) {
                            {"flags or file", text({"configurations", "seeds", "seeds_together", "shard"})},
                            {"data", text({"data_sha256"})}});
   const std::vector<int> others = others_than_first(processes, text({"processor"}));
-  if (others.empty() || processes.rank() != 0) return;
+  if (others.empty() || !is_first(&processes)) return;
   warn(fmt::format("another processor than that of rank 0 at {}; the last bits show who trains what",
                    ranks_in_words(others)));
 }
@@ -261,7 +261,6 @@ void print_start(const SweepFile& file, const SweepDirectory& directory, const s
 }
 
 int train_sweep(const Options& options, const Arguments& arguments, ProcessGroup* processes) {
-  const bool is_first = rank_of(processes) == 0;
   const std::optional<Shard> shard = wanted_shard(options);
   const SweepFile file = read_sweep_file(options.positional().front(), options);
   const std::int64_t seed_count =
@@ -272,25 +271,28 @@ int train_sweep(const Options& options, const Arguments& arguments, ProcessGroup
   require_cpu(device, processes);
   const Dataset dataset = open_dataset(read_data_request(options, data_source(options)));
   const SweepRunner runner(file, dataset, device, seeds.size(),
-                           options.integer_or("auto", "seeds-together", 1, most_seeds));
+                           options.integer_or("auto", "seeds-together", 1, most_seeds), processes);
   const int workers = runner.workers(read_threads(options), processes);
-  const int all_workers = workers * size_of(processes);
   choose_blas_kernels(runner.widest());
   if (options.on("dry-run")) {
-    if (is_first) print_dry_run(runner, file, dataset, seeds.size(), all_workers);
+    if (is_first(processes)) print_dry_run(runner, file, dataset, seeds.size(), workers * size_of(processes));
     return 0;
   }
 
   std::vector<Job> all_jobs = runner.jobs(seeds);
-  Json plan = plan_of(file, options, dataset, device, seeds, runner, all_workers, arguments);
+  Json plan = plan_of(file, options, dataset, device, seeds, runner, workers, arguments);
   std::string out = options.text("out");
   if (shard) {
     all_jobs = jobs_of(all_jobs, *shard);
     plan.update(plan_of_shard(*shard, all_jobs));
     out = directory_of(out, *shard);
   }
-  if (processes != nullptr) require_equal_ranks(*processes, plan);
-  if (!is_first) {
+  if (processes != nullptr) {
+    processes->add("workers", workers);
+    require_equal_ranks(*processes, plan);
+    plan["workers"] = processes->add("workers", 0);  // of all, who have met in between
+  }
+  if (!is_first(processes)) {
     const std::vector<std::size_t> to_do = Json::parse(processes->from_first(std::string()));
     catch_interruptions();
     return train_jobs_for_first(runner, chosen(all_jobs, to_do), workers, *processes);
@@ -299,7 +301,7 @@ int train_sweep(const Options& options, const Arguments& arguments, ProcessGroup
   const std::vector<std::size_t> to_do = still_to_do(all_jobs, directory);
   if (processes != nullptr) processes->from_first(Json(to_do).dump());
   print_start(file, directory, shard, seeds.size(), all_jobs.size(), to_do.size(),
-              device.is_cpu() ? counted(all_workers, "core") : device.str());
+              device.is_cpu() ? counted(plan.at("workers").get<std::int64_t>(), "core") : device.str());
 
   catch_interruptions();
   const double seconds = train_jobs(runner, chosen(all_jobs, to_do), workers, directory, processes);
@@ -313,10 +315,9 @@ int train_sweep(const Options& options, const Arguments& arguments, ProcessGroup
 }
 
 int sweep_as_one_of(ProcessGroup* processes, const Arguments& arguments) {
-  const bool is_first = rank_of(processes) == 0;
   Options options = sweep_options();
   if (!options.parse(arguments)) {
-    if (is_first) fmt::print("{}", options.help());
+    if (is_first(processes)) fmt::print("{}", options.help());
     return 0;
   }
   if (options.on("merge")) {

@@ -110,10 +110,6 @@ Json read_config(const std::string& file) {
   return std::filesystem::path(file).extension() == ".toml" ? fixed_settings(file) : read_json(file);
 }
 
-bool is_first(const ProcessGroup* processes) {
-  return rank_of(processes) == 0;
-}
-
 // What rank 0 has read of the run that goes on, which but one process can hold.
 void share_run(TrainingRequest& request, ProcessGroup& processes) {
   const bool first = is_first(&processes);

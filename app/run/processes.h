@@ -17,6 +17,10 @@ namespace handgrad::app {
 // ended or hangs, such as "start all again". Throws LaunchError.
 int together(const std::string& remedy, const std::function<int(ProcessGroup* processes)>& work);
 
+inline bool is_first(const ProcessGroup* processes) {
+  return rank_of(processes) == 0;
+}
+
 // "rank 1", "ranks 1, 3"
 std::string ranks_in_words(const std::vector<int>& ranks);
 

@@ -56,7 +56,7 @@ Json weight_statistics(const Network& network, std::int64_t replica) {
 }  // namespace
 
 SweepRunner::SweepRunner(const SweepFile& file, const Dataset& dataset, at::Device device, std::size_t seeds,
-                         std::optional<std::int64_t> seeds_together)
+                         std::optional<std::int64_t> seeds_together, const ProcessGroup* processes)
     : file_(file), dataset_(dataset), device_(device) {
   std::vector<Settings> configurations;
   for (const SweepConfiguration& c : file.configurations) {
@@ -74,7 +74,7 @@ SweepRunner::SweepRunner(const SweepFile& file, const Dataset& dataset, at::Devi
     shape.replicas *= shape.lanes;
     if (!largest_ || training_bytes(shape) > training_bytes(*largest_)) largest_ = shape;
   }
-  require_memory(*largest_, device, free_memory(device));
+  require_memory(*largest_, device, own_free_memory(device, processes));
 }
 
 TrainingShape SweepRunner::shape_of_seed(const Ensemble& ensemble) const {
@@ -177,6 +177,18 @@ JobResult SweepRunner::train(const Job& job, TrainingObserver& observer) const {
   return result;
 }
 
+void SweepRunner::require_result_of(const Job& job, const JobResult& result) const {
+  const std::vector<Ensemble::Member>& members = ensembles_[job.ensemble].members;
+  const bool known = std::all_of(result.models.begin(), result.models.end(), [&](const auto& model) {
+    return std::any_of(members.begin(), members.end(), [&](const Ensemble::Member& member) {
+      return file_.configurations[member.configuration].name == model.first;
+    });
+  });
+  if (known && result.of_seeds.size() == job.seeds.size()) return;
+  throw LaunchError(
+      "another process has sent what is no result of its training; start all again, the sweep goes on");
+}
+
 Json SweepRunner::row_of(const Run& run, const EnsembleRun& ensemble) const {
   const auto networks = static_cast<double>(ensemble.network->replicas());
   const ReplicaResult& result = run.result;
@@ -221,6 +233,11 @@ void TotalProgress::add(std::int64_t steps) {
 void TotalProgress::end_job() {
   const std::lock_guard<std::mutex> lock(mutex_);
   progress_.note(fmt::format("{} of {} done", ++jobs_done_, counted(jobs_, "training")));
+}
+
+void TotalProgress::say(const std::string& text) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  progress_.say(text);
 }
 
 void JobObserver::on_step(std::int64_t step, std::int64_t /*total_steps*/) {

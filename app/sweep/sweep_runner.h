@@ -29,9 +29,10 @@ struct Job {
 class SweepRunner {
  public:
   // All must outlive it. seeds_together: how many seeds train side by side; none: as many as do not take more
-  // time. Throws what validate throws, DeviceError where memory is too short.
+  // time. processes: which share this machine with this one, or null. Throws what validate throws, DeviceError
+  // where memory is too short.
   SweepRunner(const SweepFile& file, const Dataset& dataset, at::Device device, std::size_t seeds,
-              std::optional<std::int64_t> seeds_together);
+              std::optional<std::int64_t> seeds_together, const ProcessGroup* processes);
 
   const std::vector<Ensemble>& ensembles() const { return ensembles_; }
   std::int64_t widest() const { return widest_; }
@@ -54,6 +55,9 @@ class SweepRunner {
   // Networks are kept where their configuration is an experiment. Throws Interrupted.
   JobResult train(const Job& job, TrainingObserver& observer) const;
 
+  // Throws LaunchError where another process sent what cannot be the result of this job.
+  void require_result_of(const Job& job, const JobResult& result) const;
+
  private:
   TrainingShape shape_of_seed(const Ensemble& ensemble) const;
   std::int64_t seeds_that_fit(const TrainingShape& of_seed) const;
@@ -75,6 +79,7 @@ class TotalProgress {
 
   void add(std::int64_t steps);
   void end_job();
+  void say(const std::string& text);
 
  private:
   std::mutex mutex_;

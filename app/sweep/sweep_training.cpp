@@ -17,8 +17,9 @@
 #include <utility>
 
 #include "cli/interruption.h"
-#include "handgrad/base/errors.h"
+#include "handgrad/base/counted.h"
 #include "handgrad/platform/workers.h"
+#include "sweep/job_result.h"
 
 namespace handgrad::app {
 
@@ -30,8 +31,6 @@ constexpr std::chrono::milliseconds between_looks(100);
 // A rank that is not heard of for so long counts as lost. If it is not, its job is trained twice, to the same
 // bits.
 constexpr std::chrono::seconds longest_silence(15);
-// For the others to end as well.
-constexpr std::chrono::seconds farewell(3);
 
 int code_of_interruption() {
   const int signal = interruption();
@@ -235,18 +234,21 @@ void train_with_others(const SweepRunner& runner, const std::vector<Job>& jobs, 
   Ranks ranks(processes, jobs.size());
   std::atomic<bool> stopped{false};
   const auto store = [&](std::size_t job, const JobResult& result) { results.store(job, result); };
+  std::size_t received = 0;
   const auto collect = [&] {
     for (const std::size_t job : results.missing(ranks.count_handed_out())) {
       const std::optional<JobResult> result = ranks.receive(job);
       if (!result) continue;
+      runner.require_result_of(jobs[job], *result);
       store(job, *result);
+      ++received;
       progress.add(jobs[job].steps);
       progress.end_job();
     }
   };
   const auto look = [&] {
-    ranks.require_no_failure();
     collect();
+    ranks.require_no_failure();
   };
   {
     Watch watch(look, stopped);
@@ -262,10 +264,10 @@ void train_with_others(const SweepRunner& runner, const std::vector<Job>& jobs, 
   }
   work(runner, jobs, workers, each_of(results.missing(jobs.size())), store, &progress, stopped);
   ranks.end(code_of_interruption());
-  for (const auto end = Clock::now() + farewell; !ranks.is_alone() && Clock::now() < end;) {
-    std::this_thread::sleep_for(between_looks);
-  }
+  // The store is there for as long as any of them may say something; a second signal leaves at once.
+  while (!ranks.is_alone() && interruptions() < 2) std::this_thread::sleep_for(between_looks);
   collect();
+  progress.say(fmt::format("{} of {} done by other processes", received, counted(jobs.size(), "training")));
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ double train_jobs(const SweepRunner& runner, const std::vector<Job>& jobs, int w
                   SweepDirectory& directory, ProcessGroup* processes);
 
 // As another rank: trains the next of the jobs that nobody has, again and again, and sends rank 0 the results.
-// Returns the exit code. Throws LaunchError.
+// Returns the exit code. Throws what training throws, and LaunchError.
 int train_jobs_for_first(const SweepRunner& runner, const std::vector<Job>& jobs, int workers,
                          ProcessGroup& processes);
 

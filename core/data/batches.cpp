@@ -102,9 +102,9 @@ Batches::~Batches() {
 }
 
 Batches::Block Batches::make_block() const {
-  const std::int64_t size = share_.count(batch_size_);
+  const std::int64_t rows = share_.most(batch_size_);
   const std::int64_t whole = examples_.count() / batch_size_;  // batches of an epoch
-  const std::int64_t count = batches_per_block_ * size;
+  const std::int64_t count = batches_per_block_ * rows;
   const std::int64_t lanes = examples_.lanes();
   const std::int64_t inputs = examples_.pixels.size(1);
   Block block;
@@ -114,11 +114,11 @@ Batches::Block Batches::make_block() const {
   block.targets =
       at::empty({count, lanes == 1 ? 1 : replicas_, examples_.targets.size(1)}, examples_.targets.options());
   const auto batch = [&](std::int64_t position, std::int64_t size) {
-    const std::int64_t begin = position * share_.count(batch_size_);
+    const std::int64_t begin = position * rows;
     return Batch{block.images.narrow(0, begin, size), block.targets.narrow(0, begin, size)};
   };
   for (std::int64_t i = 0; i < std::min(batches_per_block_, whole); ++i)
-    block.batches.push_back(batch(i, size));
+    block.batches.push_back(batch(i, share_.count(batch_size_)));
   block.last = batch((per_epoch_ - 1) % batches_per_block_, share_.count(last_size_));
   return block;
 }
@@ -153,7 +153,7 @@ void Batches::fill(Block& block, std::int64_t number) {
   } else {
     for (std::int64_t first = begin; first < end; first += batch_size_) {
       const std::int64_t size = std::min(batch_size_, end - first);
-      const std::int64_t row = (first - begin) / batch_size_ * share_.count(batch_size_);
+      const std::int64_t row = (first - begin) / batch_size_ * share_.most(batch_size_);
       fill(block, epoch, row, first + share_.begin(size), share_.count(size));
     }
   }

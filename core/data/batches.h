@@ -30,6 +30,8 @@ struct BatchShare {
   // Of a batch of so many images: its first, and how many.
   std::int64_t begin(std::int64_t images) const { return images * index / of; }
   std::int64_t count(std::int64_t images) const { return images * (index + 1) / of - begin(images); }
+  // The most that a share of so many has, or of fewer: that of the last batch can be larger than of a whole one.
+  std::int64_t most(std::int64_t images) const { return (images + of - 1) / of; }
 };
 
 // The last batch of an epoch holds what is left.

@@ -138,6 +138,11 @@ std::string lost_key(int rank) {
 std::string key_of(const std::string& name) {
   return "shared/" + name;
 }
+std::string piece_of(const std::string& name, std::int64_t number) {
+  return fmt::format("shared/{}/{}", name, number);
+}
+// Bytes; the store of torchrun from PyTorch 2.4 on takes no values of more than 8 MiB.
+constexpr std::size_t largest_piece = std::size_t{4} << 20;
 constexpr const char* failures_key = "failures";
 constexpr const char* heard_key = "heard";
 
@@ -205,14 +210,25 @@ class ProcessGroup::Connection {
   }
 
   void put(const std::string& key, const std::string& text) {
-    store_->set(key_of(key), std::vector<std::uint8_t>(text.begin(), text.end()));
+    std::int64_t pieces = 0;
+    for (std::size_t begin = 0; begin < text.size(); begin += largest_piece) {
+      const std::string piece = text.substr(begin, largest_piece);
+      store_->set(piece_of(key, pieces++), std::vector<std::uint8_t>(piece.begin(), piece.end()));
+    }
+    store_->add(key_of(key), 1 + pieces);  // last, so that all is there
   }
 
   std::optional<std::string> take(const std::string& key) {
-    if (!store_->check({key_of(key)})) return std::nullopt;
-    const std::vector<std::uint8_t> bytes = store_->get(key_of(key));
+    const std::int64_t pieces = store_->add(key_of(key), 0) - 1;
+    if (pieces < 0) return std::nullopt;
+    std::string text;
+    for (std::int64_t piece = 0; piece < pieces; ++piece) {
+      const std::vector<std::uint8_t> bytes = store_->get(piece_of(key, piece));
+      text.append(bytes.begin(), bytes.end());
+      store_->deleteKey(piece_of(key, piece));
+    }
     store_->deleteKey(key_of(key));
-    return std::string(bytes.begin(), bytes.end());
+    return text;
   }
 
   bool has_failed() { return store_->check({failures_key}); }
