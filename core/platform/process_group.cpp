@@ -144,7 +144,6 @@ std::string piece_of(const std::string& name, std::int64_t number) {
 // Bytes; the store of torchrun from PyTorch 2.4 on takes no values of more than 8 MiB.
 constexpr std::size_t largest_piece = std::size_t{4} << 20;
 constexpr const char* failures_key = "failures";
-constexpr const char* heard_key = "heard";
 
 }  // namespace
 
@@ -235,20 +234,28 @@ class ProcessGroup::Connection {
 
   bool fails_first(int rank, int size, bool lost, std::vector<int>& missing) {
     if (is_stranger_) return true;  // whose failure is not theirs
-    gloo_.reset();                  // the others no longer wait for this one
     try {
       store_->setTimeout(short_timeout);
       if (lost) store_->add(lost_key(rank), 1);
       const bool first = store_->add(failures_key, 1) == 1;
-      if (!first) store_->add(heard_key, 1);
-      const auto end = std::chrono::steady_clock::now() + short_timeout;
-      // Who keeps the store stays until the others know, and who speaks until it knows who is lost.
-      while ((keeps_store_ || (first && lost)) && std::chrono::steady_clock::now() < end &&
-             store_->add(heard_key, 0) < size - 1) {
-        std::this_thread::sleep_for(pause);
+      gloo_.reset();  // the others no longer wait for this one, and it has come before them
+      const auto all_fail_within = [&](std::chrono::milliseconds longest) {
+        const auto end = std::chrono::steady_clock::now() + longest;
+        while (store_->add(failures_key, 0) < size) {
+          if (std::chrono::steady_clock::now() > end) return false;
+          std::this_thread::sleep_for(pause);
+        }
+        return true;
+      };
+      bool all = false;
+      // Who keeps the store stays for longer than who speaks, which asks it who is lost.
+      if (keeps_store_) {
+        all = all_fail_within(2 * short_timeout);
+      } else if (first && lost) {
+        all = all_fail_within(short_timeout);
       }
       if (!first) return false;
-      for (int other = 0; lost && other < size; ++other) {
+      for (int other = 0; lost && !all && other < size; ++other) {
         if (!store_->check({lost_key(other)})) missing.push_back(other);
       }
       return true;
