@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains one network in several processes: the same bits with any number of them, also after one was killed; wrong starts.
 
-Arguments: PROGRAM [KILLS]. Exit code 77 where this system gives no such network, or the program was built without Gloo.
+Arguments: PROGRAM [KILLS]. Exit code 77 where this system gives no network of its own, or the program was built without Gloo.
 """
 import hashlib
 import json
