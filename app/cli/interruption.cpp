@@ -38,4 +38,9 @@ int interruptions() {
   return signals.load(std::memory_order_relaxed);
 }
 
+int interruption_exit_code() {
+  const int signal = interruption();
+  return signal == 0 ? 0 : 128 + signal;
+}
+
 }  // namespace handgrad::app

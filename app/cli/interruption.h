@@ -13,6 +13,9 @@ int interruption();
 // How many came.
 int interruptions();
 
+// Of a program that a signal ended: 128 + the first signal; 0 where none came.
+int interruption_exit_code();
+
 // Thrown to leave work that a signal ended.
 struct Interrupted {};
 

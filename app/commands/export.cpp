@@ -376,7 +376,7 @@ int export_command(const Arguments& arguments) {
   } catch (const Error& error) {
     if (interruption() == 0) throw;
     std::fputs(fmt::format("handgrad: {}\n", error.what()).c_str(), stderr);
-    return 128 + interruption();
+    return interruption_exit_code();
   }
 
   fmt::print("{} as {}{}, {} bytes\n{}", describe(model.network->architecture(), model.info.deskew),

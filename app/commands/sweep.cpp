@@ -306,9 +306,9 @@ int train_sweep(const Options& options, const Arguments& arguments, ProcessGroup
   catch_interruptions();
   const double seconds = train_jobs(runner, chosen(all_jobs, to_do), workers, directory, processes);
   const std::size_t rows = directory.write_results();
-  if (const int signal = interruption()) {
+  if (const int code = interruption_exit_code()) {
     fmt::print("interrupted; {} saved, the same command goes on from there\n", counted(rows, "run"));
-    return 128 + signal;
+    return code;
   }
   return shard ? print_share(*shard, options.text("out"), rows, seconds)
                : print_results(directory, rows, seconds);

@@ -292,7 +292,7 @@ int train_along(TrainingSession& session, const TrainingRequest& request, Proces
   const TrainingResult trained = train(*session.network, session.splits, request.settings.training, observer,
                                        request.state ? &*request.state : nullptr);
   require_a_finite_network(trained);
-  if (const int signal = interruption()) return 128 + signal;
+  if (const int code = interruption_exit_code()) return code;
   require_finite_networks(trained);
   return 0;
 }
@@ -346,9 +346,9 @@ int train_and_write(TrainingSession& session, TrainingRequest& request, const Op
     }
   }
   if (result) print_result(*result, settings, run);
-  if (const int signal = interruption()) {
+  if (const int code = interruption_exit_code()) {
     print_interrupted(run, result.has_value(), result || state_is_saved);
-    return 128 + signal;
+    return code;
   }
   require_finite_networks(*result);
   return 0;

@@ -32,11 +32,6 @@ constexpr std::chrono::milliseconds between_looks(100);
 // bits.
 constexpr std::chrono::seconds longest_silence(15);
 
-int code_of_interruption() {
-  const int signal = interruption();
-  return signal == 0 ? 0 : 128 + signal;
-}
-
 using NextJob = std::function<std::optional<std::size_t>()>;
 using JobEnded = std::function<void(std::size_t job, const JobResult& result)>;
 
@@ -263,7 +258,7 @@ void train_with_others(const SweepRunner& runner, const std::vector<Job>& jobs, 
     std::this_thread::sleep_for(between_looks);
   }
   work(runner, jobs, workers, each_of(results.missing(jobs.size())), store, &progress, stopped);
-  ranks.end(code_of_interruption());
+  ranks.end(interruption_exit_code());
   // The store is there for as long as any of them may say something; a second signal leaves at once.
   while (!ranks.is_alone() && interruptions() < 2) std::this_thread::sleep_for(between_looks);
   collect();
@@ -304,7 +299,7 @@ int train_jobs_for_first(const SweepRunner& runner, const std::vector<Job>& jobs
       runner, jobs, workers, [&] { return ranks.next(); },
       [&](std::size_t job, const JobResult& result) { ranks.send(job, result); }, nullptr, stopped);
   watch.finish();
-  const int code = std::max(code_of_interruption(), ranks.exit_code());
+  const int code = std::max(interruption_exit_code(), ranks.exit_code());
   ranks.leave();
   return code;
 }
