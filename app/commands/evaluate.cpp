@@ -1,5 +1,6 @@
-// `handgrad evaluate`: measures a saved model on labelled images.
+// `handgrad evaluate`: measures a saved model on labelled images, or several as one.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -94,6 +95,43 @@ void print(const Metrics& metrics, const LabelledImages& images) {
   if (!metrics.worst_mistakes.empty()) print_mistakes(metrics, images);
 }
 
+// All are models of the same images and classes. Throws ModelError, UsageError.
+std::vector<SavedModel> open_models(const std::vector<std::string>& names, std::int64_t replica) {
+  std::vector<SavedModel> models;
+  for (const std::string& name : names) {
+    models.push_back(open_model(name, replica));
+    const TorchScriptModel& first = models.front().model;
+    const TorchScriptModel& model = models.back().model;
+    const bool same_images = first.shape().takes(model.shape()) || model.shape().takes(first.shape());
+    if (!same_images || model.classes() != first.classes() || model.class_names() != first.class_names()) {
+      throw ModelError(fmt::format("{}: has other images or classes than {}; name models of the same data",
+                                   models.back().place.file.string(), models.front().place.file.string()));
+    }
+  }
+  return models;
+}
+
+// Throws UsageError where the models do not say which images are in that set.
+void check_set(const std::string& name, const std::vector<SavedModel>& models) {
+  if (name == "test") return;
+  if (!models.front().place.trained_on) {
+    throw UsageError(
+        fmt::format("--set: {} needs a run directory, which says how the images were split", name));
+  }
+  if (models.size() > 1) {
+    throw UsageError(
+        fmt::format("--set: {} images are another choice in each run; several models take --set test", name));
+  }
+}
+
+// The logarithms of the mean probabilities, [N,C].
+Tensor log_probabilities(const std::vector<SavedModel>& models, const Tensor& pixels) {
+  if (models.size() == 1) return models.front().model.log_probabilities(pixels);
+  std::vector<Tensor> of_models;
+  for (const SavedModel& saved : models) of_models.push_back(saved.model.log_probabilities(pixels));
+  return at::logsumexp(at::stack(of_models), 0) - std::log(static_cast<double>(models.size()));
+}
+
 }  // namespace
 
 int evaluate_command(const Arguments& arguments) {
@@ -101,8 +139,9 @@ int evaluate_command(const Arguments& arguments) {
       "evaluate",
       "measures a saved model on labelled images: a run directory, a safetensors file, a\n"
       "state dict of torch.save or a TorchScript file. A TorchScript file is a program: evaluate only\n"
-      "those that you trust. Nothing in the other files is run",
-      "MODEL");
+      "those that you trust. Nothing in the other files is run. Several models are measured as one: by\n"
+      "the means of their probabilities",
+      "MODEL…");
   options.value("model", "", "FILE", "the same as MODEL")
       .value("set", "test", "NAME", "test, validation or train; a single file has only test")
       .value("data", "", "DIR", "data set to use [that of the run, else MNIST_DIR, else data/mnist]")
@@ -117,37 +156,41 @@ int evaluate_command(const Arguments& arguments) {
     fmt::print("{}", options.help());
     return 0;
   }
-  std::vector<std::string> models = options.positional();
-  if (options.given("model")) models.push_back(options.text("model"));
-  if (models.size() != 1) {
-    throw UsageError("name one model: `handgrad evaluate MODEL`, a run directory or a model file");
+  std::vector<std::string> names = options.positional();
+  if (options.given("model")) names.push_back(options.text("model"));
+  if (names.empty()) {
+    throw UsageError("name a model: `handgrad evaluate MODEL`, a run directory or a model file");
   }
   const std::string set_name = set_names()[options.choice("set", set_names())];
   const auto most_mistakes = static_cast<std::size_t>(options.integer("mistakes", 0));
   const std::int64_t replica = options.integer("replica", 0);
   set_threads(static_cast<int>(options.integer("threads", 1, 1024)));
   const at::Device device = read_device(options);
-  SavedModel saved = open_model(models.front(), replica);
-  if (set_name != "test" && !saved.place.trained_on) {
-    throw UsageError(
-        fmt::format("--set: {} needs a run directory, which says how the images were split", set_name));
+  std::vector<SavedModel> models = open_models(names, replica);
+  check_set(set_name, models);
+  std::vector<std::string> files;
+  bool deskewed = false;
+  for (SavedModel& saved : models) {
+    saved.model.to(device);
+    files.push_back(saved.place.file.string());
+    deskewed = deskewed || saved.model.deskews();
   }
-  saved.model.to(device);
+  const SavedModel& first = models.front();
   const LabelledImages images =
-      load_images(options, saved.place,
-                  {saved.model.shape(), saved.model.classes(), saved.model.class_names()}, set_name);
+      load_images(options, first.place,
+                  {first.model.shape(), first.model.classes(), first.model.class_names()}, set_name);
   const Metrics metrics =
-      compute_metrics(saved.model.log_probabilities(images.pixels), images.labels, most_mistakes);
-  const std::string file = saved.place.file.string();
+      compute_metrics(log_probabilities(models, images.pixels), images.labels, most_mistakes);
   if (options.on("json")) {
-    Json json = {
-        {"model", file}, {"data", images.source}, {"set", set_name}, {"deskewed", saved.model.deskews()}};
+    Json json = {files.size() == 1 ? Json{"model", files.front()} : Json{"models", files}};
+    json.update({{"data", images.source}, {"set", set_name}, {"deskewed", deskewed}});
     if (!images.dataset.class_names.empty()) json["class_names"] = images.dataset.class_names;
     json.update(to_json(metrics, images));
     fmt::print("{}\n", to_text(json, 2));
   } else {
-    fmt::print("{} on {}: {}{}\n", file, images.source, counted(images.labels.size(0), set_name + " image"),
-               saved.model.deskews() ? ", deskewed by the model" : "");
+    fmt::print("{} on {}: {}{}\n", fmt::join(files, ", "), images.source,
+               counted(images.labels.size(0), set_name + " image"),
+               deskewed ? ", deskewed by the model" : "");
     print(metrics, images);
   }
   return 0;

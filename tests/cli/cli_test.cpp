@@ -468,6 +468,16 @@ TEST_CASE("evaluate and predict agree with the run", "[sanitize]") {
   CHECK_THAT(run(directory, "evaluate run").out,
              Catch::Contains("precision") && Catch::Contains("worst mistakes"));
 
+  // Two networks as one: by the means of their probabilities, as the exported ensemble is.
+  REQUIRE(run(directory, "export run --format torchscript --replica ensemble --output both.pt").exit_code ==
+          0);
+  const json as_one = json::parse(run(directory, "evaluate run run/model-1.pt --json --mistakes 0").out);
+  const json exported = json::parse(run(directory, "evaluate both.pt --data . --json --mistakes 0").out);
+  CHECK(as_one["models"] == json{"run/model.pt", "run/model-1.pt"});
+  CHECK(as_one["loss"].get<double>() == Approx(exported["loss"].get<double>()).epsilon(1e-5));
+  CHECK(as_one["confusion"] == exported["confusion"]);
+  CHECK(as_one["loss"] != json::parse(of_file.out)["loss"]);
+
   const Outcome predicted = run(directory, "predict run t10k-images-idx3-ubyte");
   CHECK(predicted.exit_code == 0);
   CHECK(std::count(predicted.out.begin(), predicted.out.end(), '\n') == 6);
@@ -476,7 +486,8 @@ TEST_CASE("evaluate and predict agree with the run", "[sanitize]") {
   const json line = json::parse(piped.out.substr(0, piped.out.find('\n')));
   CHECK(line["probabilities"].size() == 3);
 
-  check_refused(run(directory, "evaluate"), 2, "name one model");
+  check_refused(run(directory, "evaluate"), 2, "name a model");
+  check_refused(run(directory, "evaluate run run/model-1.pt --set train"), 2, "several models");
   check_refused(run(directory, "evaluate nowhere"), 1, "nowhere");
   check_refused(run(directory, "evaluate run --replica 2"), 1, "model-2.pt");
   check_refused(run(directory, "evaluate run/model.pt --data . --set train"), 2, "--set");
