@@ -44,6 +44,8 @@ SETTINGS = {
     "batch norm, Adam, dropout, smoothed labels": FEW + [
         "--hidden", "20,10", "--batch-norm", "--optimizer", "adam", "--learning-rate", "0.002", "--dropout", "0.2",
         "--input-dropout", "0.1", "--label-smoothing", "0.1", "--batch-size", "37", "--evaluate-every", "20"],
+    "each shard normalised by itself": FEW + [
+        "--hidden", "20,10", "--batch-norm", "--batch-norm-statistics", "shard", "--batch-size", "48"],
     "augmented, two networks, a last batch of fewer images than shards": FEW + [
         "--hidden", "16", "--batch-norm", "before", "--augment", "light", "--replicas", "2", "--optimizer", "nesterov",
         "--clip", "1", "--batch-size", "57", "--ema", "0.9", "--reestimate-batch-norm", "--standardise"],

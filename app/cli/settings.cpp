@@ -52,6 +52,22 @@ void read(const Options& options, const Setting& setting, Settings& settings) {
   if (!setting.read(settings, options.text(flag))) throw options.wrong(flag, setting.allowed);
 }
 
+void require_shards(const Settings& settings) {
+  const std::int64_t shards = settings.network.shards;
+  const bool by_shard = settings.network.batch_norm.statistics == BatchNormOptions::Statistics::shard;
+  if (by_shard && (shards == 1 || !settings.shape.has_batch_norm())) {
+    throw UsageError(
+        "--batch-norm-statistics: shard needs --batch-norm and --shards 2 or more, without which it changes "
+        "nothing; add them");
+  }
+  const std::int64_t images = by_shard ? 2 : 1;  // of a shard
+  if (shards * images > settings.training.batch_size) {
+    throw UsageError(fmt::format("--shards: got {}, but a batch has {}; must be at most {}", shards,
+                                 counted(settings.training.batch_size, "image"),
+                                 by_shard ? "half of that, so that batch norm has 2 in each" : "that"));
+  }
+}
+
 // What is allowed of each setting by itself, but not together.
 void require_sense(const Options& options, const Settings& settings) {
   const bool is_notebook = options.text("compat") == "notebook";
@@ -62,10 +78,7 @@ void require_sense(const Options& options, const Settings& settings) {
           "--compat: {} needs --batch-norm, without which it changes nothing; add that flag", fault.name));
     }
   }
-  if (settings.network.shards > settings.training.batch_size) {
-    throw UsageError(fmt::format("--shards: got {}, but a batch has {}; must be at most that",
-                                 settings.network.shards, counted(settings.training.batch_size, "image")));
-  }
+  require_shards(settings);
   const OptimizerOptions& optimizer = settings.training.optimizer;
   if (optimizer.weight_decay > 0 && optimizer.decayed == OptimizerOptions::Decayed::all &&
       !settings.network.batch_norm.backward && batch_norm) {

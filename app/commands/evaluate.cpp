@@ -113,6 +113,14 @@ std::vector<SavedModel> open_models(const std::vector<std::string>& names, std::
 
 // Throws UsageError where the models do not say which images are in that set.
 void check_set(const std::string& name, const std::vector<SavedModel>& models) {
+  for (const SavedModel& saved : models) {
+    const std::optional<Settings>& run = saved.place.trained_on;
+    if (models.size() == 1 || !run || run->split.kind != SplitOptions::Kind::pooled) continue;
+    throw UsageError(fmt::format(
+        "{}: was trained with --split pooled, by which the test images of one run are training images of another; "
+        "measure it alone, or name runs with --split official",
+        saved.place.file.string()));
+  }
   if (name == "test") return;
   if (!models.front().place.trained_on) {
     throw UsageError(

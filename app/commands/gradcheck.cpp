@@ -30,7 +30,8 @@ void take_first_batch(GradcheckOptions& options, const Settings& settings) {
   const Dataset dataset = open_dataset(settings.data_request());
   const Splits splits = split(dataset, settings.split, at::kDouble);
   options.architecture = settings.architecture(dataset);
-  validate(settings.training, options.architecture, settings.replicas, splits.train.count());
+  validate(settings.training, options.architecture, settings.replicas, splits.train.count(),
+           settings.network);
   Batches batches(splits.train, 1, options.batch_size, settings.training.data_seeds, true, false,
                   settings.training.augment.options());
   const Batch& first = batches.at(0);

@@ -52,9 +52,9 @@ class SharedObserver : public TrainingObserver {
   void on_gradients(std::int64_t step, const Parameters& gradients) override {
     observer_.on_gradients(step, gradients);
   }
-  bool stop_requested() override { return processes_.from_first(observer_.stop_requested()); }
-  bool checkpoint_due(std::int64_t step, bool epoch_ended) override {
-    return processes_.from_first(observer_.checkpoint_due(step, epoch_ended));
+  Request requested(std::int64_t step, bool epoch_ended) override {
+    const Request own = observer_.requested(step, epoch_ended);
+    return static_cast<Request>(processes_.from_first(static_cast<std::int64_t>(own)));
   }
   void on_checkpoint(TrainingState state) override { observer_.on_checkpoint(std::move(state)); }
   void on_measuring(std::int64_t images, std::int64_t total) override {

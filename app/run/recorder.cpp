@@ -86,13 +86,10 @@ void Recorder::on_evaluation(const EvaluationRecord& record) {
   append(line);
 }
 
-bool Recorder::stop_requested() {
+Request Recorder::requested(std::int64_t step, bool epoch_ended) {
   stopped_training_ = interruption() != 0;
-  return stopped_training_;
-}
-
-bool Recorder::checkpoint_due(std::int64_t step, bool epoch_ended) {
-  return schedule_.due(step, epoch_ended);
+  if (stopped_training_) return Request::stop;
+  return schedule_.due(step, epoch_ended) ? Request::checkpoint : Request::none;
 }
 
 void Recorder::on_checkpoint(TrainingState state) {

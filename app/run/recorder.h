@@ -64,8 +64,7 @@ class Recorder : public TrainingObserver {
 
   void on_train(const TrainRecord& record) override;
   void on_evaluation(const EvaluationRecord& record) override;
-  bool stop_requested() override;
-  bool checkpoint_due(std::int64_t step, bool epoch_ended) override;
+  Request requested(std::int64_t step, bool epoch_ended) override;
   void on_checkpoint(TrainingState state) override;
   // Throws Interrupted for a signal that is not the one that ended training.
   void on_measuring(std::int64_t images, std::int64_t total) override;

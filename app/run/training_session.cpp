@@ -37,8 +37,8 @@ TrainingSession prepare_training(Settings& settings, const Options& options, Pro
   const Architecture architecture = settings.architecture(session.dataset);
   SplitIndices images =
       split_indices(session.dataset.train_count(), session.dataset.test_count(), settings.split);
-  validate(settings.training, architecture, settings.replicas,
-           static_cast<std::int64_t>(images.train.size()));
+  validate(settings.training, architecture, settings.replicas, static_cast<std::int64_t>(images.train.size()),
+           settings.network);
   validate(settings.training.augment.options(), session.images());
   static_cast<void>(
       BatchPart(settings.training.batch_size, settings.network.shards, processes));  // or it throws

@@ -29,11 +29,9 @@ constexpr std::int64_t most_networks_on_gpu = 2048;
 
 class Calibration : public TrainingObserver {
  public:
-  void on_step(std::int64_t step, std::int64_t /*total_steps*/) override { step_ = step; }
-  bool stop_requested() override { return step_ >= calibration_steps; }
-
- private:
-  std::int64_t step_ = 0;
+  Request requested(std::int64_t step, bool /*epoch_ended*/) override {
+    return step >= calibration_steps ? Request::stop : Request::none;
+  }
 };
 
 // Enough digits for a chart, a third of the bytes.
@@ -83,7 +81,8 @@ TrainingShape SweepRunner::shape_of_seed(const Ensemble& ensemble) const {
   TrainingOptions training = settings.training;
   training.seeds.assign(static_cast<std::size_t>(ensemble.replicas()), 1);
   SplitIndices images = split_indices(dataset_.train_count(), dataset_.test_count(), settings.split);
-  validate(training, architecture, ensemble.replicas(), static_cast<std::int64_t>(images.train.size()));
+  validate(training, architecture, ensemble.replicas(), static_cast<std::int64_t>(images.train.size()),
+           settings.network);
   validate(training.augment.options(), {dataset_.rows(), dataset_.columns()});
   TrainingShape shape{architecture, settings.network, training, std::move(images), ensemble.replicas()};
   shape.on_gpu = device_.is_cuda();
@@ -246,9 +245,9 @@ void JobObserver::on_step(std::int64_t step, std::int64_t /*total_steps*/) {
   reported_ = step;
 }
 
-bool JobObserver::stop_requested() {
+Request JobObserver::requested(std::int64_t /*step*/, bool /*epoch_ended*/) {
   cut_short_ = interruption() != 0 || stopped_;
-  return cut_short_;
+  return cut_short_ ? Request::stop : Request::none;
 }
 
 void JobObserver::on_measuring(std::int64_t /*images*/, std::int64_t /*total*/) {

@@ -96,7 +96,7 @@ class JobObserver : public TrainingObserver {
       : progress_(progress), steps_(steps), stopped_(stopped) {}
 
   void on_step(std::int64_t step, std::int64_t total_steps) override;
-  bool stop_requested() override;
+  Request requested(std::int64_t step, bool epoch_ended) override;
   // The result of a training that was cut short is not kept; another one's is, if there is time.
   void on_measuring(std::int64_t images, std::int64_t total) override;
 

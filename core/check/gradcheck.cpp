@@ -76,6 +76,7 @@ Expected expected_of(const Network& network, const Workspace& workspace, const B
     const auto replica = static_cast<std::int64_t>(r);
     Regularisation regularisation;
     regularisation.label_smoothing = options.label_smoothing;
+    if (options.network.normalises_shards()) regularisation.normalised_parts = options.network.shards;
     for (const Tensor& mask : masks) {
       // All networks see the same images, of which the same is dropped.
       const bool of_all = mask.defined() && mask.size(1) == 1;
@@ -318,7 +319,8 @@ void require_memory(const GradcheckOptions& options, std::int64_t free_bytes) {
 GradientReport gradcheck(const GradcheckOptions& options) {
   const Architecture& architecture = options.architecture;
   validate(architecture, options.replicas);
-  const std::int64_t least = architecture.has_batch_norm() ? 2 : 1;
+  const std::int64_t normalised_parts = options.network.normalises_shards() ? options.network.shards : 1;
+  const std::int64_t least = architecture.has_batch_norm() ? 2 * normalised_parts : 1;
   if (options.batch_size < least) {
     throw ArgumentError("batch_size", fmt::format("got {}; must be at least {}{}", options.batch_size, least,
                                                   architecture.has_batch_norm() ? " with batch norm" : ""));
@@ -332,7 +334,8 @@ GradientReport gradcheck(const GradcheckOptions& options) {
   if (ragged >= least) networks.check_gradients(ragged);
   const bool scales = architecture.batch_norm == BatchNormPlace::before ||
                       is_homogeneous(architecture.activation);  // what batch norm takes in
-  if (architecture.has_batch_norm() && scales) networks.check_scale_invariance();
+  // Of shards each has a variance of its own.
+  if (architecture.has_batch_norm() && scales && normalised_parts == 1) networks.check_scale_invariance();
   return judge.report();
 }
 

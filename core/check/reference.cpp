@@ -73,6 +73,18 @@ Tensor ReferenceNetwork::input_of(std::size_t linear, const Tensor& features) co
   return linear < masks.size() && masks[linear].defined() ? features * masks[linear] : features;
 }
 
+// Parts of as many images, as far as that goes: the first and the last of one are as far on as its number says.
+Tensor ReferenceNetwork::part_by_part(const Tensor& features,
+                                      const std::function<Tensor(const Tensor&)>& normalise) const {
+  const std::int64_t parts = regularisation_.normalised_parts;
+  const std::int64_t images = features.size(0);
+  std::vector<Tensor> normalised;
+  for (std::int64_t p = 0; p < parts; ++p) {
+    normalised.push_back(normalise(features.slice(0, images * p / parts, images * (p + 1) / parts)));
+  }
+  return at::cat(normalised);
+}
+
 Tensor ReferenceNetwork::logits(const Tensor& x) const {
   Tensor features = x;
   for (const LayerSpec& layer : layers_) {
@@ -87,7 +99,8 @@ Tensor ReferenceNetwork::logits(const Tensor& x) const {
       case LayerSpec::Kind::batch_norm: {
         const auto options =
             F::BatchNormFuncOptions().weight(gamma_[l]).bias(beta_[l]).training(true).eps(eps_);
-        features = F::batch_norm(features, Tensor(), Tensor(), options);
+        features = part_by_part(
+            features, [&](const Tensor& part) { return F::batch_norm(part, Tensor(), Tensor(), options); });
         break;
       }
     }
@@ -122,16 +135,17 @@ Tensor ReferenceNetwork::shaken_loss(const Tensor& x, const Tensor& targets, dou
       case LayerSpec::Kind::activation:
         features = reference_activation(layer.activation, features);
         break;
-      case LayerSpec::Kind::batch_norm: {
-        const Tensor mean = features.mean(0);
-        const Tensor centred = shake(features - shake(mean));
-        // Σ (x − μ) is 0, so that no gradient flows through this μ; the common formula for dx builds on that.
-        const Tensor deviations = features - shake(mean.detach());
-        const Tensor variance = shake(shake(deviations.square()).mean(0));
-        const Tensor x_hat = shake(centred * shake((variance + eps_).rsqrt()));
-        features = shake(shake(x_hat * shake(gamma_[l])) + shake(beta_[l]));
+      case LayerSpec::Kind::batch_norm:
+        features = part_by_part(features, [&](const Tensor& part) {
+          const Tensor mean = part.mean(0);
+          const Tensor centred = shake(part - shake(mean));
+          // Σ (x − μ) is 0, so that no gradient flows through this μ; the common formula for dx builds on that.
+          const Tensor deviations = part - shake(mean.detach());
+          const Tensor variance = shake(shake(deviations.square()).mean(0));
+          const Tensor x_hat = shake(centred * shake((variance + eps_).rsqrt()));
+          return shake(shake(x_hat * shake(gamma_[l])) + shake(beta_[l]));
+        });
         break;
-      }
     }
   }
   Tensor sum = (shake(features).logsumexp(1) - (targets * shake(features)).sum(1)).mean();

@@ -26,6 +26,7 @@ bool is_homogeneous(Activation activation);
 struct Regularisation {
   std::vector<Tensor> masks;
   double label_smoothing = 0;
+  std::int64_t normalised_parts = 1;  // of the batch, each of which batch norm normalises by itself
 };
 
 class ReferenceNetwork {
@@ -53,6 +54,7 @@ class ReferenceNetwork {
   using Shake = std::function<Tensor(const Tensor&)>;
 
   Tensor input_of(std::size_t linear, const Tensor& features) const;
+  Tensor part_by_part(const Tensor& features, const std::function<Tensor(const Tensor&)>& normalise) const;
   Tensor shaken_loss(const Tensor& x, const Tensor& targets, double l2, const Shake& shake) const;
   std::vector<Tensor> leaves() const;
 

@@ -20,8 +20,7 @@ void clamped_cross_entropy(Tensor& loss, const Tensor& probabilities, const Tens
                            const BatchSum& sum) {
   constexpr double least = 1e-15;
   const Tensor picked = (probabilities * targets).sum(-1).clamp(least, 1 - least);
-  sum(loss, picked.log());
-  loss.div_(-static_cast<double>(sum.batch_size(picked)));
+  sum(loss, picked.log(), -1.0 / static_cast<double>(sum.batch_size(picked)));
 }
 
 bool all_finite(const Tensor& tensor) {
@@ -47,13 +46,14 @@ L2::L2(std::vector<double> values, const Parameters& parameters) : per_replica(s
 }
 
 ShardGradients::ShardGradients(const Architecture& architecture, std::int64_t replicas,
-                               const at::TensorOptions& options, std::int64_t shards) {
+                               const at::TensorOptions& options, const NetworkOptions& network_options) {
+  const std::int64_t shards = network_options.shards;
   if (shards <= 1) return;
-  const std::int64_t weights_and_biases =
-      replicas * (architecture.weight_count() + architecture.unit_count());
   const Tensor rows = at::zeros({shards, replicas * architecture.parameter_count()}, options);
   for (std::int64_t v = 0; v < shards; ++v) of.emplace_back(architecture, replicas, rows[v]);
-  all = rows.narrow(1, 0, weights_and_biases);
+  const std::int64_t weights_and_biases =
+      replicas * (architecture.weight_count() + architecture.unit_count());
+  all = network_options.normalises_shards() ? rows : rows.narrow(1, 0, weights_and_biases);
 }
 
 Network::Network(const Architecture& architecture, std::int64_t replicas, const at::TensorOptions& options,
@@ -64,7 +64,7 @@ Network::Network(const Architecture& architecture, std::int64_t replicas, const 
       processes_(processes),
       parameters(architecture, replicas, options),
       gradients(architecture, replicas, options),
-      shard_gradients(architecture, replicas, options, network_options.shards),
+      shard_gradients(architecture, replicas, options, network_options),
       running(architecture, replicas, options) {}
 
 void Network::initialise(const std::vector<std::uint64_t>& seeds) {
@@ -86,6 +86,7 @@ void Network::initialise(const std::vector<std::uint64_t>& seeds) {
 void Network::forward(Workspace& workspace, const Tensor& x, Use use) {
   workspace.set_input(x);
   for (const auto& layer : workspace.layers()) layer->forward(use);
+  if (use == Use::training && architecture_.has_batch_norm()) workspace.batch_statistics().update(running);
 }
 
 void Network::backward(Workspace& workspace, const Tensor& targets) {
@@ -110,8 +111,8 @@ void Network::add_up_shards(const Workspace& workspace) {
                     batch.shards[v].of(workspace.dy_of_linear));
     }
   }
-  Tensor sum = gradients.flat.narrow(0, 0, shard_gradients.all.size(1));
-  add_up(sum, shard_gradients.all, batch.processes);
+  gradients.flat.narrow(0, 0, shard_gradients.all.size(1))
+      .copy_(add_up(shard_gradients.all, batch.processes));
 }
 
 void Network::add_penalty(Workspace& workspace, const L2& l2) {

@@ -27,12 +27,12 @@ struct L2 {
 // What each shard of a batch adds to the gradients.
 struct ShardGradients {
   ShardGradients(const Architecture& architecture, std::int64_t replicas, const at::TensorOptions& options,
-                 std::int64_t shards);
+                 const NetworkOptions& network_options);
 
-  // [V, weights and biases]: a row has the order of Parameters::flat. Of γ and β batch norm adds up itself what
-  // it needs of them. Undefined where there is one shard.
+  // [V, parameters]: a row has the order of Parameters::flat. Without γ and β where batch norm, which needs their
+  // sums for dx, adds them up itself. Undefined where there is one shard.
   Tensor all;
-  std::vector<Parameters> of;  // whose γ and β are not in use
+  std::vector<Parameters> of;
 };
 
 class Network {

@@ -10,7 +10,12 @@ constexpr double batch_norm_eps = 1e-5;
 constexpr double batch_norm_momentum = 0.1;
 
 struct BatchNormOptions {
+  // Of which images the statistics of a training batch are: of all, or of each shard for its own (the ghost batch
+  // normalisation of Hoffer, Hubara and Soudry, 2017; what torch.nn.parallel does without SyncBatchNorm).
+  enum class Statistics { batch, shard };
+
   double eps = batch_norm_eps;
+  Statistics statistics = Statistics::batch;
   bool backward = true;                       // false: gradients pass it by, and γ and β keep their values
   bool evaluate_with_running_average = true;  // false: with the statistics of the evaluated set
 };
@@ -32,6 +37,10 @@ struct NetworkOptions {
   // Whether the loss that is reported is the logarithm of probabilities that are clamped to [1e-15, 1 −
   // 1e-15]; else it is taken of the logits. The gradients are the same.
   bool clamp_probabilities = false;
+
+  bool normalises_shards() const {
+    return shards > 1 && batch_norm.statistics == BatchNormOptions::Statistics::shard;
+  }
 };
 
 }  // namespace handgrad

@@ -4,32 +4,25 @@
 #include <ATen/TensorOperators.h>
 
 #include "handgrad/base/errors.h"
+#include "handgrad/platform/products.h"
 
 namespace handgrad {
 
-namespace {
-
-Tensor& product_out(Tensor& y, const Tensor& a, const Tensor& b) {
-  return a.dim() == 2 ? at::mm_out(y, a, b) : at::bmm_out(y, a, b);
-}
-
-}  // namespace
-
 void linear_forward(Tensor& y, const Tensor& x, const Matrix& weight) {
-  product_out(y, x, weight.t);
+  multiply(y, x, weight.t);
 }
 
 void linear_backward(Tensor* dx, Tensor* dweight, const Matrix& dy, const Tensor& x, const Matrix& weight) {
-  if (dweight != nullptr) product_out(*dweight, dy.t, x);
-  if (dx != nullptr) product_out(*dx, dy.m, weight.m);
+  if (dweight != nullptr) multiply(*dweight, dy.t, x);
+  if (dx != nullptr) multiply(*dx, dy.m, weight.m);
 }
 
 void bias_forward(Tensor& y, const Tensor& bias) {
-  y.add_(bias);
+  add_to_rows(y, bias);
 }
 
 void bias_backward(Tensor& dbias, const Tensor& dy) {
-  at::sum_out(dbias, dy, 0);
+  add_rows(dbias, dy);
 }
 
 void relu_forward(Tensor& y, const Tensor& x) {
@@ -65,13 +58,11 @@ void batch_norm_forward(Tensor& y, Tensor& x_hat, Tensor& mean, Tensor& variance
         "batch norm needs at least 2 images in a training batch, got 1: one image has no spread to normalise "
         "by; choose another batch size");
   }
-  const Tensor& inverse_n = constant(1.0 / static_cast<double>(batch_size), x);
-  sum(mean, x);
-  mean.mul_(inverse_n);
+  const double inverse_n = 1.0 / static_cast<double>(batch_size);
+  sum(mean, x, inverse_n);
   at::sub_out(x_hat, x, mean);
   at::mul_out(y, x_hat, x_hat);
-  sum(variance, y);
-  variance.mul_(inverse_n);
+  sum(variance, y, inverse_n);
   at::add_out(inverse_std, variance, constant(eps, x)).rsqrt_();
   x_hat.mul_(inverse_std);
   at::addcmul_out(y, beta, x_hat, gamma);
@@ -87,12 +78,8 @@ void batch_norm_backward(Tensor& dx, Tensor& dgamma, Tensor& dbeta, const Tensor
   dx.sub_(dbeta, inverse_n).mul_(inverse_std).mul_(gamma);
 }
 
-void batch_norm_update_running(Tensor& running_mean, Tensor& running_var, const Tensor& mean,
-                               const Tensor& variance, std::int64_t batch_size, double momentum) {
-  const auto n = static_cast<double>(batch_size);
-  const Tensor& kept = constant(1 - momentum, running_mean);
-  running_mean.mul_(kept).add_(mean, momentum);
-  running_var.mul_(kept).add_(variance, momentum * n / (n - 1));
+void batch_norm_update_running(Tensor& running, const Tensor& batch, double momentum) {
+  running.lerp_(batch, momentum);
 }
 
 void batch_norm_evaluate(Tensor& y, const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
@@ -120,8 +107,7 @@ void softmax_cross_entropy_forward(Tensor* loss, Tensor& probabilities, const Te
   if (loss != nullptr) {
     // A one-hot sum picks one term; where() keeps 0 · (−∞) out of it.
     const Tensor picked = at::where(targets > 0, targets * log_probabilities, 0.0);
-    sum(*loss, picked, {0, 2});
-    loss->mul_(-1.0 / static_cast<double>(sum.batch_size(logits)));
+    sum(*loss, picked.sum(-1), -1.0 / static_cast<double>(sum.batch_size(logits)));
   }
   log_probabilities.exp_();
 }

@@ -76,10 +76,9 @@ void batch_norm_backward(Tensor& dx, Tensor& dgamma, Tensor& dbeta, const Tensor
                          const Tensor& inverse_std, const Tensor& gamma, const BatchSum& sum = {});
 
 // The running statistics that evaluation uses (torch.nn.BatchNorm1d):
-//   running ← (1 − momentum) running + momentum batch,   with the unbiased variance v N / (N − 1).
-// No gradient flows through them. All [R,F].
-void batch_norm_update_running(Tensor& running_mean, Tensor& running_var, const Tensor& mean,
-                               const Tensor& variance, std::int64_t batch_size, double momentum);
+//   running ← (1 − momentum) running + momentum batch
+// batch: means, and unbiased variances v N / (N − 1). No gradient flows through them. Of one shape.
+void batch_norm_update_running(Tensor& running, const Tensor& batch, double momentum);
 
 // y = γ (x − running_mean) / √(running_var + ε) + β, the form used outside training; y may be x.
 void batch_norm_evaluate(Tensor& y, const Tensor& x, const Tensor& running_mean, const Tensor& running_var,

@@ -60,11 +60,18 @@ std::vector<Tensor> Parameters::views() const {
 
 RunningStatistics::RunningStatistics(const Architecture& architecture, std::int64_t replicas,
                                      const at::TensorOptions& options)
-    : flat(at::zeros({2 * replicas * architecture.normalised_count()}, options)) {
+    : RunningStatistics(architecture, replicas,
+                        at::zeros({2 * replicas * architecture.normalised_count()}, options)) {
+  for (const Tensor& variance : var) variance.fill_(1);
+}
+
+RunningStatistics::RunningStatistics(const Architecture& architecture, std::int64_t replicas,
+                                     Tensor flat_buffer)
+    : flat(std::move(flat_buffer)) {
   if (!architecture.has_batch_norm()) return;
   Cutter cutter(flat);
   for (const std::int64_t width : architecture.hidden) mean.push_back(cutter.cut({replicas, width}));
-  for (const std::int64_t width : architecture.hidden) var.push_back(cutter.cut({replicas, width}).fill_(1));
+  for (const std::int64_t width : architecture.hidden) var.push_back(cutter.cut({replicas, width}));
 }
 
 std::vector<Tensor> RunningStatistics::views() const {

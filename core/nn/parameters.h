@@ -32,8 +32,11 @@ struct Parameters {
 
 // The running mean and variance of each hidden layer [R,F]; empty without batch norm.
 struct RunningStatistics {
+  // Means of 0, variances of 1.
   RunningStatistics(const Architecture& architecture, std::int64_t replicas,
                     const at::TensorOptions& options);
+  // Of such a buffer: [all means | all variances], layer by layer.
+  RunningStatistics(const Architecture& architecture, std::int64_t replicas, Tensor flat);
 
   Tensor flat;
   std::vector<Tensor> mean;

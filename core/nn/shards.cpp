@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "handgrad/base/errors.h"
+#include "handgrad/platform/products.h"
 #include "handgrad/platform/threads.h"
 
 namespace handgrad {
@@ -107,12 +108,11 @@ void add_up_in_halves(const Tensor& part, const Tensor& room, ProcessGroup& proc
 
 }  // namespace
 
-void add_up(Tensor& sum, const Tensor& parts, ProcessGroup* processes) {
+Tensor add_up(const Tensor& parts, ProcessGroup* processes) {
   const std::int64_t shards = parts.size(0);
   if (processes == nullptr) {
     add_neighbours(parts, 1, shards);
-    sum.copy_(parts[0]);
-    return;
+    return parts[0];
   }
   // What neighbours of one process amount to is all that the others need of them.
   const std::int64_t each = shards / processes->size();
@@ -128,12 +128,11 @@ void add_up(Tensor& sum, const Tensor& parts, ProcessGroup* processes) {
     } else {
       add_up_in_halves(part, room, *processes);
     }
-    sum.copy_(part);
-    return;
+    return part;
   }
   gather_parts(parts, apart, *processes);
   add_neighbours(parts, apart, shards);
-  sum.copy_(parts[0]);
+  return parts[0];
 }
 
 BatchSum::BatchSum(const BatchPart& batch, const Tensor& like) {
@@ -142,17 +141,16 @@ BatchSum::BatchSum(const BatchPart& batch, const Tensor& like) {
   parts_ = at::empty({batch.all_shards, like.numel()}, like.options());
 }
 
-void BatchSum::operator()(Tensor& sum, const Tensor& x, at::IntArrayRef axes) const {
+void BatchSum::operator()(Tensor& sum, const Tensor& x, double factor) const {
   if (!batch_) {
-    at::sum_out(sum, x, axes);
+    add_rows(sum, x, factor);
     return;
   }
   for (std::size_t v = 0; v < batch_->shards.size(); ++v) {
-    Tensor part = parts_[batch_->first_shard + static_cast<std::int64_t>(v)].view(sum.sizes());
-    at::sum_out(part, batch_->shards[v].of(x), axes);
+    const Tensor part = parts_[batch_->first_shard + static_cast<std::int64_t>(v)];
+    add_rows(part.view(sum.sizes()), batch_->shards[v].of(x), factor);
   }
-  Tensor flat = sum.view(-1);
-  add_up(flat, parts_, batch_->processes);
+  sum.view(-1).copy_(add_up(parts_, batch_->processes));
 }
 
 }  // namespace handgrad

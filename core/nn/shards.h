@@ -38,9 +38,10 @@ struct BatchPart {
   std::vector<Shard> shards;     // its shards, from its own first image on
 };
 
-// sum = Σ_v parts_v: neighbours are added first, then the sums of neighbours, and so on. parts [V,n], which are
-// overwritten; sum [n]. Of several processes each gives the parts of its shards, and all get the sum.
-void add_up(Tensor& sum, const Tensor& parts, ProcessGroup* processes = nullptr);
+// Σ_v parts_v [n]: neighbours are added first, then the sums of neighbours, and so on. parts [V,n], which are
+// overwritten, and one of which the sum is. Of several processes each gives the parts of its shards, and all get
+// the sum.
+Tensor add_up(const Tensor& parts, ProcessGroup* processes = nullptr);
 
 // Σ_n over the images of a batch.
 class BatchSum {
@@ -50,8 +51,8 @@ class BatchSum {
   // Of each shard, and of these by add_up; for sums of the shape and kind of `like`.
   BatchSum(const BatchPart& batch, const Tensor& like);
 
-  // x [N,…] → sum, over the images and what other axes `axes` names; of N images of this process.
-  void operator()(Tensor& sum, const Tensor& x, at::IntArrayRef axes = {0}) const;
+  // sum = factor Σ_n x_n. x [N,…], of the N images of this process; sum […].
+  void operator()(Tensor& sum, const Tensor& x, double factor = 1) const;
 
   // N of the batch, of which x [N,…] is what this process has.
   std::int64_t batch_size(const Tensor& x) const { return batch_ ? batch_->batch_size : x.size(0); }

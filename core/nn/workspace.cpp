@@ -22,6 +22,11 @@ Workspace::Workspace(Network& network, std::int64_t batch_size, Use use, std::in
     weights = all.chunk(parts);
     dweights = network.gradients.weights.chunk(parts);
   }
+  const NetworkOptions& options = network.network_options();
+  if (use == Use::training || !options.batch_norm.evaluate_with_running_average) {
+    batch_statistics_ = BatchStatistics(network.architecture(), network.replicas(), network.options(), batch_,
+                                        use == Use::training && options.normalises_shards());
+  }
   for (const LayerSpec& spec : network.architecture().layers()) add_layer(network, spec, use, lanes);
   probabilities = at::empty_like(logits());
 }
@@ -71,19 +76,28 @@ void Workspace::add_layer(Network& network, const LayerSpec& spec, Use use, std:
       layers_.push_back(std::make_unique<ActivationLayer>(spec.activation, *layers_.back()));
       activations_.push_back(layers_.back()->y);
       break;
-    case LayerSpec::Kind::batch_norm: {
-      BatchNorm::Tensors tensors;
-      tensors.gamma = network.parameters.gamma[index];
-      tensors.beta = network.parameters.beta[index];
-      tensors.dgamma = network.gradients.gamma[index];
-      tensors.dbeta = network.gradients.beta[index];
-      tensors.running_mean = network.running.mean[index];
-      tensors.running_var = network.running.var[index];
-      layers_.push_back(std::make_unique<BatchNorm>(*layers_.back(), tensors,
-                                                    network.network_options().batch_norm, use, batch_));
+    case LayerSpec::Kind::batch_norm:
+      add_batch_norm(network, index, use);
       break;
-    }
   }
+}
+
+void Workspace::add_batch_norm(Network& network, std::size_t index, Use use) {
+  BatchNorm::Tensors tensors;
+  tensors.gamma = network.parameters.gamma[index];
+  tensors.beta = network.parameters.beta[index];
+  tensors.running_mean = network.running.mean[index];
+  tensors.running_var = network.running.var[index];
+  tensors.of_shards = batch_statistics_.of_shards();
+  for (std::size_t v = 0; v < batch_statistics_.of.size(); ++v) {
+    const Parameters& gradients =
+        tensors.of_shards ? network.shard_gradients.of[static_cast<std::size_t>(batch_.first_shard) + v]
+                          : network.gradients;
+    tensors.of_batch.push_back({gradients.gamma[index], gradients.beta[index],
+                                batch_statistics_.of[v].mean[index], batch_statistics_.of[v].var[index]});
+  }
+  layers_.push_back(std::make_unique<BatchNorm>(*layers_.back(), tensors,
+                                                network.network_options().batch_norm, use, batch_));
 }
 
 void Workspace::add_dropout(const Tensor& x, const Tensor& dx, std::int64_t keys, double p) {

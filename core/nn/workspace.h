@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "handgrad/nn/architecture.h"
+#include "handgrad/nn/batch_statistics.h"
 #include "handgrad/nn/layers/dropout.h"
 #include "handgrad/nn/layers/layer.h"
 #include "handgrad/nn/layers/linear.h"
@@ -25,6 +26,8 @@ class Workspace {
   const BatchPart& batch() const { return batch_; }
   // Σ_n of the losses [R].
   const BatchSum& loss_sum() const { return loss_sum_; }
+  // What batch norm writes down of the batch.
+  BatchStatistics& batch_statistics() { return batch_statistics_; }
   // Those of Architecture::layers(), in their order, and in training dropout before linear layers.
   const std::vector<std::unique_ptr<Layer>>& layers() const { return layers_; }
 
@@ -57,10 +60,12 @@ class Workspace {
 
  private:
   void add_layer(Network& network, const LayerSpec& spec, Use use, std::int64_t lanes);
+  void add_batch_norm(Network& network, std::size_t index, Use use);
   void add_dropout(const Tensor& x, const Tensor& dx, std::int64_t keys, double p);
 
   BatchPart batch_;
   BatchSum loss_sum_;
+  BatchStatistics batch_statistics_;
   std::vector<std::unique_ptr<Layer>> layers_;
   Linear* first_ = nullptr;
   std::vector<Dropout*> dropouts_;  // of each linear layer's input; null where there is none

@@ -109,9 +109,9 @@ Launch read_launch(const Environment& environment) {
     if (!variables.has(numbering.size)) continue;
     Launch launch;
     launch.size = static_cast<int>(variables.number(numbering.size, 1, most_processes));
+    launch.rank = static_cast<int>(variables.number(numbering.rank, 0, launch.size - 1));
     if (launch.size == 1) return {};
     launch.starter = numbering.starter;
-    launch.rank = static_cast<int>(variables.number(numbering.rank, 0, launch.size - 1));
     launch.local_rank = variables.has(numbering.local_rank)
                             ? static_cast<int>(variables.number(numbering.local_rank, 0, launch.size - 1))
                             : launch.rank;

@@ -15,6 +15,7 @@
 
 #include <chrono>
 #include <cstring>
+#include <future>
 #include <thread>
 #endif
 
@@ -57,6 +58,8 @@ namespace {
 
 // Within it all meet, and each exchange ends; c10d itself would wait for half an hour.
 constexpr std::chrono::milliseconds timeout = std::chrono::seconds(60);
+// Within it the store answers, which only keeps numbers and texts.
+constexpr std::chrono::milliseconds store_timeout = std::chrono::seconds(20);
 // For what the others say of a failure.
 constexpr std::chrono::milliseconds short_timeout = std::chrono::seconds(3);
 constexpr std::chrono::milliseconds pause = std::chrono::milliseconds(20);
@@ -128,6 +131,25 @@ void exchange(const Work& work) {
   }
 }
 
+using StorePtr = c10::intrusive_ptr<c10d::Store>;
+
+// What the store answers to `ask`, for which c10d may wait for ever where the process that keeps the store hangs. Then
+// a thread waits on, which keeps the store alive, until this process ends.
+template <typename Ask>
+auto answer_of(const StorePtr& store, std::chrono::milliseconds longest, const Ask& ask) {
+  // Let go of before the answer is there, so that it is not the thread that closes the store.
+  std::packaged_task<decltype(ask(*store))()> task([held = store, ask]() mutable {
+    const StorePtr own = std::move(held);
+    return ask(*own);
+  });
+  auto answer = task.get_future();
+  std::thread(std::move(task)).detach();
+  if (answer.wait_for(longest) != std::future_status::ready) {
+    throw LostProcess("the store at MASTER_ADDR does not answer");
+  }
+  return answer.get();
+}
+
 std::string joined_key(int rank) {
   return fmt::format("joined/{}", rank);
 }
@@ -152,6 +174,11 @@ std::string no_process_group() {
 }
 
 class ProcessGroup::Connection {
+  template <typename Ask>
+  auto ask(const Ask& what) {
+    return answer_of(store_, store_timeout, what);
+  }
+
  public:
   explicit Connection(const Launch& launch)
       : keeps_store_(launch.rank == 0 && !launch.starter_keeps_store),
@@ -162,7 +189,7 @@ class ProcessGroup::Connection {
   }
 
   void meet(const Launch& launch) {
-    is_stranger_ = store_->add(joined_key(launch.rank), 1) > 1;
+    is_stranger_ = ask([key = joined_key(launch.rank)](c10d::Store& store) { return store.add(key, 1); }) > 1;
     if (is_stranger_) {
       throw LaunchError(
           fmt::format("{}:{} knows another process as rank {}; two runs at once need a MASTER_PORT each",
@@ -205,43 +232,50 @@ class ProcessGroup::Connection {
   }
 
   std::int64_t add(const std::string& counter, std::int64_t amount) {
-    return store_->add(key_of(counter), amount);
+    return ask([=](c10d::Store& store) { return store.add(key_of(counter), amount); });
   }
 
   void put(const std::string& key, const std::string& text) {
     std::int64_t pieces = 0;
     for (std::size_t begin = 0; begin < text.size(); begin += largest_piece) {
       const std::string piece = text.substr(begin, largest_piece);
-      store_->set(piece_of(key, pieces++), std::vector<std::uint8_t>(piece.begin(), piece.end()));
+      ask([piece, name = piece_of(key, pieces++)](c10d::Store& store) {
+        store.set(name, std::vector<std::uint8_t>(piece.begin(), piece.end()));
+      });
     }
-    store_->add(key_of(key), 1 + pieces);  // last, so that all is there
+    add(key, 1 + pieces);  // last, so that all is there
   }
 
   std::optional<std::string> take(const std::string& key) {
-    const std::int64_t pieces = store_->add(key_of(key), 0) - 1;
+    const std::int64_t pieces = add(key, 0) - 1;
     if (pieces < 0) return std::nullopt;
     std::string text;
     for (std::int64_t piece = 0; piece < pieces; ++piece) {
-      const std::vector<std::uint8_t> bytes = store_->get(piece_of(key, piece));
+      const std::string name = piece_of(key, piece);
+      const std::vector<std::uint8_t> bytes = ask([name](c10d::Store& store) { return store.get(name); });
       text.append(bytes.begin(), bytes.end());
-      store_->deleteKey(piece_of(key, piece));
+      ask([name](c10d::Store& store) { store.deleteKey(name); });
     }
-    store_->deleteKey(key_of(key));
+    ask([name = key_of(key)](c10d::Store& store) { store.deleteKey(name); });
     return text;
   }
 
-  bool has_failed() { return store_->check({failures_key}); }
+  bool has_failed() {
+    return ask([](c10d::Store& store) { return store.check({failures_key}); });
+  }
 
   bool fails_first(int rank, int size, bool lost, std::vector<int>& missing) {
     if (is_stranger_) return true;  // whose failure is not theirs
+    const auto add = [this](const std::string& key, std::int64_t amount) {
+      return answer_of(store_, short_timeout, [=](c10d::Store& store) { return store.add(key, amount); });
+    };
     try {
-      store_->setTimeout(short_timeout);
-      if (lost) store_->add(lost_key(rank), 1);
-      const bool first = store_->add(failures_key, 1) == 1;
+      if (lost) add(lost_key(rank), 1);
+      const bool first = add(failures_key, 1) == 1;
       gloo_.reset();  // the others no longer wait for this one, and it has come before them
       const auto all_fail_within = [&](std::chrono::milliseconds longest) {
         const auto end = std::chrono::steady_clock::now() + longest;
-        while (store_->add(failures_key, 0) < size) {
+        while (add(failures_key, 0) < size) {
           if (std::chrono::steady_clock::now() > end) return false;
           std::this_thread::sleep_for(pause);
         }
@@ -256,7 +290,7 @@ class ProcessGroup::Connection {
       }
       if (!first) return false;
       for (int other = 0; lost && !all && other < size; ++other) {
-        if (!store_->check({lost_key(other)})) missing.push_back(other);
+        if (add(lost_key(other), 0) == 0) missing.push_back(other);
       }
       return true;
     } catch (const std::exception&) {
@@ -268,7 +302,10 @@ class ProcessGroup::Connection {
  private:
   void wait_for(const Launch& launch, int rank) {
     try {
-      store_->wait({joined_key(rank)}, timeout);
+      answer_of(store_, timeout + short_timeout,
+                [rank](c10d::Store& store) { store.wait({joined_key(rank)}, timeout); });
+    } catch (const LostProcess&) {
+      throw;
     } catch (const std::exception&) {
       throw LaunchError(
           fmt::format("rank {} of {} has not come to {}:{} within {} seconds; are all processes started?",
@@ -279,7 +316,7 @@ class ProcessGroup::Connection {
 
   bool keeps_store_;
   bool is_stranger_ = false;  // to those whose store it is
-  c10::intrusive_ptr<c10d::Store> store_;
+  StorePtr store_;
   c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo_;
 };
 
@@ -333,20 +370,18 @@ bool ProcessGroup::fails_first(bool lost, std::vector<int>& missing) {
 ProcessGroup::~ProcessGroup() = default;
 
 std::string ProcessGroup::from_first(const std::string& text) {
-  Tensor size = at::full({1}, static_cast<std::int64_t>(text.size()), at::kLong);
-  broadcast(size);
-  std::string all =
-      rank() == 0 ? text : std::string(static_cast<std::size_t>(size.item<std::int64_t>()), '\0');
+  const std::int64_t size = from_first(static_cast<std::int64_t>(text.size()));
+  std::string all = rank() == 0 ? text : std::string(static_cast<std::size_t>(size), '\0');
   if (all.empty()) return all;
   Tensor bytes = at::from_blob(all.data(), {static_cast<std::int64_t>(all.size())}, at::kByte);
   broadcast(bytes);
   return all;
 }
 
-bool ProcessGroup::from_first(bool yes) {
-  Tensor flag = at::full({1}, yes ? 1 : 0, at::kByte);
-  broadcast(flag);
-  return flag.item<std::uint8_t>() != 0;
+std::int64_t ProcessGroup::from_first(std::int64_t number) {
+  Tensor first = at::full({1}, number, at::kLong);
+  broadcast(first);
+  return first.item<std::int64_t>();
 }
 
 std::vector<bool> ProcessGroup::from_all(bool yes) {

@@ -47,7 +47,7 @@ class ProcessGroup {
 
   // What rank 0 says, to all.
   std::string from_first(const std::string& text);
-  bool from_first(bool yes);
+  std::int64_t from_first(std::int64_t number);
 
   // Of every rank, whether it says yes.
   std::vector<bool> from_all(bool yes);

@@ -26,6 +26,12 @@ std::int64_t several_shards(const TrainingShape& shape) {
   return shape.network.shards > 1 ? shape.network.shards : 0;
 }
 
+// How often a training batch has each of batch norm's statistics: mean, variance, the factors of both, the inverse of
+// the deviation; and the sums of shards.
+std::int64_t of_batch_norm(const TrainingShape& shape) {
+  return shape.network.normalises_shards() ? 5 * shape.network.shards : 5 + several_shards(shape);
+}
+
 std::int64_t count_of(const std::vector<std::int64_t>& set) {
   return static_cast<std::int64_t>(set.size());
 }
@@ -154,7 +160,7 @@ std::int64_t training_bytes(const TrainingShape& shape) {
   const std::int64_t last = train % batch;
   const std::int64_t of_networks = kept_numbers(shape, size) +
                                    (batch + last) * size.training_pass(shape.network.dropout) +
-                                   (6 + 2 * several_shards(shape)) * size.normalised;
+                                   2 * of_batch_norm(shape) * size.normalised;
   const std::int64_t in_training =
       data + rows + batches + watching + measuring + shape.replicas * of_networks * number;
   return std::max(in_training, 2 * data + rows);  // images are copied to the sets that they are split into

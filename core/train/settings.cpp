@@ -130,6 +130,11 @@ std::vector<Setting> make_table() {
           [](auto& s) -> auto& { return s.shape.hidden; }),
       batch_norm_row(),
       row(
+          "batch_norm_statistics", Group::network, Role::decides,
+          one_of<BatchNormOptions::Statistics>({"batch", "shard"}), "NAME",
+          "what training normalises by: batch: the statistics of the batch; shard: each shard by its own",
+          [](auto& s) -> auto& { return s.network.batch_norm.statistics; }),
+      row(
           "activation", Group::network, Role::decides,
           one_of<Activation>({std::begin(activation_names), std::end(activation_names)}), "NAME",
           fmt::format("after each hidden layer: {}", fmt::join(activation_names, ", ")),

@@ -49,10 +49,11 @@ class Training {
     while (!finished()) {
       advance();
       observer_.on_step(step_, timetable_.total());
-      interrupted_ = observer_.stop_requested();
+      const Request request = observer_.requested(step_, timetable_.epoch_ended(step_));
+      interrupted_ = request == Request::stop;
       const bool evaluate = timetable_.evaluation_due(step_);
       const bool report = timetable_.report_due(step_) && step_ < timetable_.total();
-      const bool checkpoint = interrupted_ || observer_.checkpoint_due(step_, timetable_.epoch_ended(step_));
+      const bool checkpoint = request != Request::none;
       if (!evaluate && !report && !checkpoint) continue;
       clock_.stop();
       if (evaluate) evaluate_watched();
@@ -348,7 +349,8 @@ class Training {
 
 TrainingResult train(Network& network, const Splits& data, const TrainingOptions& options,
                      TrainingObserver& observer, const TrainingState* from) {
-  validate(options, network.architecture(), network.replicas(), data.train.count());
+  validate(options, network.architecture(), network.replicas(), data.train.count(),
+           network.network_options());
   if (static_cast<std::int64_t>(options.data_seeds.size()) != data.train.lanes()) {
     throw ArgumentError(fmt::format("{} data seeds for {} lanes of images; each lane needs its own",
                                     options.data_seeds.size(), data.train.lanes()));

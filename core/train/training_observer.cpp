@@ -1,6 +1,8 @@
 // Several observers as one.
 #include "handgrad/train/training_observer.h"
 
+#include <algorithm>
+
 namespace handgrad {
 
 void ObserverList::on_step(std::int64_t step, std::int64_t total_steps) {
@@ -27,16 +29,10 @@ void ObserverList::on_gradients(std::int64_t step, const Parameters& gradients) 
   }
 }
 
-bool ObserverList::stop_requested() {
-  bool requested = false;
-  for (TrainingObserver* observer : observers_) requested = observer->stop_requested() || requested;
-  return requested;
-}
-
-bool ObserverList::checkpoint_due(std::int64_t step, bool epoch_ended) {
-  bool due = false;
-  for (TrainingObserver* observer : observers_) due = observer->checkpoint_due(step, epoch_ended) || due;
-  return due;
+Request ObserverList::requested(std::int64_t step, bool epoch_ended) {
+  Request all = Request::none;
+  for (TrainingObserver* observer : observers_) all = std::max(all, observer->requested(step, epoch_ended));
+  return all;
 }
 
 void ObserverList::on_checkpoint(TrainingState state) {

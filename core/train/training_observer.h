@@ -24,6 +24,9 @@ struct EvaluationRecord {
   std::vector<LossAndAccuracy> average;     // the same of its moving average; empty where there is none
 };
 
+// What is asked of training after a step; each includes those before it.
+enum class Request { none, checkpoint, stop };
+
 class TrainingObserver {
  public:
   TrainingObserver() = default;
@@ -40,11 +43,9 @@ class TrainingObserver {
   // own ends. An evaluation that only an interruption brought about has none.
   virtual bool wants_gradients() { return false; }
   virtual void on_gradients(std::int64_t /*step*/, const Parameters& /*gradients*/) {}
-  // Asked after each step; true ends training as if it had been the last step.
-  virtual bool stop_requested() { return false; }
-  // Asked after each step whose records are made; true has the state of training handed over. That is done
-  // too where training stops for a request, and after the last step.
-  virtual bool checkpoint_due(std::int64_t /*step*/, bool /*epoch_ended*/) { return false; }
+  // Asked after each step. `checkpoint` has the state of training handed over, which is done too after the last
+  // step; `stop` ends training as if this had been the last.
+  virtual Request requested(std::int64_t /*step*/, bool /*epoch_ended*/) { return Request::none; }
   virtual void on_checkpoint(TrainingState /*state*/) {}
   // Called while the networks are measured, which for thousands of them takes minutes: so many images of
   // `total` are done. What it throws ends train; the state of a training that has ended was handed over.
@@ -62,8 +63,7 @@ class ObserverList : public TrainingObserver {
   void on_evaluation(const EvaluationRecord& record) override;
   bool wants_gradients() override;
   void on_gradients(std::int64_t step, const Parameters& gradients) override;
-  bool stop_requested() override;
-  bool checkpoint_due(std::int64_t step, bool epoch_ended) override;
+  Request requested(std::int64_t step, bool epoch_ended) override;
   void on_checkpoint(TrainingState state) override;
   void on_measuring(std::int64_t images, std::int64_t total) override;
 

@@ -60,17 +60,21 @@ void validate(const TrainingOptions& options, const Architecture& architecture, 
 }
 
 void validate(const TrainingOptions& options, const Architecture& architecture, std::int64_t replica_count,
-              std::int64_t train_images) {
+              std::int64_t train_images, const NetworkOptions& network_options) {
   validate(options, architecture, replica_count);
   if (options.batch_size > train_images) {
     throw DataError("batch_size", fmt::format("got {}, but the training set has only {}; choose at most that",
                                               options.batch_size, counted(train_images, "image")));
   }
-  if (normalises(options, architecture) && train_images % options.batch_size == 1) {
-    throw DataError("batch_size",
-                    fmt::format("{} leaves a batch of a single image out of {}, which batch norm cannot "
-                                "normalise; choose another size",
-                                options.batch_size, train_images));
+  const std::int64_t last = train_images % options.batch_size;
+  const std::int64_t parts = network_options.normalises_shards() ? network_options.shards : 1;
+  if (normalises(options, architecture) && last > 0 && last < 2 * parts) {
+    throw DataError(
+        "batch_size",
+        fmt::format(
+            "{} leaves a batch of {} out of {}, which batch norm cannot normalise{}; choose another size",
+            options.batch_size, last == 1 ? "a single image" : fmt::format("{} images", last), train_images,
+            parts == 1 ? "" : fmt::format(" in {} shards", parts)));
   }
   const std::int64_t steps_per_epoch = batches_per_epoch(train_images, options.batch_size);
   if (!warmup_fits(options, steps_per_epoch)) {

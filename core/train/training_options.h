@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "handgrad/data/augment.h"
+#include "handgrad/nn/network_options.h"
 #include "handgrad/train/interval.h"
 #include "handgrad/train/optimizer.h"
 #include "handgrad/train/rate_schedule.h"
@@ -64,6 +65,6 @@ void validate(const TrainingOptions& options, const Architecture& architecture, 
 
 // The same, and throws DataError when batches of that size do not fit so many images.
 void validate(const TrainingOptions& options, const Architecture& architecture, std::int64_t replica_count,
-              std::int64_t train_images);
+              std::int64_t train_images, const NetworkOptions& network_options = {});
 
 }  // namespace handgrad

@@ -82,6 +82,12 @@ TEST_CASE("wrong flags are refused by name, before anything is read or written")
       {"--input-dropout -0.1", "--input-dropout: got -0.1; must be a number of at least 0 and below 1"},
       {"--label-smoothing 1", "--label-smoothing: got 1; must be a number of at least 0 and below 1"},
       {"--shards 0", "--shards: got 0; must be a whole number from 1 to 1024"},
+      {"--batch-norm --batch-norm-statistics shard",
+       "--batch-norm-statistics: shard needs --batch-norm and --shards 2"},
+      {"--shards 2 --batch-norm-statistics shard",
+       "--batch-norm-statistics: shard needs --batch-norm and --shards 2"},
+      {"--batch-norm --shards 20 --batch-norm-statistics shard",
+       "--shards: got 20, but a batch has 32 images; must be at most half of that"},
       {"--shards 33", "--shards: got 33, but a batch has 32 images; must be at most that"},
       {"--clip 0", "--clip: got 0; must be none, or a number above 0"},
       {"--augment-final 0.5",
@@ -488,6 +494,9 @@ TEST_CASE("evaluate and predict agree with the run", "[sanitize]") {
 
   check_refused(run(directory, "evaluate"), 2, "name a model");
   check_refused(run(directory, "evaluate run run/model-1.pt --set train"), 2, "several models");
+  REQUIRE(run(directory, "train --data . --batch-size 4 --epochs 1 --split pooled --out pooled").exit_code ==
+          0);
+  check_refused(run(directory, "evaluate run pooled"), 2, "was trained with --split pooled");
   check_refused(run(directory, "evaluate nowhere"), 1, "nowhere");
   check_refused(run(directory, "evaluate run --replica 2"), 1, "model-2.pt");
   check_refused(run(directory, "evaluate run/model.pt --data . --set train"), 2, "--set");

@@ -77,7 +77,9 @@ class Keeper : public TrainingObserver {
  public:
   explicit Keeper(std::int64_t step) : step_(step) {}
 
-  bool checkpoint_due(std::int64_t step, bool /*epoch_ended*/) override { return step == step_; }
+  Request requested(std::int64_t step, bool /*epoch_ended*/) override {
+    return step == step_ ? Request::checkpoint : Request::none;
+  }
   void on_checkpoint(TrainingState state) override {
     if (state.number("step") == step_) file = to_checkpoint(state);
   }

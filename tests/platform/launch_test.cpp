@@ -92,6 +92,8 @@ TEST_CASE("variables that contradict each other are refused by name", "[platform
   CHECK_THAT(refusal({{"WORLD_SIZE", "2"}}), Contains("WORLD_SIZE is set but RANK is not"));
   CHECK_THAT(refusal({{"RANK", "2"}, {"WORLD_SIZE", "2"}, {"MASTER_ADDR", "a"}}),
              Contains("RANK: got 2; must be a whole number from 0 to 1"));
+  CHECK_THAT(refusal({{"RANK", "1"}, {"WORLD_SIZE", "1"}}),
+             Contains("RANK: got 1; must be a whole number from 0 to 0"));
   CHECK_THAT(refusal({{"RANK", "x"}, {"WORLD_SIZE", "2"}}), Contains("RANK: got x"));
   CHECK_THAT(refusal({{"RANK", "0"}, {"WORLD_SIZE", "0"}}), Contains("WORLD_SIZE: got 0"));
   CHECK_THAT(refusal({{"RANK", "0"}, {"WORLD_SIZE", "2"}}), Contains("MASTER_ADDR is not set"));

@@ -20,6 +20,7 @@ struct Case {
   std::int64_t batch_size, replicas, lanes;
   bool own_values, notebook;
   std::int64_t shards = 1;
+  BatchNormOptions::Statistics statistics = BatchNormOptions::Statistics::batch;
 };
 
 const Dataset& dataset() {
@@ -36,6 +37,7 @@ TrainingShape shape_of(const Case& c) {
   shape.architecture = c.architecture;
   shape.network.batch_norm.evaluate_with_running_average = !c.notebook;
   shape.network.shards = c.shards;
+  shape.network.batch_norm.statistics = c.statistics;
   shape.images = split_indices(dataset().train_count(), dataset().test_count(), split_options(c));
   shape.replicas = c.replicas;
   shape.lanes = c.lanes;
@@ -75,6 +77,15 @@ TEST_CASE("a training takes the memory that was foretold", "[memory]") {
                Case{{144, {20, 7, 5}, 4, BatchNormPlace::after}, Kind::adamw, 32, 120, 30, true, false},
                Case{{144, {20, 7, 5}, 4, BatchNormPlace::before}, Kind::adam, 32, 100, 1, true, false},
                Case{{144, {20, 7, 5}, 4, BatchNormPlace::before}, Kind::adam, 32, 100, 1, true, false, 8},
+               Case{{144, {20, 7, 5}, 4, BatchNormPlace::after},
+                    Kind::sgd,
+                    32,
+                    100,
+                    1,
+                    false,
+                    false,
+                    8,
+                    BatchNormOptions::Statistics::shard},
                Case{{144, {20, 7, 5}, 4, BatchNormPlace::after}, Kind::momentum, 32, 24, 12, false, true});
   CAPTURE(c.architecture.description(), c.replicas, c.lanes, c.notebook);
   const TrainingShape shape = shape_of(c);

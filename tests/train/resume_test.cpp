@@ -26,17 +26,15 @@ class Keeper : public TrainingObserver {
   std::map<std::int64_t, std::string> files;
   std::vector<std::pair<std::int64_t, double>> heard;  // step, loss
 
-  void on_step(std::int64_t step, std::int64_t /*total*/) override { step_ = step; }
   void on_train(const TrainRecord& record) override { heard.emplace_back(record.step, record.loss.back()); }
   void on_evaluation(const EvaluationRecord& record) override {
     heard.emplace_back(record.step, record.validation.back().loss);
   }
-  bool stop_requested() override { return step_ == stop_after; }
-  bool checkpoint_due(std::int64_t /*step*/, bool /*epoch_ended*/) override { return stop_after < 0; }
+  Request requested(std::int64_t step, bool /*epoch_ended*/) override {
+    if (step == stop_after) return Request::stop;
+    return stop_after < 0 ? Request::checkpoint : Request::none;
+  }
   void on_checkpoint(TrainingState state) override { files[state.number("step")] = to_checkpoint(state); }
-
- private:
-  std::int64_t step_ = 0;
 };
 
 struct ResumeCase {

@@ -88,9 +88,7 @@ TEST_CASE("parts are added up in an order that their number alone decides", "[sh
   REQUIRE_FALSE(at::equal(expected, parts.sum(0)));
   for (const int count : {1, 2, 3}) {
     set_threads(count);
-    Tensor sum = at::empty({200000}, at::kFloat);
-    add_up(sum, parts.clone());
-    CHECK(at::equal(sum, expected));
+    CHECK(at::equal(add_up(parts.clone()), expected));
   }
   set_threads(1);
 }
@@ -142,12 +140,39 @@ TEST_CASE("a training in shards has the same bits with any number of threads", "
   CHECK_FALSE(at::equal(trained(1, 1), one));
 }
 
+TEST_CASE("shards that batch norm normalises by themselves", "[shards]") {
+  const std::int64_t images = GENERATE(24, 22);
+  NetworkOptions options;
+  options.shards = 4;
+  options.batch_norm.statistics = BatchNormOptions::Statistics::shard;
+  Network network({12, {8, 6}, 4, BatchNormPlace::after}, 2, at::kDouble, options);
+  network.initialise({1, 2});
+  const RandomBatch batch(images, 2, 1);
+  Workspace workspace(network, images, Use::training);
+  network.forward_backward(workspace, batch.x, batch.targets, L2({0}, network.parameters));
+  const Tensor taken_in = workspace.linear_output(1);
+  Tensor mean = at::zeros({2, 6}, at::kDouble);
+  Tensor variance = at::zeros({2, 6}, at::kDouble);
+  for (const Shard& shard : cut(images, 4)) {
+    const double share = static_cast<double>(shard.images) / static_cast<double>(images);
+    mean += share * shard.of(taken_in).mean(0);
+    variance += share * shard.of(taken_in).var(0, /*unbiased=*/true);
+  }
+  CHECK(at::allclose(network.running.mean[1], 0.1 * mean, 1e-12, 1e-14));
+  CHECK(at::allclose(network.running.var[1], 0.9 + 0.1 * variance, 1e-12, 1e-14));
+  const auto too_few = [&] { Workspace(network, 7, Use::training); };
+  CHECK_THROWS_WITH(too_few(), Catch::Contains("got 4; a batch of 7 images leaves fewer than 2 in a shard"));
+  CHECK_NOTHROW(Workspace(network, 7, Use::evaluation));
+}
+
 TEST_CASE("the certificate of gradients in shards", "[shards][gradcheck]") {
   GradcheckOptions options;
   options.architecture = {12, {8, 6}, 4, GENERATE(BatchNormPlace::none, BatchNormPlace::after)};
   options.replicas = 2;
   options.batch_size = 22;
   options.network.shards = 4;
+  options.network.batch_norm.statistics =
+      GENERATE(BatchNormOptions::Statistics::batch, BatchNormOptions::Statistics::shard);
   options.dtype = GENERATE(at::kDouble, at::kFloat);
   SECTION("passes") {
     const GradientReport report = gradcheck(options);

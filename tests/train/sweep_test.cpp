@@ -117,6 +117,7 @@ TEST_CASE("every setting splits an ensemble or has a value for each network of i
       {"label_smoothing", "0.1"},
       {"clip", "2.5"},
       {"shards", "2"},
+      {"batch_norm_statistics", "shard"},
       {"ema", "0.9"},
       {"reestimate_batch_norm", "true"},
       {"augment", "light"},

@@ -24,7 +24,9 @@ class Records : public TrainingObserver {
   void on_train(const TrainRecord& record) override { train.push_back(record); }
   void on_evaluation(const EvaluationRecord& record) override { evaluations.push_back(record); }
   void on_step(std::int64_t step, std::int64_t) override { steps = step; }
-  bool stop_requested() override { return steps == stop_at; }
+  Request requested(std::int64_t step, bool) override {
+    return step == stop_at ? Request::stop : Request::none;
+  }
 
   std::vector<TrainRecord> train;
   std::vector<EvaluationRecord> evaluations;
@@ -374,6 +376,12 @@ TEST_CASE("options out of range and batches that do not fit are refused", "[trai
     return std::string();
   };
   CHECK(refusal(good).empty());
+  NetworkOptions by_shard;
+  by_shard.shards = 4;
+  by_shard.batch_norm.statistics = BatchNormOptions::Statistics::shard;
+  CHECK_NOTHROW(validate(good, architecture, 1, 2 * good.batch_size + 8, by_shard));
+  CHECK_THROWS_WITH(validate(good, architecture, 1, 2 * good.batch_size + 7, by_shard),
+                    Contains("leaves a batch of 7 images") && Contains("in 4 shards; choose another size"));
   TrainingOptions bad = good;
   bad.learning_rate = {std::nan("")};
   CHECK_THAT(refusal(bad), Contains("learning_rate: got nan"));

@@ -1,0 +1,182 @@
+// Products with matrices.
+#include "handgrad/platform/products.h"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <array>
+#include <initializer_list>
+#include <limits>
+#include <string>
+#include <type_traits>
+
+namespace handgrad {
+
+namespace {
+
+// Of a Fortran BLAS with 32-bit integers: matrices are column by column there.
+template <typename Number>
+using Gemm = void (*)(const char* trans_a, const char* trans_b, const int* m, const int* n, const int* k,
+                      const Number* alpha, const Number* a, const int* lda, const Number* b, const int* ldb,
+                      const Number* beta, Number* c, const int* ldc);
+template <typename Number>
+using Gemv = void (*)(const char* trans, const int* m, const int* n, const Number* alpha, const Number* a,
+                      const int* lda, const Number* x, const int* incx, const Number* beta, Number* y,
+                      const int* incy);
+template <typename Number>
+using Ger = void (*)(const int* m, const int* n, const Number* alpha, const Number* x, const int* incx,
+                     const Number* y, const int* incy, Number* a, const int* lda);
+template <typename Number>
+struct Blas {
+  Gemm<Number> gemm;
+  Gemv<Number> gemv;
+  Ger<Number> ger;
+};
+
+template <typename Function>
+Function find(char type, const char* name) {
+  return reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, (type + std::string(name) + "_").c_str()));
+}
+
+// Null where LibTorch has none that others can call.
+template <typename Number>
+const Blas<Number>* blas() {
+  constexpr char type = std::is_same_v<Number, float> ? 's' : 'd';
+  static const Blas<Number> found = {find<Gemm<Number>>(type, "gemm"), find<Gemv<Number>>(type, "gemv"),
+                                     find<Ger<Number>>(type, "ger")};
+  static const bool complete = found.gemm != nullptr && found.gemv != nullptr && found.ger != nullptr;
+  return complete ? &found : nullptr;
+}
+
+// Calls `work` with the BLAS for such numbers, if there is one: whether that has done it. What does not fit
+// together it leaves to LibTorch, which says so.
+template <typename Work>
+bool by_blas(const Tensor& y, std::initializer_list<const Tensor*> operands, const Work& work) {
+  const auto is_here = [&](const Tensor* x) { return x->is_cpu() && x->scalar_type() == y.scalar_type(); };
+  if (!y.is_cpu() || y.numel() == 0 || !std::all_of(operands.begin(), operands.end(), is_here)) return false;
+  if (y.scalar_type() == at::kFloat && blas<float>() != nullptr) return work(*blas<float>());
+  if (y.scalar_type() == at::kDouble && blas<double>() != nullptr) return work(*blas<double>());
+  return false;
+}
+
+// More are added up by LibTorch, whose sums of sums lose less to rounding.
+constexpr std::int64_t most_rows = 1024;
+
+template <typename Number>
+constexpr std::array<Number, most_rows> ones = [] {
+  std::array<Number, most_rows> all{};
+  for (Number& one : all) one = 1;
+  return all;
+}();
+
+constexpr std::int64_t largest_int = std::numeric_limits<int>::max();
+
+// A matrix as BLAS takes it: its transpose column by column, which is the matrix row by row, or itself.
+struct Operand {
+  bool fits = false;
+  bool by_columns = false;
+  int step = 0;  // from one row to the next, or from one column
+};
+
+Operand operand(const Tensor& matrix) {
+  const std::int64_t rows = matrix.size(0);
+  const std::int64_t columns = matrix.size(1);
+  const std::int64_t row_step = std::max(matrix.stride(0), columns);
+  const std::int64_t column_step = std::max(matrix.stride(1), rows);
+  if (matrix.stride(1) == 1 && (matrix.stride(0) >= columns || rows == 1) && row_step <= largest_int) {
+    return {true, false, static_cast<int>(row_step)};
+  }
+  if (matrix.stride(0) == 1 && (matrix.stride(1) >= rows || columns == 1) && column_step <= largest_int) {
+    return {true, true, static_cast<int>(column_step)};
+  }
+  return {};
+}
+
+template <typename Number>
+bool multiply(const Blas<Number>& blas, const Tensor& y, const Tensor& a, const Tensor& b) {
+  const Operand of_y = operand(y);
+  const Operand of_a = operand(a);
+  const Operand of_b = operand(b);
+  if (!of_y.fits || of_y.by_columns || !of_a.fits || !of_b.fits || a.numel() == 0) return false;
+  if (a.size(1) != b.size(0) || y.size(0) != a.size(0) || y.size(1) != b.size(1)) return false;
+  const auto m = static_cast<int>(b.size(1));
+  const auto n = static_cast<int>(a.size(0));
+  const auto k = static_cast<int>(a.size(1));
+  const Number one = 1;
+  const Number zero = 0;
+  // yᵀ = bᵀ aᵀ
+  blas.gemm(of_b.by_columns ? "T" : "N", of_a.by_columns ? "T" : "N", &m, &n, &k, &one, b.data_ptr<Number>(),
+            &of_b.step, a.data_ptr<Number>(), &of_a.step, &zero, y.data_ptr<Number>(), &of_y.step);
+  return true;
+}
+
+// The rows x_n [N,…] as BLAS takes them: `columns` numbers that follow each other, `step` from one row to the next.
+struct Rows {
+  bool fits = false;
+  int rows = 0, columns = 0, step = 0;
+};
+
+Rows rows_of(const Tensor& x) {
+  std::int64_t columns = 1;
+  for (std::int64_t axis = x.dim() - 1; axis > 0; --axis) {
+    if (x.size(axis) != 1 && x.stride(axis) != columns) return {};
+    columns *= x.size(axis);
+  }
+  const std::int64_t rows = x.size(0);
+  const std::int64_t step = rows == 1 ? columns : x.stride(0);
+  if (rows > most_rows || step < columns || step > largest_int) return {};
+  return {true, static_cast<int>(rows), static_cast<int>(columns), static_cast<int>(step)};
+}
+
+template <typename Number>
+bool add_rows(const Blas<Number>& blas, const Tensor& sum, const Tensor& x, double factor) {
+  const Rows rows = rows_of(x);
+  if (!rows.fits || rows.rows == 0 || !sum.is_contiguous() || sum.numel() != rows.columns) return false;
+  const int next = 1;
+  const auto alpha = static_cast<Number>(factor);
+  const Number one = 1;
+  Number* const y = sum.data_ptr<Number>();
+  std::fill_n(y, rows.columns, Number{0});  // not by a factor of 0, which a BLAS may apply to a NaN
+  blas.gemv("N", &rows.columns, &rows.rows, &alpha, x.data_ptr<Number>(), &rows.step, ones<Number>.data(),
+            &next, &one, y, &next);
+  return true;
+}
+
+template <typename Number>
+bool add_to_rows(const Blas<Number>& blas, const Tensor& y, const Tensor& b) {
+  const Rows rows = rows_of(y);
+  if (!rows.fits || !b.is_contiguous() || b.numel() != rows.columns) return false;
+  const int next = 1;
+  const Number one = 1;
+  blas.ger(&rows.columns, &rows.rows, &one, b.data_ptr<Number>(), &next, ones<Number>.data(), &next,
+           y.data_ptr<Number>(), &rows.step);
+  return true;
+}
+
+}  // namespace
+
+bool has_blas() {
+  return blas<float>() != nullptr;
+}
+
+void multiply(const Tensor& y, const Tensor& a, const Tensor& b) {
+  Tensor out = y;
+  if (a.dim() == 3) {
+    at::bmm_out(out, a, b);
+  } else if (!by_blas(y, {&a, &b}, [&](const auto& blas) { return multiply(blas, y, a, b); })) {
+    at::mm_out(out, a, b);
+  }
+}
+
+void add_rows(const Tensor& sum, const Tensor& x, double factor) {
+  if (by_blas(sum, {&x}, [&](const auto& blas) { return add_rows(blas, sum, x, factor); })) return;
+  Tensor out = sum;
+  at::sum_out(out, x, 0);
+  if (factor != 1) out.mul_(constant(factor, out));
+}
+
+void add_to_rows(const Tensor& y, const Tensor& b) {
+  if (!by_blas(y, {&b}, [&](const auto& blas) { return add_to_rows(blas, y, b); })) y.add_(b);
+}
+
+}  // namespace handgrad

@@ -1,0 +1,99 @@
+// Products with matrices: those of LibTorch, however the numbers lie in memory.
+#include "handgrad/platform/products.h"
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "relative_error.h"
+#include "test.h"
+
+using namespace handgrad;
+
+namespace {
+
+// The same matrix, its numbers in different order or not next to each other.
+std::vector<Tensor> layouts(const Tensor& matrix) {
+  const Tensor wider = at::full({matrix.size(0) + 2, matrix.size(1) + 3}, std::nan(""), matrix.options());
+  const Tensor inside = wider.narrow(0, 1, matrix.size(0)).narrow(1, 2, matrix.size(1));
+  const Tensor sparse = at::full({matrix.size(0), 2 * matrix.size(1)}, std::nan(""), matrix.options());
+  const Tensor every_second = sparse.slice(1, 0, 2 * matrix.size(1), 2);
+  return {matrix.clone(), matrix.t().contiguous().t(), inside.copy_(matrix), every_second.copy_(matrix)};
+}
+
+}  // namespace
+
+TEST_CASE("a product of matrices, by the BLAS or by LibTorch", "[platform]") {
+  const auto type = GENERATE(at::kFloat, at::kDouble);
+  const auto [n, k, m] = GENERATE(table<std::int64_t, std::int64_t, std::int64_t>(
+      {{5, 7, 3}, {1, 6, 4}, {4, 1, 6}, {4, 6, 1}, {1, 1, 1}, {3, 0, 2}, {0, 3, 2}, {33, 65, 17}}));
+  CAPTURE(type, n, k, m);
+  const Tensor a = at::randn({n, k}, type);
+  const Tensor b = at::randn({k, m}, type);
+  const Tensor expected = at::matmul(a.to(at::kDouble), b.to(at::kDouble));
+  const double tolerance = type == at::kDouble ? 1e-13 : 1e-5;
+  for (const Tensor& left : layouts(a)) {
+    for (const Tensor& right : layouts(b)) {
+      for (const Tensor& y : layouts(at::full({n, m}, std::nan(""), type))) {
+        multiply(y, left, right);
+        CHECK(at::allclose(y.to(at::kDouble), expected, tolerance, tolerance));
+      }
+    }
+  }
+}
+
+TEST_CASE("several products at once", "[platform]") {
+  const Tensor a = at::randn({3, 4, 5}, at::kDouble);
+  const Tensor b = at::randn({3, 5, 2}, at::kDouble);
+  const Tensor y = at::full({3, 4, 2}, std::nan(""), at::kDouble);
+  multiply(y, a, b);
+  CHECK(at::allclose(y, at::matmul(a, b), 1e-13, 1e-13));
+}
+
+TEST_CASE("a sum over the rows, by the BLAS or by LibTorch", "[platform]") {
+  const auto type = GENERATE(at::kFloat, at::kDouble);
+  const auto [n, features] =
+      GENERATE(table<std::int64_t, std::int64_t>({{7, 5}, {1, 5}, {7, 1}, {0, 5}, {1024, 3}, {1025, 3}}));
+  const double factor = GENERATE(1.0, -0.25);
+  CAPTURE(type, n, features, factor);
+  const Tensor x = at::randn({n, features}, type);
+  const Tensor expected = factor * x.to(at::kDouble).sum(0);
+  const double tolerance = type == at::kDouble ? 1e-12 : 1e-4;
+  for (const Tensor& rows : layouts(x)) {
+    for (const Tensor& sum : layouts(at::full({1, features}, std::nan(""), type))) {
+      add_rows(sum[0], rows, factor);
+      CHECK(at::allclose(sum[0].to(at::kDouble), expected, tolerance, tolerance));
+    }
+  }
+  const Tensor of_networks = at::full({features, 2}, std::nan(""), type);
+  add_rows(of_networks, at::stack({x, -x}, -1), factor);
+  CHECK(
+      at::allclose(of_networks.to(at::kDouble), at::stack({expected, -expected}, -1), tolerance, tolerance));
+}
+
+TEST_CASE("a row that is added to all rows", "[platform]") {
+  const auto type = GENERATE(at::kFloat, at::kDouble);
+  const auto [n, features] =
+      GENERATE(table<std::int64_t, std::int64_t>({{7, 5}, {1, 5}, {7, 1}, {0, 5}, {1025, 3}}));
+  CAPTURE(type, n, features);
+  const Tensor x = at::randn({n, features}, type);
+  const Tensor row = at::randn({1, features}, type);
+  for (const Tensor& y : layouts(x)) {
+    for (const Tensor& b : layouts(row)) {
+      const Tensor before = y.clone();
+      add_to_rows(y, b[0]);
+      CHECK(at::equal(y, before + row));
+      y.copy_(before);
+    }
+  }
+}
+
+TEST_CASE("a product passes on what is not finite", "[platform]") {
+  const Tensor x = at::ones({3, 2});
+  x[1][0] = std::numeric_limits<float>::infinity();
+  x[2][1] = std::nan("");
+  const Tensor sum = at::empty({2});
+  add_rows(sum, x, 0.5);
+  CHECK(std::isinf(sum[0].item<float>()));
+  CHECK(std::isnan(sum[1].item<float>()));
+}
