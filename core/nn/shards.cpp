@@ -121,7 +121,7 @@ Tensor add_up(const Tensor& parts, ProcessGroup* processes) {
   const std::int64_t own = processes->rank() * each;
   add_neighbours(parts.narrow(0, own, each), 1, apart);
   if (apart == each && is_power_of_two(processes->size())) {
-    const Tensor part = parts[own];
+    Tensor part = parts[own];
     const Tensor room = parts[(own + each) % shards];  // of a shard that another process has
     if (takes_whole(part.numel(), *processes)) {
       add_up_whole(part, room, *processes);

@@ -135,7 +135,7 @@ bool add_rows(const Blas<Number>& blas, const Tensor& sum, const Tensor& x, doub
   const int next = 1;
   const auto alpha = static_cast<Number>(factor);
   const Number one = 1;
-  Number* const y = sum.data_ptr<Number>();
+  auto* const y = sum.data_ptr<Number>();
   std::fill_n(y, rows.columns, Number{0});  // not by a factor of 0, which a BLAS may apply to a NaN
   blas.gemv("N", &rows.columns, &rows.rows, &alpha, x.data_ptr<Number>(), &rows.step, ones<Number>.data(),
             &next, &one, y, &next);

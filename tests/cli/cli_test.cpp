@@ -37,7 +37,8 @@ TEST_CASE("wrong flags are refused by name, before anything is read or written")
   const auto [arguments, part] = GENERATE(table<std::string, std::string>({
       {"--epohcs 3", "unknown flag --epohcs; did you mean --epochs?"},
       {"--epoch=3", "unknown flag --epoch; did you mean --epochs?"},
-      {"--batch 3", "unknown flag --batch; did you mean --batch-norm or --batch-size?"},
+      {"--batch 3",
+       "unknown flag --batch; did you mean --batch-norm or --batch-norm-statistics or --batch-size?"},
       {"--seed-together 3", "unknown flag --seed-together; `handgrad train --help` lists"},
       {"-x", "unknown flag -x; `handgrad train --help` lists"},
       {"extra", "unexpected argument extra"},
