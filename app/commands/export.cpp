@@ -50,7 +50,7 @@ constexpr std::int64_t calibration_images = 1000;
 constexpr double largest_mean_of_bytes = 1e-4;
 constexpr std::int64_t images_a_changed_class = 1000;
 
-struct Request {
+struct ExportRequest {
   std::string model;
   Format format = Format::torchscript;
   bool ensemble = false;
@@ -60,7 +60,7 @@ struct Request {
   fs::path output;
 };
 
-std::string default_name(const Request& request) {
+std::string default_name(const ExportRequest& request) {
   std::string name = "model";
   if (request.ensemble) name += "-ensemble";
   if (request.replica > 0) name += fmt::format("-{}", request.replica);
@@ -68,14 +68,14 @@ std::string default_name(const Request& request) {
   return name + entry(request.format).ending;
 }
 
-Request read_request(const Options& options) {
+ExportRequest read_request(const Options& options) {
   if (options.positional().size() != 1) {
     throw UsageError("name one model: `handgrad export RUN --format NAME`, a run directory or a model file");
   }
   if (options.text("format").empty()) {
     throw UsageError(fmt::format("--format: not given; must be one of {}", fmt::join(format_names(), ", ")));
   }
-  Request request;
+  ExportRequest request;
   request.model = options.positional().front();
   request.format = static_cast<Format>(options.choice("format", format_names()));
   request.ensemble = options.text("replica") == ensemble_word;
@@ -111,7 +111,7 @@ struct Source {
   std::vector<Model> networks;
 };
 
-void check_output(const Request& request, const ModelPlace& place, const Options& options) {
+void check_output(const ExportRequest& request, const ModelPlace& place, const Options& options) {
   std::error_code none;
   for (std::int64_t r = 0; r < place.networks; ++r) {
     const fs::path file = place.trained_on ? place.file.parent_path() / model_file_name(r) : place.file;
@@ -123,7 +123,7 @@ void check_output(const Request& request, const ModelPlace& place, const Options
   require_replaceable(request.output, "output", options);
 }
 
-Source read_source(const Request& request, const Options& options) {
+Source read_source(const ExportRequest& request, const Options& options) {
   Source source{find_model(request.model, request.replica), {}};
   check_output(request, source.place, options);
   if (!request.ensemble) {
@@ -171,7 +171,7 @@ struct Content {
   std::string remark;  // what to print about it
 };
 
-std::string serialize(const Model& model, Content& content, const Request& request) {
+std::string serialize(const Model& model, Content& content, const ExportRequest& request) {
   switch (request.format) {
     case Format::torchscript:
       return TorchScriptModel(model).serialize();
@@ -277,7 +277,7 @@ Options export_options() {
   return options;
 }
 
-Model model_to_export(const Source& source, const Request& request) {
+Model model_to_export(const Source& source, const ExportRequest& request) {
   const Model& first = source.networks.front();
   Model model = request.ensemble ? join_models(source.networks) : model_of(*first.network, 0, first.info);
   if (request.ensemble)
@@ -300,8 +300,9 @@ Tensor calibration_pixels(const Model& model, const ModelPlace& place, const Opt
 }
 
 // Test images, where they are needed; for a page, where there are any, and `remark` says why not.
-std::optional<LabelledImages> test_images(const Model& model, const ModelPlace& place, const Request& request,
-                                          const Options& options, std::string& remark) {
+std::optional<LabelledImages> test_images(const Model& model, const ModelPlace& place,
+                                          const ExportRequest& request, const Options& options,
+                                          std::string& remark) {
   const bool shows_images = request.format == Format::html;
   const bool needed = options.on("verify") || request.ensemble || (shows_images && options.given("data"));
   if (!needed && !shows_images) return std::nullopt;
@@ -322,7 +323,7 @@ int export_command(const Arguments& arguments) {
     fmt::print("{}", options.help());
     return 0;
   }
-  const Request request = read_request(options);
+  const ExportRequest request = read_request(options);
   set_threads(1);
   const Source source = read_source(request, options);
   Model model = model_to_export(source, request);

@@ -60,6 +60,8 @@ namespace {
 constexpr std::chrono::milliseconds timeout = std::chrono::seconds(60);
 // Within it the store answers, which only keeps numbers and texts.
 constexpr std::chrono::milliseconds store_timeout = std::chrono::seconds(20);
+// The same once an exchange has failed.
+constexpr std::chrono::milliseconds last_timeout = std::chrono::seconds(10);
 // For what the others say of a failure.
 constexpr std::chrono::milliseconds short_timeout = std::chrono::seconds(3);
 constexpr std::chrono::milliseconds pause = std::chrono::milliseconds(20);
@@ -267,7 +269,7 @@ class ProcessGroup::Connection {
   bool fails_first(int rank, int size, bool lost, std::vector<int>& missing) {
     if (is_stranger_) return true;  // whose failure is not theirs
     const auto add = [this](const std::string& key, std::int64_t amount) {
-      return answer_of(store_, short_timeout, [=](c10d::Store& store) { return store.add(key, amount); });
+      return answer_of(store_, last_timeout, [=](c10d::Store& store) { return store.add(key, amount); });
     };
     try {
       if (lost) add(lost_key(rank), 1);
