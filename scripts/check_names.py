@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks that sources which a unity build compiles as one give no name of their own twice.
+"""Checks that sources which a unity build compiles as one give no name of their own twice, nor one that a header has for a type.
 
 A compiler says the same after minutes. Argument: the build's folder, configured. Functions may share a name where their
 parameters differ. What is read is laid out by clang-format.
@@ -36,6 +36,12 @@ def names_in(text):
             yield f"{name}({types_of(parameters)})"
 
 
+types_of_headers = {}
+for room in ("app", "core"):
+    for header in sorted((root / room).rglob("*.h")):
+        for name in re.findall(r"^(?:struct|class|enum class) (\w+)[^;]*?\{", header.read_text(encoding="utf-8"), re.MULTILINE):
+            types_of_headers[name] = header
+
 build = pathlib.Path(sys.argv[1])
 units = sorted(build.rglob("Unity/unity_*.cxx"))
 if not units:
@@ -47,6 +53,8 @@ for unit in units:
         for name in sorted(set(names_in(path.read_text(encoding="utf-8")))):
             places[name].append(path)
     for name, paths in places.items():
+        if name in types_of_headers:
+            paths = paths + [types_of_headers[name]]
         if len(paths) > 1:
             files = " and in ".join(str(path.resolve().relative_to(root)) for path in paths)
             faults.append(f"{name}: defined in {files}; give one of them another name")

@@ -39,7 +39,7 @@ std::vector<std::string> tensor_names(const Architecture& architecture) {
 constexpr double float32_unit = 0x1p-24;
 constexpr double above_float64 = 0x1p-36;
 
-struct Batch {
+struct CheckedBatch {
   Tensor x, labels, targets;
 };
 
@@ -60,7 +60,7 @@ struct Expected {
   std::vector<double> terms;      // norm of the terms that cancel, penalty included
 };
 
-Expected expected_of(const Network& network, const Workspace& workspace, const Batch& batch,
+Expected expected_of(const Network& network, const Workspace& workspace, const CheckedBatch& batch,
                      const std::vector<double>& l2, const GradcheckOptions& options) {
   const at::Device device = network.options().device();
   const Tensor x = batch.x.to(device);
@@ -114,11 +114,11 @@ class NetworkCheck {
   void check_scale_invariance();
 
  private:
-  Batch batch(std::int64_t size);
+  CheckedBatch batch(std::int64_t size);
   std::vector<double> l2_of_each() const;
   std::vector<std::uint64_t> seeds() const;
   void randomise(Network& network);
-  Differentiable loss(Network& twin, Workspace& workspace, const Batch& batch,
+  Differentiable loss(Network& twin, Workspace& workspace, const CheckedBatch& batch,
                       const std::vector<double>& l2) const;
 
   Judge& judge_;
@@ -152,7 +152,7 @@ void NetworkCheck::randomise(Network& network) {
   }
 }
 
-Batch NetworkCheck::batch(std::int64_t size) {
+CheckedBatch NetworkCheck::batch(std::int64_t size) {
   const bool real = options_.images.defined();
   const Tensor x = real ? on_cpu_as_double(options_.images.narrow(0, 0, size).to(options_.dtype))
                         : judge_.random_input({size, options_.architecture.inputs});
@@ -163,7 +163,7 @@ Batch NetworkCheck::batch(std::int64_t size) {
 }
 
 // The loss of each network, image by image, its penalty, weight by weight, and which hidden units are on.
-Differentiable NetworkCheck::loss(Network& twin, Workspace& workspace, const Batch& batch,
+Differentiable NetworkCheck::loss(Network& twin, Workspace& workspace, const CheckedBatch& batch,
                                   const std::vector<double>& l2) const {
   const std::int64_t images = batch.x.size(0);
   const std::int64_t replicas = options_.replicas;
@@ -193,7 +193,7 @@ void NetworkCheck::check_gradients(std::int64_t batch_size) {
   Network network(options_.architecture, options_.replicas,
                   at::TensorOptions(options_.device).dtype(options_.dtype), options_.network);
   randomise(network);
-  const Batch batch = this->batch(batch_size);
+  const CheckedBatch batch = this->batch(batch_size);
   const std::vector<double> l2 = l2_of_each();
   Workspace workspace(network, batch_size, Use::training);
   workspace.draw_dropout(seeds(), {options_.seed}, 0);
@@ -232,7 +232,7 @@ void NetworkCheck::check_scale_invariance() {
   Network network(options_.architecture, options_.replicas,
                   at::TensorOptions(options_.device).dtype(options_.dtype), options_.network);
   randomise(network);
-  const Batch batch = this->batch(options_.batch_size);
+  const CheckedBatch batch = this->batch(options_.batch_size);
   Workspace workspace(network, options_.batch_size, Use::training);
   workspace.draw_dropout(seeds(), {options_.seed}, 0);
   const std::vector<double> none(static_cast<std::size_t>(options_.replicas), 0.0);

@@ -97,7 +97,7 @@ Tensor unwritten(const Tensor& like) {
   return at::full_like(like, std::nan(""));
 }
 
-struct BatchNorm {
+struct BatchNormPair {
   Tensor x, gamma, beta;
   std::int64_t shards;
 
@@ -127,7 +127,7 @@ struct BatchNorm {
   BatchSum sum() const { return {BatchPart(x.size(0), shards), gamma}; }
 };
 
-std::vector<Tensor> autograd_of_batch_norm(const BatchNorm& of, const Tensor& dy, double eps) {
+std::vector<Tensor> autograd_of_batch_norm(const BatchNormPair& of, const Tensor& dy, double eps) {
   const std::vector<Tensor> leaves = as_leaves({of.x, of.gamma, of.beta});
   return differentiate(dy, leaves, [&] {
     const auto options = F::BatchNormFuncOptions()
@@ -141,7 +141,7 @@ std::vector<Tensor> autograd_of_batch_norm(const BatchNorm& of, const Tensor& dy
 
 // The norm of what dx is the sum of: γ s times dy and x̂ Σ dy x̂ / N, with x̂ = x s − μ s taken apart. Where
 // there are few images, little may be left of it.
-double terms_of_dx(const BatchNorm& of, const Tensor& dy, const BatchNorm::Output& output) {
+double terms_of_dx(const BatchNormPair& of, const Tensor& dy, const BatchNormPair::Output& output) {
   const Tensor s = on_cpu_as_double(output.inverse_std);
   const Tensor along_x_hat = (dy * on_cpu_as_double(output.x_hat)).mean(0);
   return std::hypot(norm_of(of.gamma * s * dy), norm_of(of.gamma * s * of.x * s * along_x_hat));
@@ -154,12 +154,12 @@ void check_batch_norm(Judge& judge, std::int64_t features) {
   const Tensor gamma = judge.random_input({options.replicas, features});
   const Tensor beta = judge.random_input({options.replicas, features});
   const Tensor dy = judge.random_input(x.sizes());
-  const BatchNorm reference = {x, gamma, beta, 1};
-  const BatchNorm subject = {judge.checked(x), judge.checked(gamma), judge.checked(beta),
-                             options.network.shards};
+  const BatchNormPair reference = {x, gamma, beta, 1};
+  const BatchNormPair subject = {judge.checked(x), judge.checked(gamma), judge.checked(beta),
+                                 options.network.shards};
   const auto expected = autograd_of_batch_norm(reference, dy, batch_norm_eps);
 
-  const BatchNorm::Output output = subject.forward(batch_norm_eps);
+  const BatchNormPair::Output output = subject.forward(batch_norm_eps);
   const auto [dx, dgamma, dbeta] = subject.backward(options.subject, judge.checked(dy), output);
   const Differentiable function = upstream(dy, [&] { return reference.forward(batch_norm_eps).y; });
   judge.judge(claim(pair, "dx", x, dx, expected[0], terms_of_dx(reference, dy, output)), function);
@@ -170,7 +170,7 @@ void check_batch_norm(Judge& judge, std::int64_t features) {
   judge.judge(claim(pair, "dβ", beta, dbeta, expected[2], norm_of(dy)), function);
 
   // As ε → 0, y does not change when x is shifted or scaled, so dx has no part along either.
-  const BatchNorm::Output sharp = subject.forward(0);
+  const BatchNormPair::Output sharp = subject.forward(0);
   const Tensor sharp_dx = on_cpu_as_double(subject.backward(options.subject, judge.checked(dy), sharp).dx);
   const Tensor shift = sharp_dx.sum(0);
   const Tensor stretch = (sharp_dx * on_cpu_as_double(sharp.x_hat)).sum(0);

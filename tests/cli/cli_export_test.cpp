@@ -10,9 +10,9 @@ using nlohmann::json;
 namespace {
 
 // A directory with a small data set and a run of three networks with batch norm in it.
-class TrainedRun {
+class ExportedRun {
  public:
-  TrainedRun() {
+  ExportedRun() {
     fs::create_directory(directory / "data");
     write_small_dataset(directory / "data");
     const Outcome outcome =
@@ -47,7 +47,7 @@ std::vector<std::string> written(const TemporaryDirectory& directory) {
 }  // namespace
 
 TEST_CASE("wrong arguments of export are refused by name, and nothing is written") {
-  const TrainedRun trained;
+  const ExportedRun trained;
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"", "name one model"},
       {"run run --format onnx", "name one model"},
@@ -76,7 +76,7 @@ TEST_CASE("wrong arguments of export are refused by name, and nothing is written
 }
 
 TEST_CASE("what cannot be exported is refused, and nothing is written") {
-  const TrainedRun trained;
+  const ExportedRun trained;
   const TemporaryDirectory& directory = trained.directory;
   const auto refused = [&](const std::string& arguments, const std::string& part) {
     CAPTURE(arguments);
@@ -99,7 +99,7 @@ TEST_CASE("what cannot be exported is refused, and nothing is written") {
 }
 
 TEST_CASE("export writes where it says, under names of its own") {
-  const TrainedRun trained;
+  const ExportedRun trained;
   const TemporaryDirectory& directory = trained.directory;
   for (const char* arguments :
        {"--format torchscript", "--format safetensors", "--format state-dict --replica 2",
@@ -137,7 +137,7 @@ TEST_CASE("export writes where it says, under names of its own") {
 }
 
 TEST_CASE("a file is kept only if a reader agrees, and without a reader it is not kept") {
-  const TrainedRun trained;
+  const ExportedRun trained;
   const TemporaryDirectory& directory = trained.directory;
   write_text(directory / "model.safetensors", "old");
   const std::string command = "export run --format safetensors --force --verify";
@@ -185,7 +185,7 @@ TEST_CASE("a file is kept only if a reader agrees, and without a reader it is no
 }
 
 TEST_CASE("a page shows test images where there are any, and is verified by its own script", "[sanitize]") {
-  const TrainedRun trained;
+  const ExportedRun trained;
   const TemporaryDirectory& directory = trained.directory;
   const std::string command = "export run --format html --force";
   Outcome outcome = run(directory, command);
@@ -212,7 +212,7 @@ TEST_CASE("a page shows test images where there are any, and is verified by its 
 }
 
 TEST_CASE("training begins with the network of a file, and refuses what does not fit", "[sanitize]") {
-  const TrainedRun trained;
+  const ExportedRun trained;
   const TemporaryDirectory& directory = trained.directory;
   REQUIRE(run(directory, "export run --format safetensors --output first").exit_code == 0);
   const std::string train = "train --data data --batch-size 4 --validation-fraction 0 ";
@@ -268,7 +268,7 @@ TEST_CASE("training begins with the network of a file, and refuses what does not
 }
 
 TEST_CASE("damaged model files get one line on every command that reads them") {
-  const TrainedRun trained;
+  const ExportedRun trained;
   const TemporaryDirectory& directory = trained.directory;
   REQUIRE(run(directory, "export run --format safetensors").exit_code == 0);
   const std::string good = contents(directory / "model.safetensors");
