@@ -39,6 +39,21 @@ Json to_json(const Metrics& metrics, const LabelledImages& images) {
           {"worst_mistakes", mistakes}};
 }
 
+Json heading(const std::vector<std::string>& models, const std::string& set, bool deskewed,
+             const LabelledImages& images) {
+  Json json = Json::object();
+  if (models.size() == 1) {
+    json["model"] = models.front();
+  } else {
+    json["models"] = models;
+  }
+  json["data"] = images.source;
+  json["set"] = set;
+  json["deskewed"] = deskewed;
+  if (!images.dataset.class_names.empty()) json["class_names"] = images.dataset.class_names;
+  return json;
+}
+
 std::string percent_text(double share) {
   return std::isnan(share) ? "-" : fmt::format("{:.2f}", 100 * share);
 }
@@ -190,9 +205,7 @@ int evaluate_command(const Arguments& arguments) {
   const Metrics metrics =
       compute_metrics(log_probabilities(models, images.pixels), images.labels, most_mistakes);
   if (options.on("json")) {
-    Json json = {files.size() == 1 ? Json{"model", files.front()} : Json{"models", files}};
-    json.update({{"data", images.source}, {"set", set_name}, {"deskewed", deskewed}});
-    if (!images.dataset.class_names.empty()) json["class_names"] = images.dataset.class_names;
+    Json json = heading(files, set_name, deskewed, images);
     json.update(to_json(metrics, images));
     fmt::print("{}\n", to_text(json, 2));
   } else {
