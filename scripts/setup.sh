@@ -49,7 +49,7 @@ has_own_torch() {
 
 packages=(g++ cmake ninja-build ccache git ca-certificates curl libcxxopts-dev libblis4-serial
   libopenblas0-pthread zlib1g-dev libfmt-dev nlohmann-json3-dev libtomlplusplus-dev libboost-dev libleptonica-dev libssl-dev
-  libonnx-dev libprotobuf-dev libgloo-dev)
+  libonnx-dev libprotobuf-dev)
 # Of reports; an npm that did not come by apt does as well.
 command -v npm >/dev/null || packages+=(npm)
 if [[ -n $tests ]]; then
@@ -59,9 +59,10 @@ fi
 # The two kinds exclude each other: where the one with CUDA is, be it half installed for want of cuDNN, it stays.
 if compgen -G '/usr/lib/*/libtorch_cuda.so' >/dev/null; then cuda=1; fi
 if [[ -n $cuda ]]; then
-  packages+=(libtorch-cuda-dev nvidia-cuda-toolkit ${tests:+python3-torch-cuda})
-elif ! has_own_torch; then
-  packages+=(libtorch-dev ${tests:+python3-torch})
+  packages+=(libtorch-cuda-dev nvidia-cuda-toolkit libgloo-cuda-dev libnccl-dev ${tests:+python3-torch-cuda})
+else
+  packages+=(libgloo-dev)
+  has_own_torch || packages+=(libtorch-dev ${tests:+python3-torch})
 fi
 
 if ! command -v apt-get >/dev/null; then

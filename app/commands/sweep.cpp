@@ -267,8 +267,7 @@ int train_sweep(const Options& options, const Arguments& arguments, ProcessGroup
       options.text("seeds").empty() ? file.seeds : options.integer("seeds", 1, most_seeds);
   std::vector<std::uint64_t> seeds(static_cast<std::size_t>(seed_count));
   std::iota(seeds.begin(), seeds.end(), 1);
-  const at::Device device = read_device(options);
-  require_cpu(device, processes);
+  const at::Device device = read_own_device(options, processes);
   const Dataset dataset = open_dataset(read_data_request(options, data_source(options)));
   const SweepRunner runner(file, dataset, device, seeds.size(),
                            options.integer_or("auto", "seeds-together", 1, most_seeds), processes);

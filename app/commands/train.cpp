@@ -198,12 +198,11 @@ Circumstances circumstances(const TrainingRequest& request, const TrainingSessio
   }
   if (request.choice) config[chosen_by] = request.choice->run;
   if (request.tensorboard) config["log"] = tensorboard_log;
-  const std::string device = session.device.str();
   const bool any_threads = request.settings.network.shards > 1;
   return {config, session.dataset.sha256(),
           fmt::format("handgrad {}, LibTorch {}, {}, {}, {}", version(), libtorch_version(),
                       blas_library().name, any_threads ? "any threads" : counted(session.threads, "thread"),
-                      session.device.is_cpu() ? device : device + ", " + processor_name(session.device)),
+                      session.device.is_cpu() ? "cpu" : processor_name(session.device)),
           request.beginning ? request.beginning->model.info : ModelInfo()};
 }
 

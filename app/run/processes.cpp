@@ -7,9 +7,10 @@
 #include <algorithm>
 #include <exception>
 
-#include "cli/options.h"
+#include "cli/settings.h"
 #include "handgrad/base/errors.h"
 #include "handgrad/platform/resources.h"
+#include "handgrad/platform/system.h"
 #include "handgrad/train/footprint.h"
 
 namespace handgrad::app {
@@ -73,13 +74,20 @@ int own_cores(const ProcessGroup* processes) {
 }
 
 std::int64_t own_free_memory(at::Device device, const ProcessGroup* processes) {
-  return free_memory(device) / processes_here(processes);
+  return free_memory(device) / (device.is_cpu() ? processes_here(processes) : 1);
 }
 
-void require_cpu(at::Device device, const ProcessGroup* processes) {
-  if (processes == nullptr || device.is_cpu()) return;
-  throw UsageError(
-      "--device: several processes train on CPUs alone; give --device cpu, or start one process");
+at::Device read_own_device(const Options& options, ProcessGroup* processes) {
+  const at::Device device = read_device(options);
+  if (processes == nullptr) return device;
+  require_same(*processes, {{"kind of device", device.is_cpu() ? "CPU" : "GPU"}});
+  if (device.is_cpu() || at::getNumGPUs() == 1) return device;
+  if (options.text("device").find(':') != std::string::npos) {
+    throw UsageError(
+        fmt::format("--device: got {}, where each of several processes takes a GPU of its own; give cuda",
+                    options.text("device")));
+  }
+  return choose_device(fmt::format("cuda:{}", processes->local_rank()));
 }
 
 std::vector<int> others_than_first(ProcessGroup& processes, const std::string& text) {

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "cli/options.h"
 #include "handgrad/platform/process_group.h"
 #include "handgrad/train/training_observer.h"
 
@@ -28,8 +29,10 @@ std::string ranks_in_words(const std::vector<int>& ranks);
 int own_cores(const ProcessGroup* processes);
 std::int64_t own_free_memory(at::Device device, const ProcessGroup* processes);  // bytes
 
-// Several processes compute on CPUs. Throws UsageError.
-void require_cpu(at::Device device, const ProcessGroup* processes);
+// --device, of which each of several processes takes the GPU of its own where it is one: by its number among
+// those of its machine, or the only one that it sees. Throws what read_device throws, UsageError for a GPU that all
+// would share, LaunchError where some compute on a GPU and others do not.
+at::Device read_own_device(const Options& options, ProcessGroup* processes);
 
 // The ranks whose text is not that of rank 0.
 std::vector<int> others_than_first(ProcessGroup& processes, const std::string& text);

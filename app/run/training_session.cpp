@@ -31,8 +31,8 @@ int chosen_threads(const Architecture& architecture, const Settings& settings, i
 TrainingSession prepare_training(Settings& settings, const Options& options, ProcessGroup* processes) {
   TrainingSession session;
   const std::optional<int> threads_asked = read_threads(options);
-  session.device = read_device(options);
-  require_cpu(session.device, processes);
+  session.device = read_own_device(options, processes);
+  if (processes != nullptr && session.device.is_cuda()) processes->join_gpus(session.device);
   session.dataset = open_dataset(settings.data_request());
   const Architecture architecture = settings.architecture(session.dataset);
   SplitIndices images =

@@ -43,10 +43,10 @@ constexpr std::int64_t batches_per_epoch(std::int64_t images, std::int64_t batch
 // that is a function of the seed and the epoch alone.
 std::vector<std::int64_t> epoch_order(std::int64_t count, std::uint64_t data_seed, std::int64_t epoch);
 
-// The chosen of the examples' images, [N, inputs] and as bytes, and their targets [N, 1, classes]; with K
-// lanes `chosen` is [N, K], and the networks of a lane get a copy of its targets each: [N, K, inputs], [N, R,
-// classes].
-void gather_pixels(Tensor& pixels, const Examples& examples, const Tensor& chosen);
+// The chosen of the examples' images, [N, inputs] and 0 … 1, and their targets [N, 1, classes]; with K lanes `chosen`
+// is [N, K], and the networks of a lane get a copy of its targets each: [N, K, inputs], [N, R, classes]. pixels: room
+// for the images as bytes, which a GPU gathers first; nobody else needs it.
+void gather_images(Tensor& images, Tensor pixels, const Examples& examples, const Tensor& chosen);
 void gather_targets(Tensor& targets, const Examples& examples, const Tensor& chosen);
 
 class Batches {
@@ -74,7 +74,7 @@ class Batches {
   // Several batches that are gathered at once, so that the overhead is paid once for all of them.
   struct Block {
     std::int64_t number = -1;  // through all epochs
-    Tensor pixels;             // undefined where images are augmented
+    Tensor pixels;             // of a GPU that does not augment
     Tensor images, targets;
     std::vector<Batch> batches;
     Batch last;  // of the epoch

@@ -1,12 +1,19 @@
 // Pixels as the input of a network.
 #pragma once
 
+#include <cstdint>
+
 #include "handgrad/base/tensor.h"
 
 namespace handgrad {
 
-// images = pixels / 255: 0 … 255 as uint8 to 0 … 1, of one shape.
+// images = pixels / 255: 0 … 255 as uint8 to 0 … 1, of one shape; the same of so many that follow each other.
 void scale_pixels(Tensor& images, const Tensor& pixels);
+template <typename Number>
+void scale_pixels(Number* __restrict images, const std::uint8_t* __restrict pixels, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i)
+    images[i] = static_cast<Number>(pixels[i]) * static_cast<Number>(1.0 / 255);
+}
 
 // The mean and the standard deviation (divided by N) of all pixels, as images have them, 0 … 1. pixels: uint8.
 struct Brightness {

@@ -41,7 +41,7 @@ double largest_layer_flops(const Architecture& architecture, std::int64_t replic
 L2::L2(std::vector<double> values, const Parameters& parameters) : per_replica(std::move(values)) {
   const auto differs = [&](double value) { return value != per_replica.front(); };
   if (std::any_of(per_replica.begin(), per_replica.end(), differs)) {
-    spread_over_weights = spread(per_replica, parameters.weight);
+    spread_over_weights = in_ranges(spread(per_replica, parameters.weight));
   }
 }
 
@@ -65,7 +65,9 @@ Network::Network(const Architecture& architecture, std::int64_t replicas, const 
       parameters(architecture, replicas, options),
       gradients(architecture, replicas, options),
       shard_gradients(architecture, replicas, options, network_options),
-      running(architecture, replicas, options) {}
+      running(architecture, replicas, options),
+      weights_(in_ranges(parameters.weights)),
+      dweights_(in_ranges(gradients.weights)) {}
 
 void Network::initialise(const std::vector<std::uint64_t>& seeds) {
   if (static_cast<std::int64_t>(seeds.size()) != replicas_) {
@@ -115,21 +117,16 @@ void Network::add_up_shards(const Workspace& workspace) {
       .copy_(add_up(shard_gradients.all, batch.processes));
 }
 
-void Network::add_penalty(Workspace& workspace, const L2& l2) {
-  if (l2.spread_over_weights.defined()) {
-    l2_penalty_backward(gradients.weights, parameters.weights, l2.spread_over_weights,
-                        workspace.batch_size());
+void Network::add_penalty(std::size_t range, const L2& l2, std::int64_t batch_size) {
+  if (range >= weights_.size()) return;  // of the other parameters
+  if (!l2.spread_over_weights.empty()) {
+    l2_penalty_backward(dweights_[range], weights_[range], l2.spread_over_weights[range], batch_size);
   } else if (l2.per_replica.front() != 0) {
-    share_out(static_cast<std::int64_t>(workspace.weights.size()), [&](std::int64_t i) {
-      const auto part = static_cast<std::size_t>(i);
-      l2_penalty_backward(workspace.dweights[part], workspace.weights[part], l2.per_replica.front(),
-                          workspace.batch_size());
-    });
+    l2_penalty_backward(dweights_[range], weights_[range], l2.per_replica.front(), batch_size);
   }
 }
 
-void Network::forward_backward(Workspace& workspace, const Tensor& x, const Tensor& targets, const L2& l2,
-                               Tensor* loss) {
+void Network::forward_backward(Workspace& workspace, const Tensor& x, const Tensor& targets, Tensor* loss) {
   forward(workspace, x, Use::training);
   if (loss != nullptr) {
     this->loss(workspace, targets, *loss);
@@ -137,7 +134,14 @@ void Network::forward_backward(Workspace& workspace, const Tensor& x, const Tens
     softmax_cross_entropy_forward(nullptr, workspace.probabilities, workspace.logits(), targets);
   }
   backward(workspace, targets);
-  add_penalty(workspace, l2);
+}
+
+void Network::forward_backward(Workspace& workspace, const Tensor& x, const Tensor& targets, const L2& l2,
+                               Tensor* loss) {
+  forward_backward(workspace, x, targets, loss);
+  share_out(static_cast<std::int64_t>(weights_.size()), [&](std::int64_t range) {
+    add_penalty(static_cast<std::size_t>(range), l2, workspace.batch_size());
+  });
 }
 
 void Network::loss(Workspace& workspace, const Tensor& targets, Tensor& loss) {

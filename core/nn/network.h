@@ -16,12 +16,12 @@ constexpr std::int64_t evaluation_batch_size = 1000;
 // Floating-point operations of the largest layer's product y = x Wᵀ, all networks together.
 double largest_layer_flops(const Architecture& architecture, std::int64_t replicas, std::int64_t batch_size);
 
-// λ of the L2 penalty: a number when all networks share it, else one per weight of the flat buffer.
+// λ of the L2 penalty: a number when all networks share it, else one per weight.
 struct L2 {
   L2(std::vector<double> values, const Parameters& parameters);
 
-  std::vector<double> per_replica;  // [R]
-  Tensor spread_over_weights;       // undefined where all networks share one value
+  std::vector<double> per_replica;          // [R]
+  std::vector<Tensor> spread_over_weights;  // in_ranges; empty where all networks share one value
 };
 
 // What each shard of a batch adds to the gradients.
@@ -58,6 +58,11 @@ class Network {
   void forward_backward(Workspace& workspace, const Tensor& x, const Tensor& targets, const L2& l2,
                         Tensor* loss = nullptr);
 
+  // The same in parts, for who passes over the gradients anyway: of the data loss alone, and then what the penalty
+  // of a batch of so many images adds to one of their ranges, by its number in in_ranges(gradients.flat).
+  void forward_backward(Workspace& workspace, const Tensor& x, const Tensor& targets, Tensor* loss = nullptr);
+  void add_penalty(std::size_t range, const L2& l2, std::int64_t batch_size);
+
   // The data loss [R] of what forward left in the workspace; targets as above.
   void loss(Workspace& workspace, const Tensor& targets, Tensor& loss);
 
@@ -83,7 +88,6 @@ class Network {
  private:
   void backward(Workspace& workspace, const Tensor& targets);
   void add_up_shards(const Workspace& workspace);
-  void add_penalty(Workspace& workspace, const L2& l2);
   std::string layer_name(std::size_t linear) const;
   bool finite_everywhere(const Tensor& units) const;
 
@@ -97,6 +101,9 @@ class Network {
   Parameters gradients;
   ShardGradients shard_gradients;
   RunningStatistics running;
+
+ private:
+  std::vector<Tensor> weights_, dweights_;  // in ranges
 };
 
 }  // namespace handgrad

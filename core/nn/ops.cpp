@@ -4,6 +4,7 @@
 #include <ATen/TensorOperators.h>
 
 #include "handgrad/base/errors.h"
+#include "handgrad/platform/elementwise.h"
 #include "handgrad/platform/products.h"
 
 namespace handgrad {
@@ -26,11 +27,11 @@ void bias_backward(Tensor& dbias, const Tensor& dy) {
 }
 
 void relu_forward(Tensor& y, const Tensor& x) {
-  at::clamp_min_out(y, x, 0);
+  clamp_min(y, x, 0);
 }
 
 void relu_backward(Tensor& dx, const Tensor& dy, const Tensor& y) {
-  at::threshold_backward_out(dx, dy, y, 0);
+  threshold_backward(dx, dy, y, 0);
 }
 
 void leaky_relu_forward(Tensor& y, const Tensor& x) {
@@ -60,22 +61,24 @@ void batch_norm_forward(Tensor& y, Tensor& x_hat, Tensor& mean, Tensor& variance
   }
   const double inverse_n = 1.0 / static_cast<double>(batch_size);
   sum(mean, x, inverse_n);
-  at::sub_out(x_hat, x, mean);
-  at::mul_out(y, x_hat, x_hat);
+  add(x_hat, x, mean, -1);
+  mul(y, x_hat, x_hat);
   sum(variance, y, inverse_n);
-  at::add_out(inverse_std, variance, constant(eps, x)).rsqrt_();
-  x_hat.mul_(inverse_std);
-  at::addcmul_out(y, beta, x_hat, gamma);
+  rsqrt(inverse_std, variance, eps);
+  mul(x_hat, x_hat, inverse_std);
+  addcmul(y, beta, x_hat, gamma);
 }
 
 void batch_norm_backward(Tensor& dx, Tensor& dgamma, Tensor& dbeta, const Tensor& dy, const Tensor& x_hat,
                          const Tensor& inverse_std, const Tensor& gamma, const BatchSum& sum) {
   const double inverse_n = 1.0 / static_cast<double>(sum.batch_size(dy));
   sum(dbeta, dy);
-  at::mul_out(dx, dy, x_hat);
+  mul(dx, dy, x_hat);
   sum(dgamma, dx);
-  at::addcmul_out(dx, dy, x_hat, dgamma, -inverse_n);
-  dx.sub_(dbeta, inverse_n).mul_(inverse_std).mul_(gamma);
+  addcmul(dx, dy, x_hat, dgamma, -inverse_n);
+  add(dx, dx, dbeta, -inverse_n);
+  mul(dx, dx, inverse_std);
+  mul(dx, dx, gamma);
 }
 
 void batch_norm_update_running(Tensor& running, const Tensor& batch, double momentum) {
@@ -89,11 +92,11 @@ void batch_norm_evaluate(Tensor& y, const Tensor& x, const Tensor& running_mean,
 }
 
 void dropout_forward(Tensor& y, const Tensor& x, const Tensor& mask) {
-  at::mul_out(y, x, mask);
+  mul(y, x, mask);
 }
 
 void dropout_backward(Tensor& dx, const Tensor& dy, const Tensor& mask) {
-  at::mul_out(dx, dy, mask);
+  mul(dx, dy, mask);
 }
 
 void smooth_labels(Tensor& targets, double smoothing) {
@@ -115,7 +118,8 @@ void softmax_cross_entropy_forward(Tensor* loss, Tensor& probabilities, const Te
 void softmax_cross_entropy_backward(Tensor& dlogits, const Tensor& probabilities, const Tensor& targets,
                                     std::int64_t batch_size) {
   const double inverse_n = 1.0 / static_cast<double>(batch_size);
-  at::sub_out(dlogits, probabilities, targets).mul_(constant(inverse_n, dlogits));
+  add(dlogits, probabilities, targets, -1);
+  scale(dlogits, dlogits, inverse_n);
 }
 
 void l2_penalty_forward(Tensor& penalty, at::TensorList weights, const Tensor& l2, std::int64_t batch_size) {

@@ -122,6 +122,12 @@ void copy_networks(Parameters& to_parameters, RunningStatistics& to_running,
   copy(to_running.views(), from_running.views());
 }
 
+std::vector<Tensor> in_ranges(const Tensor& flat) {
+  constexpr std::int64_t numbers_in_cache = std::int64_t{1} << 15;  // 128 KiB of float32
+  if (flat.is_cuda()) return {flat};
+  return flat.split(numbers_in_cache);
+}
+
 Tensor spread(const std::vector<double>& values, const std::vector<Tensor>& views) {
   std::vector<Tensor> parts;
   for (const Tensor& view : views) {

@@ -58,6 +58,10 @@ void copy_networks(Parameters& to_parameters, RunningStatistics& to_running,
                    const Parameters& from_parameters, const RunningStatistics& from_running,
                    const std::vector<std::int64_t>& replicas);
 
+// A flat buffer in ranges of so few numbers that they stay in a core's cache from one operation to the next, and that
+// threads can share out; whole on a GPU. Those of buffers in one order, or of their first parts, lie at the same places.
+std::vector<Tensor> in_ranges(const Tensor& flat);
+
 // A value per network, spread over a flat buffer with a [R,…] view per entry of `views`: each element gets
 // the value of the network that it belongs to.
 Tensor spread(const std::vector<double>& values, const std::vector<Tensor>& views);

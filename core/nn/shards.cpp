@@ -120,7 +120,8 @@ Tensor add_up(const Tensor& parts, ProcessGroup* processes) {
   while (each % (2 * apart) == 0) apart *= 2;
   const std::int64_t own = processes->rank() * each;
   add_neighbours(parts.narrow(0, own, each), 1, apart);
-  if (apart == each && is_power_of_two(processes->size())) {
+  const bool can_swap = parts.is_cpu() && is_power_of_two(processes->size());
+  if (apart == each && can_swap) {
     Tensor part = parts[own];
     const Tensor room = parts[(own + each) % shards];  // of a shard that another process has
     if (takes_whole(part.numel(), *processes)) {

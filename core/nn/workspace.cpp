@@ -7,7 +7,6 @@
 #include "handgrad/nn/layers/activation.h"
 #include "handgrad/nn/layers/batch_norm.h"
 #include "handgrad/nn/network.h"
-#include "handgrad/platform/threads.h"
 
 namespace handgrad {
 
@@ -17,10 +16,6 @@ Workspace::Workspace(Network& network, std::int64_t batch_size, Use use, std::in
       loss_sum_(batch_, at::empty({network.replicas()}, network.options())) {
   if (use == Use::training) {
     dy_of_linear = at::empty({batch_.own.images, network.parameters.biases.numel()}, network.options());
-    const Tensor& all = network.parameters.weights;
-    const std::int64_t parts = all.is_cuda() ? 1 : threads_for_numbers(all.numel());
-    weights = all.chunk(parts);
-    dweights = network.gradients.weights.chunk(parts);
   }
   const NetworkOptions& options = network.network_options();
   if (use == Use::training || !options.batch_norm.evaluate_with_running_average) {

@@ -55,8 +55,6 @@ class Workspace {
   Tensor probabilities;  // [N,R,C]
   // [N, R·F₁ + R·F₂ + …]: dy of all linear layers, side by side as the biases are.
   Tensor dy_of_linear;
-  // The parts of all weights and of their gradients that a thread each adds the L2 penalty's gradient to.
-  std::vector<Tensor> weights, dweights;
 
  private:
   void add_layer(Network& network, const LayerSpec& spec, Use use, std::int64_t lanes);

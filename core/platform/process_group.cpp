@@ -12,8 +12,12 @@
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
+#ifdef HANDGRAD_NCCL
+#include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
+#endif
 
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <future>
 #include <thread>
@@ -35,6 +39,7 @@ ProcessGroup::ProcessGroup(const Launch& launch) : launch_(launch) {
 }
 
 void ProcessGroup::meet() {}
+void ProcessGroup::join_gpus(at::Device /*gpu*/) {}
 void ProcessGroup::all_gather(std::vector<Tensor>& /*of_ranks*/) {}
 void ProcessGroup::swap(int /*other*/, const Tensor& /*given*/, const Tensor& /*taken*/) {}
 void ProcessGroup::broadcast(Tensor& /*tensor*/) {}
@@ -169,6 +174,55 @@ std::string piece_of(const std::string& name, std::int64_t number) {
 constexpr std::size_t largest_piece = std::size_t{4} << 20;
 constexpr const char* failures_key = "failures";
 
+#ifdef HANDGRAD_NCCL
+
+// Moves tensors between GPUs, each process on one of its own.
+class BetweenGpus {
+ public:
+  BetweenGpus(const StorePtr& store, int rank, int size) {
+    // Else a process that is gone would end the others from within a thread of c10d, with a trace.
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): before c10d has threads that ask
+    setenv("TORCH_NCCL_BLOCKING_WAIT", "1", 0);
+    const auto options = c10d::ProcessGroupNCCL::Options::create();
+    options->timeout = timeout;
+    const auto own_keys = c10::make_intrusive<c10d::PrefixStore>("nccl", store);
+    nccl_ = c10::make_intrusive<c10d::ProcessGroupNCCL>(own_keys, rank, size, options);
+  }
+  // What the others still wait for does not come.
+  ~BetweenGpus() {
+    try {
+      nccl_->abort();
+    } catch (...) {  // NOLINT(bugprone-empty-catch): the process ends
+    }
+  }
+  BetweenGpus(const BetweenGpus&) = delete;
+  BetweenGpus& operator=(const BetweenGpus&) = delete;
+
+  void all_gather(int rank, std::vector<Tensor>& of_ranks) {
+    std::vector<std::vector<Tensor>> taken = {of_ranks};
+    std::vector<Tensor> given = {of_ranks[static_cast<std::size_t>(rank)]};
+    nccl_->allgather(taken, given)->wait();
+  }
+
+ private:
+  c10::intrusive_ptr<c10d::ProcessGroupNCCL> nccl_;
+};
+
+#else
+
+class BetweenGpus {
+ public:
+  BetweenGpus(const StorePtr& /*store*/, int /*rank*/, int /*size*/) {
+    throw LaunchError(
+        "--device: this handgrad was built without NCCL, by which several GPUs train one network; give cpu, or start "
+        "one process");
+  }
+
+  void all_gather(int /*rank*/, std::vector<Tensor>& /*of_ranks*/) {}
+};
+
+#endif
+
 }  // namespace
 
 std::string no_process_group() {
@@ -207,8 +261,25 @@ class ProcessGroup::Connection {
     });
   }
 
-  // Around the ring, in place; Gloo's own would take its result to tensors of its own first.
+  void join_gpus(const Launch& launch, at::Device gpu) {
+    try {
+      gpus_ = std::make_unique<BetweenGpus>(store_, launch.rank, launch.size);
+      // What NCCL finds wrong it says at the first exchange.
+      const Tensor one_of_each_rank = at::zeros({launch.size, 1}, at::TensorOptions(gpu));
+      std::vector<Tensor> of_ranks = one_of_each_rank.unbind();
+      gpus_->all_gather(launch.rank, of_ranks);
+    } catch (const LaunchError&) {
+      throw;
+    } catch (const std::exception& error) {
+      throw LaunchError(fmt::format(
+          "rank {} of {}: NCCL cannot join {} with the other GPUs ({}); does each process have one to itself?",
+          launch.rank, launch.size, gpu.str(), first_line(error)));
+    }
+  }
+
   void all_gather(int rank, std::vector<Tensor>& of_ranks) {
+    if (of_ranks.front().is_cuda()) return gpus_->all_gather(rank, of_ranks);
+    // Around the ring, in place; Gloo's own would take its result to tensors of its own first.
     const auto size = static_cast<int>(of_ranks.size());
     const auto tensor_of = [&](int other) {
       return of_ranks[static_cast<std::size_t>((other + size) % size)];
@@ -275,6 +346,7 @@ class ProcessGroup::Connection {
       if (lost) add(lost_key(rank), 1);
       const bool first = add(failures_key, 1) == 1;
       gloo_.reset();  // the others no longer wait for this one, and it has come before them
+      gpus_.reset();
       const auto all_fail_within = [&](std::chrono::milliseconds longest) {
         const auto end = std::chrono::steady_clock::now() + longest;
         while (add(failures_key, 0) < size) {
@@ -320,6 +392,7 @@ class ProcessGroup::Connection {
   bool is_stranger_ = false;  // to those whose store it is
   StorePtr store_;
   c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo_;
+  std::unique_ptr<BetweenGpus> gpus_;  // null where all compute on CPUs
 };
 
 ProcessGroup::ProcessGroup(const Launch& launch)
@@ -327,6 +400,10 @@ ProcessGroup::ProcessGroup(const Launch& launch)
 
 void ProcessGroup::meet() {
   connection_->meet(launch_);
+}
+
+void ProcessGroup::join_gpus(at::Device gpu) {
+  connection_->join_gpus(launch_, gpu);
 }
 
 void ProcessGroup::all_gather(std::vector<Tensor>& of_ranks) {

@@ -1,5 +1,5 @@
-// Processes that compute together, each as one of several ranks. Over LibTorch's c10d and its Gloo, which is
-// included by process_group.cpp alone.
+// Processes that compute together, each as one of several ranks. Over LibTorch's c10d, its Gloo and, between GPUs,
+// its NCCL, which are included by process_group.cpp alone.
 #pragma once
 
 #include <cstdint>
@@ -37,12 +37,17 @@ class ProcessGroup {
   int rank() const { return launch_.rank; }
   int size() const { return launch_.size; }
   // Of those on this machine.
+  int local_rank() const { return launch_.local_rank; }
   int local_size() const { return launch_.local_size; }
+
+  // From then on all_gather also takes tensors on this GPU, which no other process uses. Throws LaunchError where
+  // this build has no NCCL, and where NCCL cannot.
+  void join_gpus(at::Device gpu);
 
   // One tensor of each rank, contiguous and of one shape: that of this rank is there, and the others come.
   void all_gather(std::vector<Tensor>& of_ranks);
 
-  // Gives a contiguous tensor to another rank, which gives one of the shape of `taken`, also contiguous.
+  // Gives a contiguous tensor to another rank, which gives one of the shape of `taken`, also contiguous. On a CPU.
   void swap(int other, const Tensor& given, const Tensor& taken);
 
   // What rank 0 says, to all.

@@ -7,8 +7,11 @@
 #include <array>
 #include <initializer_list>
 #include <limits>
+#include <optional>
 #include <string>
 #include <type_traits>
+
+#include "handgrad/platform/rows.h"
 
 namespace handgrad {
 
@@ -110,27 +113,21 @@ bool multiply(const Blas<Number>& blas, const Tensor& y, const Tensor& a, const 
   return true;
 }
 
-// The rows x_n [N,…] as BLAS takes them: `columns` numbers that follow each other, `step` from one row to the next.
-struct Rows {
+// The rows x_n [N,…] as BLAS takes them.
+struct BlasRows {
   bool fits = false;
   int rows = 0, columns = 0, step = 0;
 };
 
-Rows rows_of(const Tensor& x) {
-  std::int64_t columns = 1;
-  for (std::int64_t axis = x.dim() - 1; axis > 0; --axis) {
-    if (x.size(axis) != 1 && x.stride(axis) != columns) return {};
-    columns *= x.size(axis);
-  }
-  const std::int64_t rows = x.size(0);
-  const std::int64_t step = rows == 1 ? columns : x.stride(0);
-  if (rows > most_rows || step < columns || step > largest_int) return {};
-  return {true, static_cast<int>(rows), static_cast<int>(columns), static_cast<int>(step)};
+BlasRows blas_rows(const Tensor& x) {
+  const std::optional<Rows> rows = rows_of(x);
+  if (!rows || rows->rows > most_rows || rows->step > largest_int) return {};
+  return {true, static_cast<int>(rows->rows), static_cast<int>(rows->columns), static_cast<int>(rows->step)};
 }
 
 template <typename Number>
 bool add_rows(const Blas<Number>& blas, const Tensor& sum, const Tensor& x, double factor) {
-  const Rows rows = rows_of(x);
+  const BlasRows rows = blas_rows(x);
   if (!rows.fits || rows.rows == 0 || !sum.is_contiguous() || sum.numel() != rows.columns) return false;
   const int next = 1;
   const auto alpha = static_cast<Number>(factor);
@@ -144,7 +141,7 @@ bool add_rows(const Blas<Number>& blas, const Tensor& sum, const Tensor& x, doub
 
 template <typename Number>
 bool add_to_rows(const Blas<Number>& blas, const Tensor& y, const Tensor& b) {
-  const Rows rows = rows_of(y);
+  const BlasRows rows = blas_rows(y);
   if (!rows.fits || !b.is_contiguous() || b.numel() != rows.columns) return false;
   const int next = 1;
   const Number one = 1;

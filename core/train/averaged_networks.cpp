@@ -1,6 +1,11 @@
 // An exponential moving average of each network.
 #include "handgrad/train/averaged_networks.h"
 
+#include <cstddef>
+#include <cstdint>
+
+#include "handgrad/platform/threads.h"
+
 namespace handgrad {
 
 namespace {
@@ -14,13 +19,21 @@ void exchange_numbers(Tensor& a, Tensor& b) {
 }  // namespace
 
 AveragedNetworks::AveragedNetworks(const Network& network, double decay)
-    : decay_(decay), parameters_(network.parameters.flat.clone()), running_(network.running.flat.clone()) {}
+    : decay_(decay),
+      parameters_(network.parameters.flat.clone()),
+      running_(network.running.flat.clone()),
+      ranges_(in_ranges(parameters_)),
+      newest_(in_ranges(network.parameters.flat)),
+      newest_running_(network.running.flat) {}
 
-void AveragedNetworks::update(const Network& network) {
+void AveragedNetworks::update() {
   const double share = has_begun_ ? 1 - decay_ : 1;
   has_begun_ = true;
-  parameters_.lerp_(network.parameters.flat, share);
-  if (running_.numel() > 0) running_.lerp_(network.running.flat, share);
+  share_out(static_cast<std::int64_t>(ranges_.size()), [&](std::int64_t i) {
+    const auto range = static_cast<std::size_t>(i);
+    ranges_[range].lerp_(newest_[range], share);
+  });
+  if (running_.numel() > 0) running_.lerp_(newest_running_, share);
 }
 
 void AveragedNetworks::exchange(Network& network) {

@@ -2,6 +2,8 @@
 // (Polyak and Juditsky, 1992; torch.optim.swa_utils.AveragedModel with get_ema_multi_avg_fn and use_buffers).
 #pragma once
 
+#include <vector>
+
 #include "handgrad/nn/network.h"
 #include "handgrad/train/training_state.h"
 
@@ -9,11 +11,11 @@ namespace handgrad {
 
 class AveragedNetworks {
  public:
-  // decay: what is left of the average when a step's parameters come in.
+  // decay: what is left of the average when a step's parameters come in. The network must outlive it.
   AveragedNetworks(const Network& network, double decay);
 
   // After each step: θ̄ ← decay θ̄ + (1 − decay) θ, of the first one θ̄ ← θ.
-  void update(const Network& network);
+  void update();
 
   // Gives the network the average, and takes what it had, until they are exchanged again.
   void exchange(Network& network);
@@ -26,6 +28,8 @@ class AveragedNetworks {
   double decay_;
   bool has_begun_ = false;
   Tensor parameters_, running_;
+  std::vector<Tensor> ranges_, newest_;  // in_ranges, of the averaged parameters and of those of the network
+  Tensor newest_running_;
 };
 
 }  // namespace handgrad

@@ -23,7 +23,7 @@ Evaluator::Evaluator(Network& network, const Examples& examples)
     images_ = at::empty({batch_size_, inputs}, network.options());
   } else {
     images_ = at::empty({batch_size_, lanes, inputs}, network.options());
-    pixels_ = at::empty(images_.sizes(), examples.pixels.options());
+    if (examples.pixels.is_cuda()) pixels_ = at::empty(images_.sizes(), examples.pixels.options());
     targets_ =
         at::empty({batch_size_, network.replicas(), examples.targets.size(1)}, examples.targets.options());
   }
@@ -75,20 +75,19 @@ void Evaluator::pass(std::int64_t batch, const Look& look) {
   const std::int64_t size = std::min(batch_size_, count - begin);
   Workspace& workspace = size == batch_size_ ? *workspace_ : *last_workspace_;
   const Examples part = examples_.part(begin, size);
-  Tensor pixels = part.pixels;
-  Tensor targets = part.targets.unsqueeze(1);
-  if (pixels_.defined()) {
-    pixels = pixels_.narrow(0, 0, size);
-    targets = targets_.narrow(0, 0, size);
-    const Tensor chosen = part.rows.t().contiguous();
-    gather_pixels(pixels, part, chosen);
-    gather_targets(targets, part, chosen);
-  }
+  const bool has_lanes = examples_.lanes() > 1;
+  const Tensor chosen = has_lanes ? part.rows.t().contiguous() : Tensor();
   Tensor images = images_.narrow(0, 0, size);
   if (!images_are_whole_set_) {
-    scale_pixels(images, pixels);
+    if (has_lanes) {
+      gather_images(images, pixels_.defined() ? pixels_.narrow(0, 0, size) : Tensor(), part, chosen);
+    } else {
+      scale_pixels(images, part.pixels);
+    }
     standardise(images, part.standardisation);
   }
+  Tensor targets = has_lanes ? targets_.narrow(0, 0, size) : part.targets.unsqueeze(1);
+  if (has_lanes) gather_targets(targets, part, chosen);
   images_are_whole_set_ = size == count;
   network_.forward(workspace, images, Use::evaluation);
   look(workspace, targets);

@@ -121,7 +121,8 @@ std::int64_t training_bytes(const TrainingShape& shape) {
   const std::int64_t images = train + split_off_last + validation + test;
 
   const bool augmented = shape.options.augment.options().any();
-  const std::int64_t image = augmented ? inputs * number : inputs * (1 + number);  // bytes are not kept
+  const std::int64_t bytes = shape.on_gpu ? inputs : 0;  // of an image that is gathered
+  const std::int64_t image = inputs * number + (augmented ? 0 : bytes);
   const std::int64_t smooth_targets = shape.options.label_smoothing > 0 ? images * size.classes * number : 0;
   const std::int64_t data = images * (inputs + size.classes * number) + smooth_targets;
   const std::int64_t rows = (one_lane ? 0 : shape.lanes * images * index) + 2 * shape.lanes * train * index;
@@ -145,7 +146,7 @@ std::int64_t training_bytes(const TrainingShape& shape) {
     const std::int64_t last = whole == 0 ? 0 : set % whole;
     const std::int64_t passes =
         (whole + last) * shape.replicas * size.evaluation_pass(batch_statistics) * number;
-    const std::int64_t pixels = whole * shape.lanes * inputs * (number + (one_lane ? 0 : 1));
+    const std::int64_t pixels = whole * shape.lanes * (inputs * number + (one_lane ? 0 : bytes));
     const std::int64_t targets = one_lane ? 0 : whole * (targets_of_image + shape.replicas * index);
     return passes + pixels + targets;
   };

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <limits>
 #include <utility>
 
@@ -63,7 +64,7 @@ std::size_t buffer_count(Kind kind) {
 
 }  // namespace
 
-// The update of a part of the flat buffers, which one thread takes.
+// The update of a range of the flat buffers, which one thread takes.
 class Optimizer::Slice {
  public:
   // The parts of flat buffers. rates: one each, undefined where all networks share one.
@@ -204,19 +205,20 @@ Optimizer::Optimizer(const OptimizerOptions& options, const Parameters& paramete
   for (std::size_t i = 0; i < buffer_count(options.kind); ++i) {
     state_.buffers.push_back(at::zeros_like(parameters.flat));
   }
-  const std::int64_t count = parameters.flat.numel();
-  const std::int64_t decayed =
-      options.decayed == OptimizerOptions::Decayed::weights ? parameters.weights.numel() : count;
-  const std::int64_t slices = parameters.flat.is_cuda() ? 1 : threads_for_numbers(count);
-  for (std::int64_t i = 0; i < slices; ++i) {
-    const std::int64_t begin = count * i / slices;
-    const std::int64_t size = count * (i + 1) / slices - begin;
-    const auto part = [&](const Tensor& flat) { return flat.defined() ? flat.narrow(0, begin, size) : flat; };
-    Slice::Tensors tensors = {part(parameters.flat), part(gradients.flat), {}, part(rates)};
-    for (const Tensor& buffer : state_.buffers) tensors.buffers.push_back(part(buffer));
+  std::int64_t decayed = options.decayed == OptimizerOptions::Decayed::weights ? parameters.weights.numel()
+                                                                               : parameters.flat.numel();
+  const std::vector<Tensor> of_parameters = in_ranges(parameters.flat);
+  const std::vector<Tensor> of_gradients = in_ranges(gradients.flat);
+  const std::vector<Tensor> of_rates = rates.defined() ? in_ranges(rates) : std::vector<Tensor>();
+  for (std::size_t range = 0; range < of_parameters.size(); ++range) {
+    Slice::Tensors tensors = {of_parameters[range], of_gradients[range], {}, {}};
+    if (rates.defined()) tensors.rates = of_rates[range];
+    for (const Tensor& buffer : state_.buffers) tensors.buffers.push_back(in_ranges(buffer)[range]);
+    const std::int64_t size = of_parameters[range].numel();
     slices_.push_back(std::make_unique<Slice>(options, std::move(tensors),
-                                              std::clamp<std::int64_t>(decayed - begin, 0, size), first_rate,
+                                              std::clamp<std::int64_t>(decayed, 0, size), first_rate,
                                               rate_changes, counter));
+    decayed -= size;
   }
 }
 
@@ -226,10 +228,13 @@ void Optimizer::set_rate(double factor) {
   for (const std::unique_ptr<Slice>& slice : slices_) slice->set_rate(factor);
 }
 
-void Optimizer::step() {
+void Optimizer::step(const std::function<void(std::size_t range)>& before) {
   ++state_.steps;
-  share_out(static_cast<std::int64_t>(slices_.size()),
-            [&](std::int64_t i) { slices_[static_cast<std::size_t>(i)]->step(state_.steps); });
+  share_out(static_cast<std::int64_t>(slices_.size()), [&](std::int64_t i) {
+    const auto range = static_cast<std::size_t>(i);
+    if (before) before(range);
+    slices_[range]->step(state_.steps);
+  });
 }
 
 void Optimizer::set_state(const OptimizerState& state) {

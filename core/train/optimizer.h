@@ -1,7 +1,9 @@
 // Plain gradient descent and its relatives, over flat buffers, with PyTorch's definitions (torch.optim).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -71,8 +73,9 @@ class Optimizer {
   // From here on all learning rates are multiplied with this. A recorded step reads it when it is launched.
   void set_rate(double factor);
 
-  // One update of all parameters from the gradients of this step. May change the gradient buffer.
-  void step();
+  // One update of all parameters from the gradients of this step. May change the gradient buffer. before: what is
+  // still to be done to each range of the gradients, by its number in in_ranges, while it is in the cache.
+  void step(const std::function<void(std::size_t range)>& before = {});
 
   // Counts a step that was taken by launches recorded from step().
   void count_step() { ++state_.steps; }

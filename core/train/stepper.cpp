@@ -55,7 +55,8 @@ Stepper::Stepper(Network& network, const Examples& examples, const TrainingOptio
       optimizer_(options.optimizer, network.parameters, network.gradients, learning_rate_,
                  !schedule_.is_constant()),
       workspace_(network, options.batch_size, Use::training, examples.lanes()),
-      records_(options.cuda_graph && examples.pixels.is_cuda()) {
+      // Other processes are waited for within a step, which no recording can do.
+      records_(options.cuda_graph && examples.pixels.is_cuda() && network.processes() == nullptr) {
   if (batches_.last_size() != options.batch_size) {
     last_workspace_.emplace(network, batches_.last_size(), Use::training, examples.lanes());
   }
@@ -69,14 +70,10 @@ Workspace& Stepper::prepare(std::int64_t step) {
   return workspace;
 }
 
-void Stepper::differentiate(Workspace& workspace, std::int64_t step, Tensor* loss) {
-  const Batch& batch = batches_.at(step);
-  network_.forward_backward(workspace, batch.images, batch.targets, l2_, loss);
-}
-
 const Workspace& Stepper::differentiate(std::int64_t step, Tensor* loss) {
   Workspace& workspace = prepare(step);
-  differentiate(workspace, step, loss);
+  const Batch& batch = batches_.at(step);
+  network_.forward_backward(workspace, batch.images, batch.targets, l2_, loss);
   return workspace;
 }
 
@@ -93,12 +90,17 @@ std::vector<double> Stepper::learning_rate(std::int64_t step) const {
 
 void Stepper::advance(std::int64_t step) {
   Workspace& workspace = prepare(step);
+  const Batch& batch = batches_.at(step);
   const auto work = [&] {
-    differentiate(workspace, step, nullptr);
-    update();
+    if (clip_) {  // by the norm of all gradients
+      network_.forward_backward(workspace, batch.images, batch.targets, l2_);
+      return update();
+    }
+    network_.forward_backward(workspace, batch.images, batch.targets);
+    optimizer_.step([&](std::size_t range) { network_.add_penalty(range, l2_, workspace.batch_size()); });
   };
   if (!records_) return work();
-  Place& place = places_[&batches_.at(step)];
+  Place& place = places_[&batch];
   if (!place.has_run) {
     work();
     place.has_run = true;

@@ -39,7 +39,6 @@ class Stepper {
  private:
   // What changes from step to step, and is no part of what a graph records: the rate, the seeds of dropout.
   Workspace& prepare(std::int64_t step);
-  void differentiate(Workspace& workspace, std::int64_t step, Tensor* loss);
 
   // A batch lies where the batch of the same place in a block of batches lay before it, so that each place
   // has a graph for all its batches.

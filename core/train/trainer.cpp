@@ -83,7 +83,7 @@ class Training {
 
   void advance() {
     take_step();
-    if (average_) average_->update(network_);
+    if (average_) average_->update();
   }
 
   void take_step() {

@@ -5,23 +5,11 @@
 #include <limits>
 #include <vector>
 
+#include "platform/layouts.h"
 #include "relative_error.h"
 #include "test.h"
 
 using namespace handgrad;
-
-namespace {
-
-// The same matrix, its numbers in different order or not next to each other.
-std::vector<Tensor> layouts(const Tensor& matrix) {
-  const Tensor wider = at::full({matrix.size(0) + 2, matrix.size(1) + 3}, std::nan(""), matrix.options());
-  const Tensor inside = wider.narrow(0, 1, matrix.size(0)).narrow(1, 2, matrix.size(1));
-  const Tensor sparse = at::full({matrix.size(0), 2 * matrix.size(1)}, std::nan(""), matrix.options());
-  const Tensor every_second = sparse.slice(1, 0, 2 * matrix.size(1), 2);
-  return {matrix.clone(), matrix.t().contiguous().t(), inside.copy_(matrix), every_second.copy_(matrix)};
-}
-
-}  // namespace
 
 TEST_CASE("a product of matrices, by the BLAS or by LibTorch", "[platform]") {
   const auto type = GENERATE(at::kFloat, at::kDouble);
