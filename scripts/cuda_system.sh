@@ -52,7 +52,8 @@ linked() {
   here 'for program in build/handgrad build/handgrad_tests; do
       echo "$program: $(ldd "$program" | grep -o "libtorch_cuda.so.*")"
       [[ $(ldd "$program") != *"not found"* ]]
-    done'
+    done
+    grep -q HANDGRAD_NCCL build/compile_commands.json'
 }
 
 refuses_cuda() {

@@ -241,7 +241,9 @@ void require_equal_ranks(ProcessGroup& processes, const Json& plan) {
     return part.dump();
   };
   require_same(processes, {{"handgrad, LibTorch or BLAS", text({"version", "libtorch", "blas"})},
-                           {"flags or file", text({"configurations", "seeds", "seeds_together", "shard"})},
+                           {"flags or file", text({"configurations", "seeds", "shard"})},
+                           {"number of seeds that fit on a GPU together, which --seeds-together sets,",
+                            text({"seeds_together"})},
                            {"data", text({"data_sha256"})}});
   const std::vector<int> others = others_than_first(processes, text({"processor"}));
   if (others.empty() || !is_first(&processes)) return;

@@ -74,7 +74,7 @@ int own_cores(const ProcessGroup* processes) {
 }
 
 std::int64_t own_free_memory(at::Device device, const ProcessGroup* processes) {
-  return free_memory(device) / (device.is_cpu() ? processes_here(processes) : 1);
+  return free_memory(device) / (device.is_cpu() || at::getNumGPUs() == 1 ? processes_here(processes) : 1);
 }
 
 at::Device read_own_device(const Options& options, ProcessGroup* processes) {

@@ -30,8 +30,8 @@ int own_cores(const ProcessGroup* processes);
 std::int64_t own_free_memory(at::Device device, const ProcessGroup* processes);  // bytes
 
 // --device, of which each of several processes takes the GPU of its own where it is one: by its number among
-// those of its machine, or the only one that it sees. Throws what read_device throws, UsageError for a GPU that all
-// would share, LaunchError where some compute on a GPU and others do not.
+// those of its machine, or the only one that it sees. Throws what read_device throws, UsageError where one of several
+// GPUs is named, LaunchError where some compute on a GPU and others do not.
 at::Device read_own_device(const Options& options, ProcessGroup* processes);
 
 // The ranks whose text is not that of rank 0.

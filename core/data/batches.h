@@ -45,7 +45,8 @@ std::vector<std::int64_t> epoch_order(std::int64_t count, std::uint64_t data_see
 
 // The chosen of the examples' images, [N, inputs] and 0 … 1, and their targets [N, 1, classes]; with K lanes `chosen`
 // is [N, K], and the networks of a lane get a copy of its targets each: [N, K, inputs], [N, R, classes]. pixels: room
-// for the images as bytes, which a GPU gathers first; nobody else needs it.
+// for the images as bytes, which a GPU gathers first; nobody else needs it. On a CPU `chosen` and the examples'
+// pixels are contiguous, and `images` float32 or float64.
 void gather_images(Tensor& images, Tensor pixels, const Examples& examples, const Tensor& chosen);
 void gather_targets(Tensor& targets, const Examples& examples, const Tensor& chosen);
 

@@ -139,7 +139,8 @@ void Network::forward_backward(Workspace& workspace, const Tensor& x, const Tens
 void Network::forward_backward(Workspace& workspace, const Tensor& x, const Tensor& targets, const L2& l2,
                                Tensor* loss) {
   forward_backward(workspace, x, targets, loss);
-  share_out(static_cast<std::int64_t>(weights_.size()), [&](std::int64_t range) {
+  const auto ranges = static_cast<std::int64_t>(weights_.size());
+  share_out_ranges_of(parameters.weights.numel(), ranges, [&](std::int64_t range) {
     add_penalty(static_cast<std::size_t>(range), l2, workspace.batch_size());
   });
 }

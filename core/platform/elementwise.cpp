@@ -24,7 +24,9 @@ void loop(const Rows& of_y, Number* y, const std::array<const Number*, count>& x
     Number* const out = y + row * of_y.step;
     const std::array<const Number*, count> in = {x[i] + row * steps[i]...};
     // An operand is y itself or apart from it.
+#ifndef __clang__
 #pragma GCC ivdep
+#endif
     for (std::int64_t column = 0; column < of_y.columns; ++column) out[column] = function(in[i][column]...);
   }
 }
@@ -69,6 +71,7 @@ bool by_loop(const Tensor& y, const Function& function, const Tensors&... x) {
     if (!step) return false;
     steps[i] = *step;
   }
+  if (y.numel() == 0) return true;
   if (is_float) {
     loop<float>(*of_y, y, operands, steps, function);
   } else {

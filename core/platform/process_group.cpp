@@ -28,7 +28,8 @@ namespace handgrad {
 #ifndef HANDGRAD_PROCESS_GROUP
 
 std::string no_process_group() {
-  return "this handgrad was built without the headers of Gloo; install libgloo-dev and build it again";
+  return "this handgrad was built without the headers of Gloo; install libgloo-dev, or libgloo-cuda-dev beside "
+         "Debian's LibTorch for CUDA, and build it again";
 }
 
 class ProcessGroup::Connection {};
@@ -188,10 +189,9 @@ class BetweenGpus {
     const auto own_keys = c10::make_intrusive<c10d::PrefixStore>("nccl", store);
     nccl_ = c10::make_intrusive<c10d::ProcessGroupNCCL>(own_keys, rank, size, options);
   }
-  // What the others still wait for does not come.
   ~BetweenGpus() {
     try {
-      nccl_->abort();
+      nccl_->shutdown();
     } catch (...) {  // NOLINT(bugprone-empty-catch): the process ends
     }
   }
@@ -201,8 +201,18 @@ class BetweenGpus {
   void all_gather(int rank, std::vector<Tensor>& of_ranks) {
     std::vector<std::vector<Tensor>> taken = {of_ranks};
     std::vector<Tensor> given = {of_ranks[static_cast<std::size_t>(rank)]};
-    nccl_->allgather(taken, given)->wait();
+    const auto gathering = nccl_->allgather(taken, given);
+    // c10d would look once in a millisecond.
+    const auto end = std::chrono::steady_clock::now() + timeout;
+    while (!gathering->isCompleted()) {
+      if (std::chrono::steady_clock::now() > end) throw LostProcess("another GPU does not answer");
+      std::this_thread::yield();
+    }
+    gathering->wait();
   }
+
+  // What the others still wait for does not come.
+  void leave() { nccl_->abort(); }
 
  private:
   c10::intrusive_ptr<c10d::ProcessGroupNCCL> nccl_;
@@ -219,6 +229,7 @@ class BetweenGpus {
   }
 
   void all_gather(int /*rank*/, std::vector<Tensor>& /*of_ranks*/) {}
+  void leave() {}
 };
 
 #endif
@@ -346,7 +357,7 @@ class ProcessGroup::Connection {
       if (lost) add(lost_key(rank), 1);
       const bool first = add(failures_key, 1) == 1;
       gloo_.reset();  // the others no longer wait for this one, and it has come before them
-      gpus_.reset();
+      if (gpus_ != nullptr) gpus_->leave();
       const auto all_fail_within = [&](std::chrono::milliseconds longest) {
         const auto end = std::chrono::steady_clock::now() + longest;
         while (add(failures_key, 0) < size) {
@@ -403,6 +414,7 @@ void ProcessGroup::meet() {
 }
 
 void ProcessGroup::join_gpus(at::Device gpu) {
+  from_all(true);  // NCCL itself would wait for ever for a rank that has failed
   connection_->join_gpus(launch_, gpu);
 }
 

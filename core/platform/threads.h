@@ -37,6 +37,13 @@ void share_out(std::int64_t count, const Part& part) {
   for (std::int64_t i = 0; i < count; ++i) part(i);
 }
 
+// The same where the parts are ranges of so many numbers in all: only where threads gain time for these.
+template <typename Part>
+void share_out_ranges_of(std::int64_t numbers, std::int64_t count, const Part& part) {
+  if (threads_for_numbers(numbers) > 1) return share_out(count, part);
+  for (std::int64_t i = 0; i < count; ++i) part(i);
+}
+
 // The same for the numbers from 0 to count − 1 in a range for each thread: part(begin, end), of at least `least`
 // numbers where there are several ranges.
 template <typename Part>

@@ -29,7 +29,7 @@ AveragedNetworks::AveragedNetworks(const Network& network, double decay)
 void AveragedNetworks::update() {
   const double share = has_begun_ ? 1 - decay_ : 1;
   has_begun_ = true;
-  share_out(static_cast<std::int64_t>(ranges_.size()), [&](std::int64_t i) {
+  share_out_ranges_of(parameters_.numel(), static_cast<std::int64_t>(ranges_.size()), [&](std::int64_t i) {
     const auto range = static_cast<std::size_t>(i);
     ranges_[range].lerp_(newest_[range], share);
   });

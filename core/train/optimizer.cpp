@@ -205,15 +205,18 @@ Optimizer::Optimizer(const OptimizerOptions& options, const Parameters& paramete
   for (std::size_t i = 0; i < buffer_count(options.kind); ++i) {
     state_.buffers.push_back(at::zeros_like(parameters.flat));
   }
-  std::int64_t decayed = options.decayed == OptimizerOptions::Decayed::weights ? parameters.weights.numel()
-                                                                               : parameters.flat.numel();
+  count_ = parameters.flat.numel();
+  std::int64_t decayed =
+      options.decayed == OptimizerOptions::Decayed::weights ? parameters.weights.numel() : count_;
   const std::vector<Tensor> of_parameters = in_ranges(parameters.flat);
   const std::vector<Tensor> of_gradients = in_ranges(gradients.flat);
   const std::vector<Tensor> of_rates = rates.defined() ? in_ranges(rates) : std::vector<Tensor>();
+  std::vector<std::vector<Tensor>> of_buffers;
+  for (const Tensor& buffer : state_.buffers) of_buffers.push_back(in_ranges(buffer));
   for (std::size_t range = 0; range < of_parameters.size(); ++range) {
     Slice::Tensors tensors = {of_parameters[range], of_gradients[range], {}, {}};
     if (rates.defined()) tensors.rates = of_rates[range];
-    for (const Tensor& buffer : state_.buffers) tensors.buffers.push_back(in_ranges(buffer)[range]);
+    for (const std::vector<Tensor>& buffer : of_buffers) tensors.buffers.push_back(buffer[range]);
     const std::int64_t size = of_parameters[range].numel();
     slices_.push_back(std::make_unique<Slice>(options, std::move(tensors),
                                               std::clamp<std::int64_t>(decayed, 0, size), first_rate,
@@ -230,7 +233,7 @@ void Optimizer::set_rate(double factor) {
 
 void Optimizer::step(const std::function<void(std::size_t range)>& before) {
   ++state_.steps;
-  share_out(static_cast<std::int64_t>(slices_.size()), [&](std::int64_t i) {
+  share_out_ranges_of(count_, static_cast<std::int64_t>(slices_.size()), [&](std::int64_t i) {
     const auto range = static_cast<std::size_t>(i);
     if (before) before(range);
     slices_[range]->step(state_.steps);

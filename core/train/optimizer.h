@@ -87,7 +87,8 @@ class Optimizer {
   class Slice;
 
   OptimizerState state_;  // buffers: momentum and nesterov 1, adam and adamw the first and the second moment
-  std::vector<std::unique_ptr<Slice>> slices_;
+  std::int64_t count_ = 0;                      // of the parameters
+  std::vector<std::unique_ptr<Slice>> slices_;  // in_ranges
 };
 
 }  // namespace handgrad

@@ -5,6 +5,7 @@
 
 #include "handgrad/check/reference.h"
 #include "handgrad/nn/network.h"
+#include "handgrad/platform/threads.h"
 #include "relative_error.h"
 #include "test.h"
 
@@ -290,6 +291,30 @@ TEST_CASE("the rounding of a gradient is foretold, however much of it cancels", 
     }
   }
   CHECK((vanishing > 0) == (n == 2));
+}
+
+TEST_CASE("every weight of a wide network gets the penalty of its network", "[gradient]") {
+  const std::vector<double> l2 = GENERATE(std::vector<double>{0.5, 0.5}, std::vector<double>{0.5, 0.25});
+  const int threads = GENERATE(1, 3);
+  // 99,000 weights, in ranges that begin in the middle of networks and layers.
+  Network network({300, {150}, 30, BatchNormPlace::none}, 2, float64);
+  network.initialise({1, 2});
+  const torch::Tensor x = random({4, 300});
+  const torch::Tensor targets = one_hot_rows(torch::randint(30, {4}, torch::kLong), 30);
+  Workspace workspace(network, 4, Use::training);
+  network.forward_backward(workspace, x, targets);
+  const Tensor of_loss = network.gradients.flat.clone();
+  set_threads(threads);
+  network.forward_backward(workspace, x, targets, L2(l2, network.parameters));
+  set_threads(1);
+  const Parameters penalty(network.architecture(), 2, network.gradients.flat - of_loss);
+  for (std::size_t l = 0; l < penalty.weight.size(); ++l) {
+    for (std::int64_t r = 0; r < 2; ++r) {
+      const Tensor expected = network.parameters.weight[l][r] * (l2[static_cast<std::size_t>(r)] / 4);
+      CHECK(at::allclose(penalty.weight[l][r], expected, 1e-9, 1e-12));
+    }
+  }
+  CHECK(penalty.biases.abs().max().item<double>() == 0);
 }
 
 TEST_CASE("bn-no-backward: the notebook's gradient differs from autograd's", "[gradient]") {

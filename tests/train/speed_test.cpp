@@ -33,8 +33,8 @@ using Catch::Contains;
 
 namespace {
 
-// Of one step of the default network whose batch has been gathered: 2 for the softmax, L2, the update. Where the BLAS cannot be called past LibTorch, 11 products, 4 biases and 1 for their
-// gradients too.
+// Of one step of the default network whose batch has been gathered: 2 for the softmax, L2, the update. Where the
+// BLAS cannot be called past LibTorch, 11 products, 4 biases and 1 for their gradients too.
 constexpr std::size_t operator_calls = 4;
 constexpr std::size_t calls_of_blas = 16;
 
@@ -221,6 +221,44 @@ TEST_CASE("threads share large products and change only the last bits", "[speed]
   CHECK(relative_error(two, one) <= 1e-12);
   CHECK(at::equal(two, gradients(2)));
   CHECK(at::equal(one, gradients(1)));
+}
+
+TEST_CASE("updates range by range have the bits of penalty first and update then", "[speed]") {
+  const auto kind = GENERATE(from_range(all_optimizers));
+  const int threads = GENERATE(1, 3);
+  const bool own_values = GENERATE(false, true);
+  TrainingOptions options;
+  options.seeds = {1, 2};
+  options.optimizer.kind = kind;
+  options.optimizer.weight_decay = 0.01;
+  options.optimizer.decayed = OptimizerOptions::Decayed::weights;
+  options.l2 = {0.5};
+  if (own_values) {
+    options.l2 = {0.5, 0.25};
+    options.learning_rate = {0.01, 0.02};
+  }
+  const Splits splits = mnist_sized(80);  // batches of 32, 32 and 16
+  const auto trained = [&](bool in_ranges) {
+    set_threads(threads);
+    // 140,552 numbers, in five ranges, of which the last holds weights, biases, γ and β.
+    Network network({784, {88, 10}, 10, BatchNormPlace::after}, 2, at::kFloat);
+    network.initialise(options.seeds);
+    Stepper stepper(network, splits.train, options);
+    for (std::int64_t step = 0; step < 3; ++step) {
+      if (in_ranges) {
+        stepper.advance(step);
+      } else {
+        stepper.differentiate(step);
+        stepper.update();
+      }
+    }
+    set_threads(1);
+    return network.parameters.flat.clone();
+  };
+  const at::AutoDispatchBelowADInplaceOrView no_autograd;
+  const Tensor all_at_once = trained(false);
+  CHECK(at::isfinite(all_at_once).all().item<bool>());
+  CHECK(at::equal(trained(true), all_at_once));
 }
 
 TEST_CASE("the work decides on threads", "[speed]") {
