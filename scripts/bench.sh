@@ -172,7 +172,7 @@ fi
 
 for ((round = 1; round <= rounds; ++round)); do
   say "round $round of $rounds"
-  quietly "$program" bench --brief --rounds 5 --json "$scratch/bench.json" || fail "the benchmark failed"
+  quietly "$program" bench --brief --rounds 5 --json "$scratch/bench.json" --force || fail "the benchmark failed"
   # number NAME: the first of that name in the figures. figure NAME LABEL: the same as a row.
   number() {
     awk -v name="\"$1\":" '$1 == name { print $2 + 0; exit }' "$scratch/bench.json"

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Tests scripts/fetch_data.sh, and what scripts/run.sh makes of it, against a server of its own; exits 77, "skipped", where MNIST_DIR is not set.
+# Tests scripts/fetch_data.sh, and what scripts/run.sh makes of it, against a server of its own, and scripts/bench.sh; exits 77, "skipped",
+# where MNIST_DIR is not set. Argument: the program.
 set -euo pipefail
+program=$(realpath -- "$1")
 
 if [[ -z ${MNIST_DIR-} ]]; then
   echo "skipped: MNIST_DIR, the directory with the four MNIST files, is not set"
@@ -384,8 +386,8 @@ mkdir -p "$repository"/{scripts,build,bin}
 cp "$scripts"/{run,common,fetch_data}.sh "$repository/scripts"
 touch -d yesterday "$repository/CMakePresets.json"
 touch "$repository/build/build.ninja"
-for program in scripts/setup.sh bin/cmake; do
-  printf '#!/bin/sh\n' >"$repository/$program"
+for stub in scripts/setup.sh bin/cmake; do
+  printf '#!/bin/sh\n' >"$repository/$stub"
 done
 # shellcheck disable=SC2016  # the program expands it
 printf '#!/bin/sh\necho "trained: $*"\n' >"$repository/build/handgrad"
@@ -438,4 +440,11 @@ train "$dead"
 check "exit status $status" [ "$status" = 0 ]
 check "the warning" grep -q "no MNIST here, and it could not be fetched" "$scratch/output"
 check "what it trains on" grep -qx "trained: train --data synthetic --epochs 5" "$scratch/output"
+passed
+
+begin "bench.sh, of two rounds and without Python"
+status=0
+HANDGRAD_PROGRAM=$program PYTHON=none "$scripts/bench.sh" 2 >"$scratch/output" 2>&1 || status=$?
+check "exit status $status" [ "$status" = 0 ]
+check "a row of the table" grep -qE '^\| handgrad on one core \| [0-9.]+ \| [0-9.]+ to [0-9.]+ \| 1\.00 \|$' "$scratch/output"
 passed
