@@ -13,7 +13,7 @@ program=${HANDGRAD_PROGRAM-$root/build/handgrad}
 python=${PYTHON-python3}
 directory=${1-runs/recipes}
 recipes=("${@:2}")
-((${#recipes[@]} > 0)) || recipes=(described small small-deskew wide wider fast-99)
+((${#recipes[@]} > 0)) || recipes=(described small small-deskew wide fast-99)
 for recipe in "${recipes[@]}"; do
   [[ -f $root/scripts/recipes/$recipe.toml ]] || fail "no recipe $recipe in scripts/recipes"
 done
