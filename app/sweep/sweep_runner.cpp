@@ -62,17 +62,18 @@ SweepRunner::SweepRunner(const SweepFile& file, const Dataset& dataset, at::Devi
     widest_ = std::max(widest_, c.settings.architecture(dataset).widest_hidden());
   }
   ensembles_ = group(configurations);
+  const std::int64_t free = own_free_memory(device, processes);
   for (const Ensemble& ensemble : ensembles_) {
     TrainingShape shape = shape_of_seed(ensemble);
     const auto images = static_cast<std::int64_t>(shape.images.train.size());
     steps_per_epoch_.push_back((images + shape.options.batch_size - 1) / shape.options.batch_size);
-    const std::int64_t together = seeds_together.value_or(seeds_that_fit(shape));
+    const std::int64_t together = seeds_together.value_or(seeds_that_fit(shape, free));
     seeds_together_.push_back(std::min(together, static_cast<std::int64_t>(seeds)));
     shape.lanes = seeds_together_.back();
     shape.replicas *= shape.lanes;
     if (!largest_ || training_bytes(shape) > training_bytes(*largest_)) largest_ = shape;
   }
-  require_memory(*largest_, device, own_free_memory(device, processes));
+  require_memory(*largest_, device, free);
 }
 
 TrainingShape SweepRunner::shape_of_seed(const Ensemble& ensemble) const {
@@ -90,9 +91,9 @@ TrainingShape SweepRunner::shape_of_seed(const Ensemble& ensemble) const {
 }
 
 // Each processor core has a training of its own: more networks in one gain nothing there.
-std::int64_t SweepRunner::seeds_that_fit(const TrainingShape& of_seed) const {
+std::int64_t SweepRunner::seeds_that_fit(const TrainingShape& of_seed, std::int64_t free) const {
   if (device_.is_cpu()) return 1;
-  const std::int64_t fitting = replicas_that_fit(of_seed, usable_bytes(free_memory(device_), device_), true);
+  const std::int64_t fitting = replicas_that_fit(of_seed, usable_bytes(free, device_), true);
   return std::max<std::int64_t>(1, std::min(fitting, most_networks_on_gpu) / of_seed.replicas);
 }
 

@@ -60,7 +60,7 @@ class SweepRunner {
 
  private:
   TrainingShape shape_of_seed(const Ensemble& ensemble) const;
-  std::int64_t seeds_that_fit(const TrainingShape& of_seed) const;
+  std::int64_t seeds_that_fit(const TrainingShape& of_seed, std::int64_t free) const;
   Json row_of(const Run& run, const EnsembleRun& ensemble) const;
 
   const SweepFile& file_;

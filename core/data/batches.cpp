@@ -53,12 +53,13 @@ void gather_in_one_pass(const Tensor& images, const Tensor& pixels, const Tensor
 
 }  // namespace
 
-void gather_images(Tensor& images, Tensor pixels, const Examples& examples, const Tensor& chosen) {
+void gather_images(Tensor& images, const Tensor& room, const Examples& examples, const Tensor& chosen) {
   if (images.is_cpu() && images.scalar_type() == at::kFloat) {
     gather_in_one_pass<float>(images, examples.pixels, chosen);
   } else if (images.is_cpu() && images.scalar_type() == at::kDouble) {
     gather_in_one_pass<double>(images, examples.pixels, chosen);
   } else {
+    const Tensor pixels = room.narrow(0, 0, images.size(0));
     Tensor rows = examples.lanes() == 1 ? pixels : pixels.flatten(0, 1);
     at::index_select_out(rows, examples.pixels, 0, chosen.reshape(-1));
     scale_pixels(images, pixels);
@@ -198,8 +199,7 @@ void Batches::fill(Block& block, std::int64_t epoch, std::int64_t row, std::int6
     const AugmentOptions options = strength_ ? augment_.times(strength_(epoch)) : augment_;
     augmenter_->augment(images, examples_.pixels, chosen, {options, data_seeds_, epoch, begin});
   } else {
-    gather_images(images, block.pixels.defined() ? block.pixels.narrow(0, row, count) : Tensor(), examples_,
-                  chosen);
+    gather_images(images, block.pixels, examples_, chosen);
   }
   standardise(images, examples_.standardisation);
 }

@@ -44,10 +44,10 @@ constexpr std::int64_t batches_per_epoch(std::int64_t images, std::int64_t batch
 std::vector<std::int64_t> epoch_order(std::int64_t count, std::uint64_t data_seed, std::int64_t epoch);
 
 // The chosen of the examples' images, [N, inputs] and 0 … 1, and their targets [N, 1, classes]; with K lanes `chosen`
-// is [N, K], and the networks of a lane get a copy of its targets each: [N, K, inputs], [N, R, classes]. pixels: room
-// for the images as bytes, which a GPU gathers first; nobody else needs it. On a CPU `chosen` and the examples'
-// pixels are contiguous, and `images` float32 or float64.
-void gather_images(Tensor& images, Tensor pixels, const Examples& examples, const Tensor& chosen);
+// is [N, K], and the networks of a lane get a copy of its targets each: [N, K, inputs], [N, R, classes]. room:
+// for at least as many images as bytes, which a GPU gathers first; nobody else needs it. On a CPU `chosen` and the
+// examples' pixels are contiguous, and `images` float32 or float64.
+void gather_images(Tensor& images, const Tensor& room, const Examples& examples, const Tensor& chosen);
 void gather_targets(Tensor& targets, const Examples& examples, const Tensor& chosen);
 
 class Batches {

@@ -80,7 +80,7 @@ void Evaluator::pass(std::int64_t batch, const Look& look) {
   Tensor images = images_.narrow(0, 0, size);
   if (!images_are_whole_set_) {
     if (has_lanes) {
-      gather_images(images, pixels_.defined() ? pixels_.narrow(0, 0, size) : Tensor(), part, chosen);
+      gather_images(images, pixels_, part, chosen);
     } else {
       scale_pixels(images, part.pixels);
     }
