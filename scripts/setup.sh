@@ -50,6 +50,8 @@ has_own_torch() {
 packages=(g++ cmake ninja-build ccache git ca-certificates curl libcxxopts-dev libblis4-serial
   libopenblas0-pthread zlib1g-dev libfmt-dev nlohmann-json3-dev libtomlplusplus-dev libboost-dev libleptonica-dev libssl-dev
   libonnx-dev libprotobuf-dev)
+# Compiles for x86 alone.
+[[ $(uname -m) != x86_64 ]] || packages+=(libxsmm-dev)
 # Of reports; an npm that did not come by apt does as well.
 command -v npm >/dev/null || packages+=(npm)
 if [[ -n $tests ]]; then

@@ -11,6 +11,7 @@
 #include "handgrad/check/benchmark.h"
 #include "handgrad/files/file.h"
 #include "handgrad/platform/blas.h"
+#include "handgrad/platform/products.h"
 #include "handgrad/platform/system.h"
 #include "handgrad/platform/threads.h"
 #include "run/data_set.h"
@@ -189,12 +190,11 @@ int bench_command(const Arguments& arguments) {
   architecture.inputs = dataset.rows() * dataset.columns();
   architecture.classes = dataset.classes;
 
-  const BlasLibrary blas = blas_library();
   const std::string processor = processor_name(device);
   fmt::print("handgrad {}, LibTorch {}, {}; {}; {}: {} training images\n", version(), libtorch_version(),
-             device.is_cpu() ? blas.name + ", one thread" : device.str(), processor, printable(dataset.name),
-             examples.count());
-  Json json = {{"version", version()},   {"libtorch", libtorch_version()}, {"blas", blas.name},
+             device.is_cpu() ? product_libraries() + ", one thread" : device.str(), processor,
+             printable(dataset.name), examples.count());
+  Json json = {{"version", version()},   {"libtorch", libtorch_version()}, {"blas", product_libraries()},
                {"device", device.str()}, {"tf32", options.on("tf32")},     {"processor", processor},
                {"data", dataset.name},   {"images", examples.count()},     {"rounds", rounds}};
   if (options.on("scaling")) {

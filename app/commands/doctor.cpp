@@ -10,6 +10,7 @@
 #include "handgrad/platform/cuda.h"
 #include "handgrad/platform/process_group.h"
 #include "handgrad/platform/resources.h"
+#include "handgrad/platform/small_products.h"
 #include "handgrad/platform/system.h"
 #include "handgrad/platform/threads.h"
 #include "report/report_page.h"
@@ -61,6 +62,15 @@ void examine_blas(Diagnosis& diagnosis) {
   }
 }
 
+void examine_small_products(Diagnosis& diagnosis) {
+  const std::string library = small_products_library();
+  if (!library.empty()) return diagnosis.good("products", "small ones by " + library);
+  diagnosis.advise(
+      "products", "small ones by the BLAS too",
+      "on an x86 processor with AVX2 small networks train faster with libxsmm: `apt-get install libxsmm-dev`, then "
+      "build again");
+}
+
 void examine_data(Diagnosis& diagnosis, const Options& options, DataRequest request) {
   try {
     request.source = data_source(options);
@@ -109,6 +119,7 @@ int doctor_command(const Arguments& arguments) {
   diagnosis.good("handgrad", version());
   diagnosis.good("LibTorch", libtorch_version());
   examine_blas(diagnosis);
+  examine_small_products(diagnosis);
   diagnosis.good("threads", fmt::format("1 for small networks, up to {} for wide layers", available_cores()));
   if (has_gpu()) {
     const at::Device gpu = choose_device("auto");

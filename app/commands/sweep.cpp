@@ -17,6 +17,7 @@
 #include "handgrad/models/model.h"
 #include "handgrad/platform/blas.h"
 #include "handgrad/platform/cuda.h"
+#include "handgrad/platform/products.h"
 #include "handgrad/platform/system.h"
 #include "handgrad/platform/threads.h"
 #include "run/data_set.h"
@@ -123,7 +124,7 @@ Json plan_of(const SweepFile& file, const Options& options, const Dataset& datas
                {"rules", file.rules},
                {"version", version()},
                {"libtorch", libtorch_version()},
-               {"blas", blas_library().name},
+               {"blas", product_libraries()},
                {"processor", processor_name(device)},
                {"device", device.str()},
                {"workers", workers},

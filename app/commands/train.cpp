@@ -18,6 +18,7 @@
 #include "handgrad/models/model.h"
 #include "handgrad/platform/blas.h"
 #include "handgrad/platform/cuda.h"
+#include "handgrad/platform/products.h"
 #include "handgrad/platform/system.h"
 #include "run/beginning.h"
 #include "run/choice.h"
@@ -184,7 +185,7 @@ Json summary_json(const TrainingResult& result, const TrainingSession& session, 
           {"tf32", tf32},
           {"threads", session.threads},
           {"processes", size_of(session.network->processes())},
-          {"blas", blas_library().name},
+          {"blas", product_libraries()},
           {"libtorch", libtorch_version()},
           {"version", version()},
           {"replicas", replicas}};
@@ -201,7 +202,7 @@ Circumstances circumstances(const TrainingRequest& request, const TrainingSessio
   const bool any_threads = request.settings.network.shards > 1;
   return {config, session.dataset.sha256(),
           fmt::format("handgrad {}, LibTorch {}, {}, {}, {}", version(), libtorch_version(),
-                      blas_library().name, any_threads ? "any threads" : counted(session.threads, "thread"),
+                      product_libraries(), any_threads ? "any threads" : counted(session.threads, "thread"),
                       session.device.is_cpu() ? "cpu" : processor_name(session.device)),
           request.beginning ? request.beginning->model.info : ModelInfo()};
 }
@@ -242,8 +243,7 @@ std::string augmented_png(const Examples& images, const TrainingOptions& trainin
 }
 
 void print_start(const TrainingRequest& request, const TrainingSession& session, const Options& options) {
-  const BlasLibrary blas = blas_library();
-  if (session.device.is_cpu() && blas.is_slow) {
+  if (session.device.is_cpu() && blas_library().is_slow) {
     warn("matrix products run on a slow reference BLAS; `handgrad doctor` says what to do");
   }
   if (session.device.is_cpu() && options.text("device") == "auto") {
@@ -254,10 +254,10 @@ void print_start(const TrainingRequest& request, const TrainingSession& session,
   const int processes = size_of(session.network->processes());
   fmt::print("{}, {} parameters{}, on {} with {}{}\n{}: {} train, {} validation, {} test images; run: {}\n",
              describe(architecture, request.settings.split.deskew), architecture.parameter_count(),
-             replicas > 1 ? fmt::format(" × {} networks", replicas) : "", session.device.str(), blas.name,
-             processes > 1 ? fmt::format(" in {} processes", processes) : "", printable(session.dataset.name),
-             session.splits.train.count(), session.splits.validation.count(), session.splits.test.count(),
-             printable(request.run->path().string()));
+             replicas > 1 ? fmt::format(" × {} networks", replicas) : "", session.device.str(),
+             product_libraries(), processes > 1 ? fmt::format(" in {} processes", processes) : "",
+             printable(session.dataset.name), session.splits.train.count(), session.splits.validation.count(),
+             session.splits.test.count(), printable(request.run->path().string()));
   if (request.choice) {
     fmt::print("all {} images; chosen by {}: {}\n", session.splits.train.count(),
                printable(request.choice->run), request.choice->words);

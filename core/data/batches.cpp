@@ -10,6 +10,7 @@
 #include "handgrad/base/errors.h"
 #include "handgrad/base/random.h"
 #include "handgrad/data/pixels.h"
+#include "handgrad/platform/large_pages.h"
 #include "handgrad/platform/threads.h"
 
 namespace handgrad {
@@ -31,49 +32,67 @@ std::vector<std::int64_t> epoch_order(std::int64_t count, std::uint64_t data_see
 
 namespace {
 
-void prefetch(const std::uint8_t* bytes, std::int64_t count) {
+// Calls `take` with 0 … count − 1 and the chosen row of each. In a loop of ours: rows are most of what a small network's step
+// has to move, and lie in the memory in no order that a processor could foresee.
+template <typename Number, typename Take>
+void take_rows(const Tensor& from, const Tensor& chosen, const Take& take) {
   constexpr std::int64_t cache_line = 64;
-  for (std::int64_t i = 0; i < count; i += cache_line) __builtin_prefetch(bytes + i);
-}
-
-// In one pass, which is worth a loop: images are most of what a small network's step has to move. Where they lie in
-// the memory has no order that a processor could foresee.
-template <typename Number>
-void gather_in_one_pass(const Tensor& images, const Tensor& pixels, const Tensor& chosen) {
-  const std::int64_t inputs = pixels.size(1);
+  constexpr std::int64_t bytes_ahead = 1024;
+  const std::int64_t length = from.size(1);
+  const auto bytes = static_cast<std::int64_t>(sizeof(Number)) * length;
+  const std::int64_t ahead = std::max<std::int64_t>(bytes_ahead / bytes, 1);
   const std::int64_t count = chosen.numel();
   const auto* const rows = chosen.data_ptr<std::int64_t>();
-  const auto* const bytes = pixels.data_ptr<std::uint8_t>();
-  auto* const image = images.data_ptr<Number>();
+  const auto* const first = from.data_ptr<Number>();
   for (std::int64_t i = 0; i < count; ++i) {
-    if (i + 1 < count) prefetch(bytes + rows[i + 1] * inputs, inputs);
-    scale_pixels(image + i * inputs, bytes + rows[i] * inputs, inputs);
+    if (i + ahead < count) {
+      const char* const next = reinterpret_cast<const char*>(first + rows[i + ahead] * length);
+      for (std::int64_t byte = 0; byte < bytes; byte += cache_line) __builtin_prefetch(next + byte);
+    }
+    take(i, first + rows[i] * length);
   }
+}
+
+// Calls `gather` with a number of the tensor's type, if a loop can fill it: whether it has.
+template <typename Gather>
+bool by_loop(const Tensor& filled, const Gather& gather) {
+  if (!filled.is_cpu() || !filled.is_contiguous()) return false;
+  if (filled.scalar_type() == at::kFloat) return gather(float{}), true;
+  if (filled.scalar_type() == at::kDouble) return gather(double{}), true;
+  return false;
 }
 
 }  // namespace
 
 void gather_images(Tensor& images, const Tensor& room, const Examples& examples, const Tensor& chosen) {
-  if (images.is_cpu() && images.scalar_type() == at::kFloat) {
-    gather_in_one_pass<float>(images, examples.pixels, chosen);
-  } else if (images.is_cpu() && images.scalar_type() == at::kDouble) {
-    gather_in_one_pass<double>(images, examples.pixels, chosen);
-  } else {
-    const Tensor pixels = room.narrow(0, 0, images.size(0));
-    Tensor rows = examples.lanes() == 1 ? pixels : pixels.flatten(0, 1);
-    at::index_select_out(rows, examples.pixels, 0, chosen.reshape(-1));
-    scale_pixels(images, pixels);
-  }
+  const std::int64_t inputs = examples.pixels.size(1);
+  const auto gather = [&](auto number) {
+    auto* const image = images.data_ptr<decltype(number)>();
+    take_rows<std::uint8_t>(examples.pixels, chosen, [&](std::int64_t i, const std::uint8_t* pixels) {
+      scale_pixels(image + i * inputs, pixels, inputs);
+    });
+  };
+  if (by_loop(images, gather)) return;
+  const Tensor pixels = room.narrow(0, 0, images.size(0));
+  Tensor rows = examples.lanes() == 1 ? pixels : pixels.flatten(0, 1);
+  at::index_select_out(rows, examples.pixels, 0, chosen.reshape(-1));
+  scale_pixels(images, pixels);
 }
 
 void gather_targets(Tensor& targets, const Examples& examples, const Tensor& chosen) {
-  if (examples.lanes() == 1) {
-    Tensor rows = targets.squeeze(1);
-    at::index_select_out(rows, examples.targets, 0, chosen);
-    return;
-  }
-  const std::int64_t networks_in_lane = targets.size(1) / examples.lanes();
-  const Tensor of_networks = chosen.unsqueeze(2).expand({-1, -1, networks_in_lane}).reshape(-1);
+  const std::int64_t copies = examples.lanes() == 1 ? 1 : targets.size(1) / examples.lanes();
+  const std::int64_t classes = examples.targets.size(1);
+  const auto gather = [&](auto number) {
+    using Number = decltype(number);
+    auto* const target = targets.data_ptr<Number>();
+    take_rows<Number>(examples.targets, chosen, [&](std::int64_t i, const Number* chosen_target) {
+      for (std::int64_t copy = i * copies; copy < (i + 1) * copies; ++copy) {
+        std::copy_n(chosen_target, classes, target + copy * classes);
+      }
+    });
+  };
+  if (by_loop(targets, gather)) return;
+  const Tensor of_networks = chosen.reshape({-1, 1}).expand({-1, copies}).reshape(-1);
   Tensor rows = targets.flatten(0, 1);
   at::index_select_out(rows, examples.targets, 0, of_networks);
 }
@@ -107,6 +126,8 @@ Batches::Batches(const Examples& examples, std::int64_t replicas, std::int64_t b
     validate(augment_, shape);
     augmenter_.emplace(examples.shape);
   }
+  use_large_pages(examples_.pixels);
+  use_large_pages(examples_.targets);
   current_ = make_block();
   if (examples.lanes() > 1) {
     rows_ = examples.rows.to(at::kCPU).contiguous();

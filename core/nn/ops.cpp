@@ -105,14 +105,14 @@ void smooth_labels(Tensor& targets, double smoothing) {
 
 void softmax_cross_entropy_forward(Tensor* loss, Tensor& probabilities, const Tensor& logits,
                                    const Tensor& targets, const BatchSum& sum) {
-  Tensor& log_probabilities = probabilities;  // until they are exponentiated, at the end
-  at::_log_softmax_out(log_probabilities, logits, -1, false);
   if (loss != nullptr) {
+    Tensor& log_probabilities = probabilities;  // for now
+    at::_log_softmax_out(log_probabilities, logits, -1, false);
     // A one-hot sum picks one term; where() keeps 0 · (−∞) out of it.
     const Tensor picked = at::where(targets > 0, targets * log_probabilities, 0.0);
     sum(*loss, picked.sum(-1), -1.0 / static_cast<double>(sum.batch_size(logits)));
   }
-  log_probabilities.exp_();
+  softmax(probabilities, logits);
 }
 
 void softmax_cross_entropy_backward(Tensor& dlogits, const Tensor& probabilities, const Tensor& targets,
@@ -129,7 +129,7 @@ void l2_penalty_forward(Tensor& penalty, at::TensorList weights, const Tensor& l
 }
 
 void l2_penalty_backward(Tensor& dweight, const Tensor& weight, double l2, std::int64_t batch_size) {
-  dweight.add_(weight, l2 / static_cast<double>(batch_size));
+  add(dweight, dweight, weight, l2 / static_cast<double>(batch_size));
 }
 
 void l2_penalty_backward(Tensor& dweight, const Tensor& weight, const Tensor& l2, std::int64_t batch_size) {

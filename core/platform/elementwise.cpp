@@ -86,6 +86,16 @@ Number as(double value, Number /*like*/) {
   return static_cast<Number>(value);
 }
 
+template <typename Number>
+void softmax(Number* y, const Number* x, std::int64_t rows, std::int64_t classes) {
+  for (std::int64_t row = 0; row < rows; ++row, x += classes, y += classes) {
+    const Number largest = *std::max_element(x, x + classes);
+    Number sum = 0;
+    for (std::int64_t c = 0; c < classes; ++c) sum += y[c] = std::exp(x[c] - largest);
+    for (std::int64_t c = 0; c < classes; ++c) y[c] /= sum;
+  }
+}
+
 }  // namespace
 
 void add(const Tensor& y, const Tensor& a, const Tensor& b, double factor) {
@@ -141,6 +151,20 @@ void threshold_backward(const Tensor& dx, const Tensor& dy, const Tensor& y, dou
   if (by_loop(dx, one, dy, y)) return;
   Tensor out = dx;
   at::threshold_backward_out(out, dy, y, threshold);
+}
+
+void softmax(const Tensor& y, const Tensor& x) {
+  const bool is_float = y.scalar_type() == at::kFloat;
+  const bool is_plain = y.is_cpu() && y.is_contiguous() && x.is_contiguous() && x.is_cpu() &&
+                        y.sizes() == x.sizes() && x.scalar_type() == y.scalar_type() && y.numel() > 0;
+  if (is_plain && (is_float || y.scalar_type() == at::kDouble)) {
+    const std::int64_t classes = y.size(-1);
+    const std::int64_t rows = y.numel() / classes;
+    return is_float ? softmax(y.data_ptr<float>(), x.data_ptr<float>(), rows, classes)
+                    : softmax(y.data_ptr<double>(), x.data_ptr<double>(), rows, classes);
+  }
+  Tensor out = y;
+  at::_softmax_out(out, x, -1, false);
 }
 
 }  // namespace handgrad

@@ -30,4 +30,7 @@ void clamp_min(const Tensor& y, const Tensor& a, double least);
 // dx = 0 where y is at most `threshold`, else dy
 void threshold_backward(const Tensor& dx, const Tensor& dy, const Tensor& y, double threshold);
 
+// y = softmax(x) over the last axis; y and x have one shape and are contiguous.
+void softmax(const Tensor& y, const Tensor& x);
+
 }  // namespace handgrad

@@ -11,7 +11,9 @@
 #include <string>
 #include <type_traits>
 
+#include "handgrad/platform/blas.h"
 #include "handgrad/platform/rows.h"
+#include "handgrad/platform/small_products.h"
 
 namespace handgrad {
 
@@ -51,14 +53,14 @@ const Blas<Number>* blas() {
   return complete ? &found : nullptr;
 }
 
-// Calls `work` with the BLAS for such numbers, if there is one: whether that has done it. What does not fit
-// together it leaves to LibTorch, which says so.
+// Calls `work` with a number of y's type, if that is float or double and all are of it and of a CPU: whether that has done
+// it. What does not fit together it leaves to LibTorch, which says so.
 template <typename Work>
-bool by_blas(const Tensor& y, std::initializer_list<const Tensor*> operands, const Work& work) {
+bool outside_libtorch(const Tensor& y, std::initializer_list<const Tensor*> operands, const Work& work) {
   const auto is_here = [&](const Tensor* x) { return x->is_cpu() && x->scalar_type() == y.scalar_type(); };
   if (!y.is_cpu() || y.numel() == 0 || !std::all_of(operands.begin(), operands.end(), is_here)) return false;
-  if (y.scalar_type() == at::kFloat && blas<float>() != nullptr) return work(*blas<float>());
-  if (y.scalar_type() == at::kDouble && blas<double>() != nullptr) return work(*blas<double>());
+  if (y.scalar_type() == at::kFloat) return work(float{});
+  if (y.scalar_type() == at::kDouble) return work(double{});
   return false;
 }
 
@@ -95,21 +97,39 @@ Operand operand(const Tensor& matrix) {
   return {};
 }
 
+// yᵀ = bᵀ aᵀ, column by column.
 template <typename Number>
-bool multiply(const Blas<Number>& blas, const Tensor& y, const Tensor& a, const Tensor& b) {
+std::optional<Product<Number>> product(const Tensor& y, const Tensor& a, const Tensor& b) {
   const Operand of_y = operand(y);
   const Operand of_a = operand(a);
   const Operand of_b = operand(b);
-  if (!of_y.fits || of_y.by_columns || !of_a.fits || !of_b.fits || a.numel() == 0) return false;
-  if (a.size(1) != b.size(0) || y.size(0) != a.size(0) || y.size(1) != b.size(1)) return false;
-  const auto m = static_cast<int>(b.size(1));
-  const auto n = static_cast<int>(a.size(0));
-  const auto k = static_cast<int>(a.size(1));
+  if (!of_y.fits || of_y.by_columns || !of_a.fits || !of_b.fits || a.numel() == 0) return std::nullopt;
+  if (a.size(1) != b.size(0) || y.size(0) != a.size(0) || y.size(1) != b.size(1)) return std::nullopt;
+  Product<Number> product;
+  product.trans_a = of_b.by_columns;
+  product.trans_b = of_a.by_columns;
+  product.m = static_cast<int>(b.size(1));
+  product.n = static_cast<int>(a.size(0));
+  product.k = static_cast<int>(a.size(1));
+  product.a = b.data_ptr<Number>();
+  product.lda = of_b.step;
+  product.b = a.data_ptr<Number>();
+  product.ldb = of_a.step;
+  product.c = y.data_ptr<Number>();
+  product.ldc = of_y.step;
+  return product;
+}
+
+template <typename Number>
+bool multiply(const Tensor& y, const Tensor& a, const Tensor& b) {
+  const std::optional<Product<Number>> p = product<Number>(y, a, b);
+  if (!p) return false;
+  if (multiply_small(*p)) return true;
+  if (blas<Number>() == nullptr) return false;
   const Number one = 1;
   const Number zero = 0;
-  // yᵀ = bᵀ aᵀ
-  blas.gemm(of_b.by_columns ? "T" : "N", of_a.by_columns ? "T" : "N", &m, &n, &k, &one, b.data_ptr<Number>(),
-            &of_b.step, a.data_ptr<Number>(), &of_a.step, &zero, y.data_ptr<Number>(), &of_y.step);
+  blas<Number>()->gemm(p->trans_a ? "T" : "N", p->trans_b ? "T" : "N", &p->m, &p->n, &p->k, &one, p->a,
+                       &p->lda, p->b, &p->ldb, &zero, p->c, &p->ldc);
   return true;
 }
 
@@ -126,27 +146,29 @@ BlasRows blas_rows(const Tensor& x) {
 }
 
 template <typename Number>
-bool add_rows(const Blas<Number>& blas, const Tensor& sum, const Tensor& x, double factor) {
+bool add_rows(const Tensor& sum, const Tensor& x, Number factor) {
+  const Blas<Number>* const of = blas<Number>();
   const BlasRows rows = blas_rows(x);
-  if (!rows.fits || rows.rows == 0 || !sum.is_contiguous() || sum.numel() != rows.columns) return false;
+  if (of == nullptr || !rows.fits || rows.rows == 0 || !sum.is_contiguous() || sum.numel() != rows.columns)
+    return false;
   const int next = 1;
-  const auto alpha = static_cast<Number>(factor);
   const Number one = 1;
   auto* const y = sum.data_ptr<Number>();
   std::fill_n(y, rows.columns, Number{0});  // not by a factor of 0, which a BLAS may apply to a NaN
-  blas.gemv("N", &rows.columns, &rows.rows, &alpha, x.data_ptr<Number>(), &rows.step, ones<Number>.data(),
-            &next, &one, y, &next);
+  of->gemv("N", &rows.columns, &rows.rows, &factor, x.data_ptr<Number>(), &rows.step, ones<Number>.data(),
+           &next, &one, y, &next);
   return true;
 }
 
 template <typename Number>
-bool add_to_rows(const Blas<Number>& blas, const Tensor& y, const Tensor& b) {
+bool add_to_rows(const Tensor& y, const Tensor& b) {
+  const Blas<Number>* const of = blas<Number>();
   const BlasRows rows = blas_rows(y);
-  if (!rows.fits || !b.is_contiguous() || b.numel() != rows.columns) return false;
+  if (of == nullptr || !rows.fits || !b.is_contiguous() || b.numel() != rows.columns) return false;
   const int next = 1;
   const Number one = 1;
-  blas.ger(&rows.columns, &rows.rows, &one, b.data_ptr<Number>(), &next, ones<Number>.data(), &next,
-           y.data_ptr<Number>(), &rows.step);
+  of->ger(&rows.columns, &rows.rows, &one, b.data_ptr<Number>(), &next, ones<Number>.data(), &next,
+          y.data_ptr<Number>(), &rows.step);
   return true;
 }
 
@@ -156,24 +178,34 @@ bool has_blas() {
   return blas<float>() != nullptr;
 }
 
+std::string product_libraries() {
+  return blas_library().name + (small_products_library().empty() ? "" : " and " + small_products_library());
+}
+
 void multiply(const Tensor& y, const Tensor& a, const Tensor& b) {
+  if (a.dim() == 2 &&
+      outside_libtorch(y, {&a, &b}, [&](auto number) { return multiply<decltype(number)>(y, a, b); }))
+    return;
   Tensor out = y;
   if (a.dim() == 3) {
     at::bmm_out(out, a, b);
-  } else if (!by_blas(y, {&a, &b}, [&](const auto& blas) { return multiply(blas, y, a, b); })) {
+  } else {
     at::mm_out(out, a, b);
   }
 }
 
 void add_rows(const Tensor& sum, const Tensor& x, double factor) {
-  if (by_blas(sum, {&x}, [&](const auto& blas) { return add_rows(blas, sum, x, factor); })) return;
+  const auto add = [&](auto number) {
+    return add_rows<decltype(number)>(sum, x, static_cast<decltype(number)>(factor));
+  };
+  if (outside_libtorch(sum, {&x}, add)) return;
   Tensor out = sum;
   at::sum_out(out, x, 0);
   if (factor != 1) out.mul_(constant(factor, out));
 }
 
 void add_to_rows(const Tensor& y, const Tensor& b) {
-  if (!by_blas(y, {&b}, [&](const auto& blas) { return add_to_rows(blas, y, b); })) y.add_(b);
+  if (!outside_libtorch(y, {&b}, [&](auto number) { return add_to_rows<decltype(number)>(y, b); })) y.add_(b);
 }
 
 }  // namespace handgrad

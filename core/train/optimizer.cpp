@@ -9,6 +9,7 @@
 #include <limits>
 #include <utility>
 
+#include "handgrad/platform/elementwise.h"
 #include "handgrad/platform/threads.h"
 
 namespace handgrad {
@@ -107,12 +108,14 @@ class Optimizer::Slice {
         return descend(gradients_);
       case Kind::momentum: {  // b ← μ b + g,  θ ← θ − η b
         Tensor& buffer = buffers_[0];
-        return descend(at::add_out(buffer, gradients_, buffer, options_.momentum));
+        add(buffer, gradients_, buffer, options_.momentum);
+        return descend(buffer);
       }
       case Kind::nesterov: {  // b ← μ b + g,  θ ← θ − η (g + μ b)
         Tensor& buffer = buffers_[0];
-        at::add_out(buffer, gradients_, buffer, options_.momentum);
-        return descend(gradients_.add_(buffer, options_.momentum));
+        add(buffer, gradients_, buffer, options_.momentum);
+        add(gradients_, gradients_, buffer, options_.momentum);
+        return descend(gradients_);
       }
       case Kind::adam:
       case Kind::adamw:
@@ -137,7 +140,7 @@ class Optimizer::Slice {
     if (options_.decouples()) {
       move(decayed_parameters_, decayed_parameters_, decayed_rates_, options_.weight_decay);
     } else {
-      decayed_gradients_.add_(decayed_parameters_, options_.weight_decay);
+      add(decayed_gradients_, decayed_gradients_, decayed_parameters_, options_.weight_decay);
     }
   }
 
@@ -150,7 +153,7 @@ class Optimizer::Slice {
     if (rates.defined()) {
       parameters.addcmul_(direction, rates, -scale * rate_factor_);
     } else {
-      parameters.add_(direction, -scale * rate_factor_ * learning_rate_);
+      add(parameters, parameters, direction, -scale * rate_factor_ * learning_rate_);
     }
   }
 

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <vector>
 
 #include "platform/layouts.h"
@@ -71,4 +72,34 @@ TEST_CASE("numbers below a threshold, and NaN", "[platform]") {
   check_in_all_layouts(dy, y, passed, [](const Tensor& out, const Tensor& a, const Tensor& b) {
     threshold_backward(out, a, b, 0);
   });
+}
+
+TEST_CASE("softmax of each row", "[platform]") {
+  const auto type = GENERATE(at::kFloat, at::kDouble);
+  const double infinity = std::numeric_limits<double>::infinity();
+  const Tensor x = at::tensor({1.0, -2.0, 0.5, 1e4, 1e4 - 1, -1e4, -infinity, 0.0, 3.0, -1e4, -1e4, -1e4})
+                       .view({4, 3})
+                       .to(type);
+  const Tensor apart = at::full_like(x, not_a_number);
+  softmax(apart, x);
+  check_same(apart, at::softmax(x, 1));
+  const Tensor in_place = x.clone();
+  softmax(in_place, in_place);
+  check_same(in_place, at::softmax(x, 1));
+  for (const double odd : {not_a_number, infinity}) {
+    for (std::int64_t c = 0; c < 3; ++c) {
+      Tensor faulty = x.clone();
+      faulty[0][c] = odd;
+      Tensor y = at::zeros_like(x);
+      softmax(y, faulty);
+      CHECK(at::isnan(y[0]).any().item<bool>());
+      CHECK(at::isfinite(y[1]).all().item<bool>());
+    }
+  }
+  Tensor none = at::empty({0, 3}, type);
+  softmax(none, none);
+  const Tensor of_networks = at::randn({4, 2, 3}, type);
+  Tensor y = at::zeros_like(of_networks);
+  softmax(y, of_networks);
+  check_same(y, at::softmax(of_networks, 2));
 }

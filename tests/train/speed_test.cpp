@@ -33,9 +33,8 @@ using Catch::Contains;
 
 namespace {
 
-// Of one step of the default network whose batch has been gathered: 2 for the softmax, L2, the update. Where the
-// BLAS cannot be called past LibTorch, 11 products, 4 biases and 1 for their gradients too.
-constexpr std::size_t operator_calls = 4;
+// Of one step of the default network whose batch has been gathered, where the BLAS cannot be called past LibTorch: at most 11
+// products, 4 biases and 1 for their gradients. Elsewhere none.
 constexpr std::size_t calls_of_blas = 16;
 
 // What LibTorch allocates within these is 5.3 in version 1.13, and was 11.3 in 2.6 when it did the products too:
@@ -119,7 +118,7 @@ TEST_CASE("a thousand steps allocate no tensor storage", "[speed]") {
   }
 }
 
-TEST_CASE("a step calls few operations", "[speed]") {
+TEST_CASE("a step calls no operation of LibTorch where the BLAS is at hand", "[speed]") {
   const Splits splits = mnist_sized(320);
   const at::AutoDispatchBelowADInplaceOrView no_autograd;
   Network network({784, {20, 7, 5}, 10, BatchNormPlace::none}, 1, at::kFloat);
@@ -133,7 +132,7 @@ TEST_CASE("a step calls few operations", "[speed]") {
   step(0);  // gathers a block of batches, which step 1 is in
   const std::vector<std::string> calls = operators_called_by([&] { step(1); });
   CAPTURE(calls);
-  CHECK(calls.size() == operator_calls + (has_blas() ? 0 : calls_of_blas));
+  CHECK(calls.size() <= (has_blas() ? 0 : calls_of_blas));
 }
 
 TEST_CASE("batches are the same whoever gathers them", "[speed]") {
