@@ -25,6 +25,8 @@ for top, prefix in (("core", "handgrad/"), ("app", "")):
             other = included.removeprefix(prefix).split("/")[0] if included.startswith(prefix) else ""
             if other in rooms and rooms.index(other) > rooms.index(room):
                 faults.append(f"{path.relative_to(root)}: includes {included}, of a room above {room}")
+            if included.startswith("libxsmm") and path.name != "small_products.cpp":
+                faults.append(f"{path.relative_to(root)}: includes {included}; only core/platform/small_products.cpp may")
             if included.startswith("torch/csrc/distributed/"):
                 if path.name != "process_group.cpp":
                     faults.append(f"{path.relative_to(root)}: includes {included}; only core/platform/process_group.cpp may")

@@ -67,8 +67,8 @@ void examine_small_products(Diagnosis& diagnosis) {
   if (!library.empty()) return diagnosis.good("products", "small ones by " + library);
   diagnosis.advise(
       "products", "small ones by the BLAS too",
-      "on an x86 processor with AVX2 small networks train faster with libxsmm: `apt-get install libxsmm-dev`, then "
-      "build again");
+      "small networks train faster with libxsmm, which takes an x86 processor with AVX2, libxsmm-dev "
+      "when handgrad is built, and a process that may execute what it writes");
 }
 
 void examine_data(Diagnosis& diagnosis, const Options& options, DataRequest request) {

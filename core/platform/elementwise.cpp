@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "handgrad/platform/rows.h"
+#include "handgrad/platform/threads.h"
 
 namespace handgrad {
 
@@ -32,16 +33,23 @@ void loop(const Rows& of_y, Number* y, const std::array<const Number*, count>& x
 }
 
 template <typename Number, typename Function, std::size_t count>
-void loop(Rows of_y, const Tensor& y, const std::array<const Tensor*, count>& operands,
-          std::array<std::int64_t, count> steps, const Function& function) {
-  std::array<const Number*, count> x{};
-  std::transform(operands.begin(), operands.end(), x.begin(),
-                 [](const Tensor* operand) { return operand->data_ptr<Number>(); });
+void loop(const Rows& of_y, const Tensor& y, const std::array<const Tensor*, count>& operands,
+          const std::array<std::int64_t, count>& steps, const Function& function) {
   const bool follow_each_other =
       of_y.step == of_y.columns &&
       std::all_of(steps.begin(), steps.end(), [&](auto step) { return step == of_y.columns; });
-  if (follow_each_other) of_y = {1, of_y.rows * of_y.columns, 0};
-  loop(of_y, y.data_ptr<Number>(), x, steps, function, std::make_index_sequence<count>());
+  const auto rows = [&](std::int64_t begin, std::int64_t end) {
+    std::array<const Number*, count> x{};
+    for (std::size_t i = 0; i < count; ++i)
+      x[i] = operands[i]->template data_ptr<Number>() + begin * steps[i];
+    Rows part = of_y;
+    part.rows = end - begin;
+    if (follow_each_other) part = {1, part.rows * part.columns, 0};
+    loop(part, y.data_ptr<Number>() + begin * of_y.step, x, steps, function,
+         std::make_index_sequence<count>());
+  };
+  if (threads_for_numbers(y.numel()) > 1) return share_out_ranges(of_y.rows, 1, rows);
+  rows(0, of_y.rows);
 }
 
 // From one row of an operand to the next; none where it does not go with y.

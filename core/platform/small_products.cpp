@@ -4,6 +4,8 @@
 #ifdef HANDGRAD_XSMM
 
 #include <libxsmm.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <type_traits>
@@ -20,7 +22,19 @@ struct Limits {
   bool transposes;  // whether a copy of aᵀ and a product are sooner done than the product as it stands
 };
 
+// libxsmm 1.17 crashes where a process may not execute what it has written (systemd's MemoryDenyWriteExecute, SELinux).
+bool may_execute_what_it_writes() {
+  const auto size = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  void* const page =
+      mmap(nullptr, size, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) return false;
+  const bool may = mprotect(page, size, PROT_READ | PROT_EXEC) == 0;
+  munmap(page, size);
+  return may;
+}
+
 Limits limits_here() {
+  if (!may_execute_what_it_writes()) return {0, 0, false};
   const int target = libxsmm_get_target_archid();
   if (target < LIBXSMM_X86_AVX2) return {0, 0, false};
   // Others than Intel's have half the arithmetic in AVX-512, which BLIS's kernels for large products use to the full.

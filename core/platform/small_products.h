@@ -24,7 +24,7 @@ struct Product {
 bool multiply_small(const Product<float>& product);
 bool multiply_small(const Product<double>& product);
 
-// "libxsmm"; empty in a build without it, and on a processor without AVX2.
+// "libxsmm"; empty in a build without it, on a processor without AVX2, and where no code may be made.
 std::string small_products_library();
 
 }  // namespace handgrad

@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "handgrad/platform/threads.h"
 #include "platform/layouts.h"
 #include "test.h"
 
@@ -72,6 +73,17 @@ TEST_CASE("numbers below a threshold, and NaN", "[platform]") {
   check_in_all_layouts(dy, y, passed, [](const Tensor& out, const Tensor& a, const Tensor& b) {
     threshold_backward(out, a, b, 0);
   });
+}
+
+TEST_CASE("threads share out many numbers", "[platform]") {
+  const bool one_row = GENERATE(false, true);
+  const Tensor x = at::randn({301, 999});
+  const Tensor v = one_row ? at::randn({999}) : at::randn({301, 999});
+  set_threads(3);
+  REQUIRE(threads_for_numbers(x.numel()) == 3);
+  check_in_all_layouts(x, v, v + 3 * x * v,
+                       [](const Tensor& y, const Tensor& a, const Tensor& b) { addcmul(y, b, a, b, 3); });
+  set_threads(1);
 }
 
 TEST_CASE("softmax of each row", "[platform]") {
