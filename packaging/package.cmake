@@ -20,7 +20,17 @@ execute_process(COMMAND ${GZIP} --force --best --no-name ${reference}/changelog)
 install(FILES ${reference}/handgrad.1.gz DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT program)
 install(FILES ${reference}/handgrad.bash RENAME handgrad
   DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions COMPONENT program)
-install(FILES LICENSE RENAME copyright DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT program)
+# The program has libxsmm inside, whose licence asks for its notice.
+file(READ LICENSE copyright)
+if(xsmm_link)
+  file(GLOB xsmm_notice /usr/share/doc/libxsmm-dev/copyright)
+  foreach(notice IN LISTS xsmm_notice)
+    file(READ ${notice} text)
+    string(APPEND copyright "\n\nlibxsmm, which is part of the program:\n\n${text}")
+  endforeach()
+endif()
+file(WRITE ${reference}/copyright "${copyright}")
+install(FILES ${reference}/copyright DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT program)
 install(FILES ${reference}/changelog.gz DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT program)
 install(FILES packaging/lintian-overrides RENAME handgrad
   DESTINATION ${CMAKE_INSTALL_DATADIR}/lintian/overrides COMPONENT program)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks that the rooms of core/ and app/ include downwards only, that autograd enters core/check alone, and c10d but one file.
+"""Checks that the rooms of core/ and app/ include downwards only, that autograd enters core/check alone, and c10d and libxsmm few files.
 
 The rooms stand in the CMakeLists.txt of core/ and app/, from the bottom to the top.
 """
@@ -9,6 +9,7 @@ import sys
 
 # A TorchScript module can be asked for gradients, but what trains never sees one.
 without_autograd = {"torch/script.h", "torch/version.h"}
+of_processes = ("process_group.cpp", "process_store.cpp", "between_gpus.cpp")
 root = pathlib.Path(__file__).resolve().parent.parent
 faults = []
 
@@ -28,8 +29,8 @@ for top, prefix in (("core", "handgrad/"), ("app", "")):
             if included.startswith("libxsmm") and path.name != "small_products.cpp":
                 faults.append(f"{path.relative_to(root)}: includes {included}; only core/platform/small_products.cpp may")
             if included.startswith("torch/csrc/distributed/"):
-                if path.name != "process_group.cpp":
-                    faults.append(f"{path.relative_to(root)}: includes {included}; only core/platform/process_group.cpp may")
+                if path.name not in of_processes:
+                    faults.append(f"{path.relative_to(root)}: includes {included}; only {', '.join(of_processes)} of core/platform may")
                 continue
             if included.startswith("torch/") and included not in without_autograd and (top, room) != ("core", "check"):
                 faults.append(f"{path.relative_to(root)}: includes {included}, which brings autograd; only core/check may")

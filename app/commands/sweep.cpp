@@ -241,7 +241,7 @@ void require_equal_ranks(ProcessGroup& processes, const Json& plan) {
     for (const char* key : keys) part[key] = plan.value(key, Json());
     return part.dump();
   };
-  require_same(processes, {{"handgrad, LibTorch or BLAS", text({"version", "libtorch", "blas"})},
+  require_same(processes, {{"handgrad, LibTorch, BLAS or libxsmm", text({"version", "libtorch", "blas"})},
                            {"flags or file", text({"configurations", "seeds", "shard"})},
                            {"number of seeds that fit on a GPU together, which --seeds-together sets,",
                             text({"seeds_together"})},

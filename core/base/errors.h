@@ -52,4 +52,10 @@ struct NumericError : Error {
   using Error::Error;
 };
 
+// What an exception of LibTorch says, without the trace that follows.
+inline std::string first_line(const std::exception& error) {
+  const std::string text = error.what();
+  return text.substr(0, text.find('\n'));
+}
+
 }  // namespace handgrad

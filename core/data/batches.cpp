@@ -40,7 +40,7 @@ void take_rows(const Tensor& from, const Tensor& chosen, const Take& take) {
   constexpr std::int64_t bytes_ahead = 1024;
   const std::int64_t length = from.size(1);
   const auto bytes = static_cast<std::int64_t>(sizeof(Number)) * length;
-  const std::int64_t ahead = std::max<std::int64_t>(bytes_ahead / bytes, 1);
+  const std::int64_t ahead = std::max<std::int64_t>(bytes_ahead / std::max<std::int64_t>(bytes, 1), 1);
   const std::int64_t count = chosen.numel();
   const auto* const rows = chosen.data_ptr<std::int64_t>();
   const auto* const first = from.data_ptr<Number>();
@@ -53,10 +53,10 @@ void take_rows(const Tensor& from, const Tensor& chosen, const Take& take) {
   }
 }
 
-// Calls `gather` with a number of the tensor's type, if a loop can fill it: whether it has.
+// Calls `gather` with a number of the type of what is filled, if a loop can do that: whether it has.
 template <typename Gather>
-bool by_loop(const Tensor& filled, const Gather& gather) {
-  if (!filled.is_cpu() || !filled.is_contiguous()) return false;
+bool by_loop(const Tensor& filled, const Tensor& from, const Gather& gather) {
+  if (!filled.is_cpu() || !filled.is_contiguous() || !from.is_contiguous()) return false;
   if (filled.scalar_type() == at::kFloat) return gather(float{}), true;
   if (filled.scalar_type() == at::kDouble) return gather(double{}), true;
   return false;
@@ -72,7 +72,7 @@ void gather_images(Tensor& images, const Tensor& room, const Examples& examples,
       scale_pixels(image + i * inputs, pixels, inputs);
     });
   };
-  if (by_loop(images, gather)) return;
+  if (by_loop(images, examples.pixels, gather)) return;
   const Tensor pixels = room.narrow(0, 0, images.size(0));
   Tensor rows = examples.lanes() == 1 ? pixels : pixels.flatten(0, 1);
   at::index_select_out(rows, examples.pixels, 0, chosen.reshape(-1));
@@ -91,7 +91,7 @@ void gather_targets(Tensor& targets, const Examples& examples, const Tensor& cho
       }
     });
   };
-  if (by_loop(targets, gather)) return;
+  if (by_loop(targets, examples.targets, gather)) return;
   const Tensor of_networks = chosen.reshape({-1, 1}).expand({-1, copies}).reshape(-1);
   Tensor rows = targets.flatten(0, 1);
   at::index_select_out(rows, examples.targets, 0, of_networks);

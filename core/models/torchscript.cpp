@@ -127,13 +127,7 @@ void register_layers(torch::jit::Module& module, const Network& network, std::in
   for (const auto& [name, child] : children) module.register_module(name, child);
 }
 
-// LibTorch's messages hold a stack trace: what happened stands in the first line, of a running script in the
-// last.
-std::string first_line(const std::exception& error) {
-  const std::string text = error.what();
-  return text.substr(0, text.find('\n'));
-}
-
+// LibTorch's messages hold a stack trace: of a running script, what happened stands in the last line.
 std::string last_line(const std::exception& error) {
   std::string text = error.what();
   text.erase(text.find_last_not_of('\n') + 1);

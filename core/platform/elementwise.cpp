@@ -48,7 +48,8 @@ void loop(const Rows& of_y, const Tensor& y, const std::array<const Tensor*, cou
     loop(part, y.data_ptr<Number>() + begin * of_y.step, x, steps, function,
          std::make_index_sequence<count>());
   };
-  if (threads_for_numbers(y.numel()) > 1) return share_out_ranges(of_y.rows, 1, rows);
+  const int useful = threads_for_numbers(y.numel());
+  if (useful > 1) return share_out_ranges(of_y.rows, (of_y.rows + useful - 1) / useful, rows);
   rows(0, of_y.rows);
 }
 

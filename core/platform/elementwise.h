@@ -1,6 +1,6 @@
 // Operations on the numbers of tensors one by one, with PyTorch's names and meanings: on a CPU a plain loop, because
-// LibTorch takes 1 µs to begin one, ten times as long as the numbers of a small network take. Threads share out many numbers
-// (handgrad/platform/threads.h): of those no part of a share_out may work on so many.
+// LibTorch takes 1 µs to begin one, ten times as long as the numbers of a small network take. Threads share out many numbers (of
+// softmax one does all).
 #pragma once
 
 #include "handgrad/base/tensor.h"

@@ -4,23 +4,12 @@
 #include <fmt/format.h>
 
 #ifdef HANDGRAD_PROCESS_GROUP
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <torch/version.h>
-#include <unistd.h>
-#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
-#include <torch/csrc/distributed/c10d/TCPStore.hpp>
-#ifdef HANDGRAD_NCCL
-#include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
-#endif
 
 #include <chrono>
-#include <cstdlib>
-#include <cstring>
-#include <future>
 #include <thread>
+
+#include "handgrad/platform/between_gpus.h"
 #endif
 
 namespace handgrad {
@@ -62,72 +51,11 @@ bool ProcessGroup::fails_first(bool /*lost*/, std::vector<int>& /*missing*/) {
 
 namespace {
 
-// Within it all meet, and each exchange ends; c10d itself would wait for half an hour.
-constexpr std::chrono::milliseconds timeout = std::chrono::seconds(60);
-// Within it the store answers, which only keeps numbers and texts.
-constexpr std::chrono::milliseconds store_timeout = std::chrono::seconds(20);
-// The same once an exchange has failed.
+// Within it the store answers once an exchange has failed.
 constexpr std::chrono::milliseconds last_timeout = std::chrono::seconds(10);
 // For what the others say of a failure.
 constexpr std::chrono::milliseconds short_timeout = std::chrono::seconds(3);
 constexpr std::chrono::milliseconds pause = std::chrono::milliseconds(20);
-
-bool is_loopback(const std::string& host) {
-  return host == "localhost" || host.rfind("127.", 0) == 0 || host == "::1";
-}
-
-#if TORCH_VERSION_MAJOR >= 2
-// A socket that listens on the loopback interface alone, where c10d would listen on all.
-int listening_on_loopback(std::uint16_t port) {
-  const int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const int yes = 1;
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (descriptor >= 0 && setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) == 0 &&
-      bind(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 &&
-      listen(descriptor, SOMAXCONN) == 0) {
-    return descriptor;
-  }
-  const std::string why = std::strerror(errno);
-  if (descriptor >= 0) close(descriptor);
-  throw LaunchError(fmt::format(
-      "port {} of this machine cannot be opened: {}; give MASTER_PORT another number", port, why));
-}
-#endif
-
-// Without the trace that c10 adds.
-std::string first_line(const std::exception& error) {
-  const std::string text = error.what();
-  return text.substr(0, text.find('\n'));
-}
-
-c10::intrusive_ptr<c10d::Store> open_store(const Launch& launch) {
-  c10d::TCPStoreOptions options;
-  options.port = launch.port;
-  options.isServer = launch.rank == 0 && !launch.starter_keeps_store;
-  options.waitWorkers = false;
-  options.timeout = timeout;
-#if TORCH_VERSION_MAJOR >= 2
-  options.useLibUV = false;  // Debian's LibTorch has none
-  if (options.isServer && is_loopback(launch.host))
-    options.masterListenFd = listening_on_loopback(launch.port);
-#endif
-  try {
-    return c10::make_intrusive<c10d::TCPStore>(launch.host, options);
-  } catch (const std::exception& error) {
-    const std::string why = first_line(error);
-    if (why.find("already in use") != std::string::npos) {
-      throw LaunchError(
-          fmt::format("port {} of this machine is in use; give MASTER_PORT another number", launch.port));
-    }
-    throw LaunchError(fmt::format(
-        "rank {} of {} cannot {} the store at {}:{} ({}); is MASTER_ADDR the machine of rank 0, and "
-        "MASTER_PORT a port that nobody else uses?",
-        launch.rank, launch.size, options.isServer ? "open" : "reach", launch.host, launch.port, why));
-  }
-}
 
 // What c10d and Gloo throw is of many types, and says nothing of ranks.
 template <typename Work>
@@ -137,25 +65,6 @@ void exchange(const Work& work) {
   } catch (const std::exception& error) {
     throw LostProcess(first_line(error));
   }
-}
-
-using StorePtr = c10::intrusive_ptr<c10d::Store>;
-
-// What the store answers to `ask`, for which c10d may wait for ever where the process that keeps the store hangs. Then
-// a thread waits on, which keeps the store alive, until this process ends.
-template <typename Ask>
-auto answer_of(const StorePtr& store, std::chrono::milliseconds longest, const Ask& ask) {
-  // Let go of before the answer is there, so that it is not the thread that closes the store.
-  std::packaged_task<decltype(ask(*store))()> task([held = store, ask]() mutable {
-    const StorePtr own = std::move(held);
-    return ask(*own);
-  });
-  auto answer = task.get_future();
-  std::thread(std::move(task)).detach();
-  if (answer.wait_for(longest) != std::future_status::ready) {
-    throw LostProcess("the store at MASTER_ADDR does not answer");
-  }
-  return answer.get();
 }
 
 std::string joined_key(int rank) {
@@ -168,71 +77,7 @@ std::string lost_key(int rank) {
 std::string key_of(const std::string& name) {
   return "shared/" + name;
 }
-std::string piece_of(const std::string& name, std::int64_t number) {
-  return fmt::format("shared/{}/{}", name, number);
-}
-// Bytes; the store of torchrun from PyTorch 2.4 on takes no values of more than 8 MiB.
-constexpr std::size_t largest_piece = std::size_t{4} << 20;
 constexpr const char* failures_key = "failures";
-
-#ifdef HANDGRAD_NCCL
-
-// Moves tensors between GPUs, each process on one of its own.
-class BetweenGpus {
- public:
-  BetweenGpus(const StorePtr& store, int rank, int size) {
-    // Else a process that is gone would end the others from within a thread of c10d, with a trace.
-    // NOLINTNEXTLINE(concurrency-mt-unsafe): before c10d has threads that ask
-    setenv("TORCH_NCCL_BLOCKING_WAIT", "1", 0);
-    const auto options = c10d::ProcessGroupNCCL::Options::create();
-    options->timeout = timeout;
-    const auto own_keys = c10::make_intrusive<c10d::PrefixStore>("nccl", store);
-    nccl_ = c10::make_intrusive<c10d::ProcessGroupNCCL>(own_keys, rank, size, options);
-  }
-  ~BetweenGpus() {
-    try {
-      nccl_->shutdown();
-    } catch (...) {  // NOLINT(bugprone-empty-catch): the process ends
-    }
-  }
-  BetweenGpus(const BetweenGpus&) = delete;
-  BetweenGpus& operator=(const BetweenGpus&) = delete;
-
-  void all_gather(int rank, std::vector<Tensor>& of_ranks) {
-    std::vector<std::vector<Tensor>> taken = {of_ranks};
-    std::vector<Tensor> given = {of_ranks[static_cast<std::size_t>(rank)]};
-    const auto gathering = nccl_->allgather(taken, given);
-    // c10d would look once in a millisecond.
-    const auto end = std::chrono::steady_clock::now() + timeout;
-    while (!gathering->isCompleted()) {
-      if (std::chrono::steady_clock::now() > end) throw LostProcess("another GPU does not answer");
-      std::this_thread::yield();
-    }
-    gathering->wait();
-  }
-
-  // What the others still wait for does not come.
-  void leave() { nccl_->abort(); }
-
- private:
-  c10::intrusive_ptr<c10d::ProcessGroupNCCL> nccl_;
-};
-
-#else
-
-class BetweenGpus {
- public:
-  BetweenGpus(const StorePtr& /*store*/, int /*rank*/, int /*size*/) {
-    throw LaunchError(
-        "--device: this handgrad was built without NCCL, by which several GPUs train one network; give cpu, or start "
-        "one process");
-  }
-
-  void all_gather(int /*rank*/, std::vector<Tensor>& /*of_ranks*/) {}
-  void leave() {}
-};
-
-#endif
 
 }  // namespace
 
@@ -241,34 +86,23 @@ std::string no_process_group() {
 }
 
 class ProcessGroup::Connection {
-  template <typename Ask>
-  auto ask(const Ask& what) {
-    return answer_of(store_, store_timeout, what);
-  }
-
  public:
-  explicit Connection(const Launch& launch)
-      : keeps_store_(launch.rank == 0 && !launch.starter_keeps_store),
-        // A launcher that starts all anew keeps its store, with what the processes before had written.
-        store_(c10::make_intrusive<c10d::PrefixStore>(fmt::format("handgrad/{}", launch.restart),
-                                                      open_store(launch))) {
-    store_->setTimeout(timeout);
-  }
+  explicit Connection(const Launch& launch) : store_(launch) {}
 
   void meet(const Launch& launch) {
-    is_stranger_ = ask([key = joined_key(launch.rank)](c10d::Store& store) { return store.add(key, 1); }) > 1;
+    is_stranger_ = store_.add(joined_key(launch.rank), 1) > 1;
     if (is_stranger_) {
       throw LaunchError(
           fmt::format("{}:{} knows another process as rank {}; two runs at once need a MASTER_PORT each",
                       launch.host, launch.port, launch.rank));
     }
     for (int rank = 0; rank < launch.size; ++rank) wait_for(launch, rank);
-    const auto options = c10d::ProcessGroupGloo::Options::create(timeout);
+    const auto options = c10d::ProcessGroupGloo::Options::create(process_timeout);
     options->devices.push_back(is_loopback(launch.host) || launch.local_size == launch.size
                                    ? c10d::ProcessGroupGloo::createDeviceForHostname("127.0.0.1")
                                    : c10d::ProcessGroupGloo::createDefaultDevice());
     exchange([&] {
-      gloo_ = c10::make_intrusive<c10d::ProcessGroupGloo>(store_, launch.rank, launch.size, options);
+      gloo_ = c10::make_intrusive<c10d::ProcessGroupGloo>(store_.c10d(), launch.rank, launch.size, options);
     });
   }
 
@@ -306,8 +140,8 @@ class ProcessGroup::Connection {
     std::vector<Tensor> all_taken = {taken};
     const auto sending = gloo_->send(all_given, to, 0);
     const auto receiving = gloo_->recv(all_taken, from, 0);
-    receiving->wait(timeout);
-    sending->wait(timeout);
+    receiving->wait(process_timeout);
+    sending->wait(process_timeout);
   }
 
   void broadcast(Tensor& tensor) {
@@ -316,42 +150,16 @@ class ProcessGroup::Connection {
   }
 
   std::int64_t add(const std::string& counter, std::int64_t amount) {
-    return ask([=](c10d::Store& store) { return store.add(key_of(counter), amount); });
+    return store_.add(key_of(counter), amount);
   }
-
-  void put(const std::string& key, const std::string& text) {
-    std::int64_t pieces = 0;
-    for (std::size_t begin = 0; begin < text.size(); begin += largest_piece) {
-      const std::string piece = text.substr(begin, largest_piece);
-      ask([piece, name = piece_of(key, pieces++)](c10d::Store& store) {
-        store.set(name, std::vector<std::uint8_t>(piece.begin(), piece.end()));
-      });
-    }
-    add(key, 1 + pieces);  // last, so that all is there
-  }
-
-  std::optional<std::string> take(const std::string& key) {
-    const std::int64_t pieces = add(key, 0) - 1;
-    if (pieces < 0) return std::nullopt;
-    std::string text;
-    for (std::int64_t piece = 0; piece < pieces; ++piece) {
-      const std::string name = piece_of(key, piece);
-      const std::vector<std::uint8_t> bytes = ask([name](c10d::Store& store) { return store.get(name); });
-      text.append(bytes.begin(), bytes.end());
-      ask([name](c10d::Store& store) { store.deleteKey(name); });
-    }
-    ask([name = key_of(key)](c10d::Store& store) { store.deleteKey(name); });
-    return text;
-  }
-
-  bool has_failed() {
-    return ask([](c10d::Store& store) { return store.check({failures_key}); });
-  }
+  void put(const std::string& key, const std::string& text) { store_.put(key_of(key), text); }
+  std::optional<std::string> take(const std::string& key) { return store_.take(key_of(key)); }
+  bool has_failed() { return store_.has(failures_key); }
 
   bool fails_first(int rank, int size, bool lost, std::vector<int>& missing) {
     if (is_stranger_) return true;  // whose failure is not theirs
     const auto add = [this](const std::string& key, std::int64_t amount) {
-      return answer_of(store_, last_timeout, [=](c10d::Store& store) { return store.add(key, amount); });
+      return store_.add(key, amount, last_timeout);
     };
     try {
       if (lost) add(lost_key(rank), 1);
@@ -368,7 +176,7 @@ class ProcessGroup::Connection {
       };
       bool all = false;
       // Who keeps the store stays for longer than who speaks, which asks it who is lost.
-      if (keeps_store_) {
+      if (store_.is_kept_here()) {
         all = all_fail_within(2 * short_timeout);
       } else if (first && lost) {
         all = all_fail_within(short_timeout);
@@ -387,21 +195,19 @@ class ProcessGroup::Connection {
  private:
   void wait_for(const Launch& launch, int rank) {
     try {
-      answer_of(store_, timeout + short_timeout,
-                [rank](c10d::Store& store) { store.wait({joined_key(rank)}, timeout); });
+      store_.wait_for(joined_key(rank));
     } catch (const LostProcess&) {
       throw;
     } catch (const std::exception&) {
       throw LaunchError(
           fmt::format("rank {} of {} has not come to {}:{} within {} seconds; are all processes started?",
                       rank, launch.size, launch.host, launch.port,
-                      std::chrono::duration_cast<std::chrono::seconds>(timeout).count()));
+                      std::chrono::duration_cast<std::chrono::seconds>(process_timeout).count()));
     }
   }
 
-  bool keeps_store_;
+  ProcessStore store_;
   bool is_stranger_ = false;  // to those whose store it is
-  StorePtr store_;
   c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo_;
   std::unique_ptr<BetweenGpus> gpus_;  // null where all compute on CPUs
 };

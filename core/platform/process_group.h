@@ -1,5 +1,5 @@
-// Processes that compute together, each as one of several ranks. Over LibTorch's c10d, its Gloo and, between GPUs,
-// its NCCL, which are included by process_group.cpp alone.
+// Processes that compute together, each as one of several ranks. Over LibTorch's c10d: its Gloo and, between GPUs, its
+// NCCL.
 #pragma once
 
 #include <cstdint>
@@ -11,13 +11,9 @@
 #include "handgrad/base/errors.h"
 #include "handgrad/base/tensor.h"
 #include "handgrad/platform/launch.h"
+#include "handgrad/platform/process_store.h"
 
 namespace handgrad {
-
-// Another process of the group is gone, or silent for longer than the timeout.
-struct LostProcess : LaunchError {
-  using LaunchError::LaunchError;
-};
 
 // All ranks call the same functions in the same order, but for those of the store. Each throws LostProcess,
 // `meet` too LaunchError.

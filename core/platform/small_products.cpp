@@ -7,7 +7,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
+#include <map>
+#include <mutex>
 #include <type_traits>
 #include <vector>
 
@@ -60,15 +65,21 @@ bool is_small(const Product<Number>& product) {
          (!product.trans_a || is_worth_a_copy(product));
 }
 
-// Null where libxsmm has no kernel for the shape.
 template <typename Number>
-auto kernel_for(const Product<Number>& product, int lda) {
+using Kernel = std::conditional_t<std::is_same_v<Number, float>, libxsmm_smmfunction, libxsmm_dmmfunction>;
+
+// Null where libxsmm has none for the shape. Its own memory of kernels is not safe once a process has had 1024 threads.
+template <typename Number>
+Kernel<Number> new_kernel(const Product<Number>& product, int lda) {
+  static std::mutex mutex;
+  const std::lock_guard<std::mutex> lock(mutex);
   const Number one = 1;
   const Number zero = 0;
   const int flags = product.trans_b ? LIBXSMM_GEMM_FLAG_TRANS_B : LIBXSMM_GEMM_FLAG_NONE;
+  const int prefetch = LIBXSMM_GEMM_PREFETCH_NONE;
   const auto dispatch = [&](auto of_type) {
     return of_type(product.m, product.n, product.k, &lda, &product.ldb, &product.ldc, &one, &zero, &flags,
-                   nullptr);
+                   &prefetch);
   };
   if constexpr (std::is_same_v<Number, float>) {
     return dispatch(libxsmm_smmdispatch);
@@ -78,17 +89,39 @@ auto kernel_for(const Product<Number>& product, int lda) {
 }
 
 template <typename Number>
+Kernel<Number> kernel_for(const Product<Number>& product, int lda) {
+  static thread_local std::map<std::array<int, 7>, Kernel<Number>> kernels;
+  const std::array<int, 7> shape = {
+      product.m, product.n, product.k, lda, product.ldb, product.ldc, static_cast<int>(product.trans_b)};
+  const auto known = kernels.find(shape);
+  if (known != kernels.end()) return known->second;
+  return kernels.emplace(shape, new_kernel(product, lda)).first->second;
+}
+
+// a [k,m] column by column as [m,k], in memory that the thread keeps.
+template <typename Number>
+const Number* transposed(const Number* a, int lda, int m, int k) {
+  constexpr int block = 16;
+  static thread_local std::vector<Number> copy;
+  const auto size = static_cast<std::size_t>(m) * static_cast<std::size_t>(k);
+  if (copy.size() < size) copy.resize(size);
+  for (int first = 0; first < k; first += block) {
+    const int end = std::min(first + block, k);
+    for (std::int64_t row = 0; row < m; ++row) {
+      for (std::int64_t i = first; i < end; ++i)
+        copy[static_cast<std::size_t>(i * m + row)] = a[row * lda + i];
+    }
+  }
+  return copy.data();
+}
+
+template <typename Number>
 bool multiply(const Product<Number>& product) {
   if (!is_small(product)) return false;
-  const auto kernel = kernel_for(product, product.trans_a ? product.m : product.lda);
+  const Kernel<Number> kernel = kernel_for(product, product.trans_a ? product.m : product.lda);
   if (kernel == nullptr) return false;
-  const Number* a = product.a;
-  if (product.trans_a) {
-    static thread_local std::vector<Number> transposed;
-    transposed.resize(static_cast<std::size_t>(product.m) * static_cast<std::size_t>(product.k));
-    libxsmm_otrans(transposed.data(), a, sizeof(Number), product.k, product.m, product.lda, product.m);
-    a = transposed.data();
-  }
+  const Number* const a =
+      product.trans_a ? transposed(product.a, product.lda, product.m, product.k) : product.a;
   kernel(a, product.b, product.c);
   return true;
 }

@@ -19,8 +19,8 @@ struct Product {
   int ldc = 0;
 };
 
-// Does the product if it is one that is done faster so than by a BLAS: whether it has. That depends on the processor and the
-// shape alone, so that equal products have equal bits.
+// Does the product if it is one that is done faster so than by a BLAS: whether it has. In a process that depends on the shape
+// and the layout alone, so that equal products have equal bits.
 bool multiply_small(const Product<float>& product);
 bool multiply_small(const Product<double>& product);
 

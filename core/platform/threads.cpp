@@ -42,6 +42,8 @@ void spin_until(const Happened& happened) {
   }
 }
 
+thread_local int threads_of_this_thread = 1;
+
 class Team {
  public:
   explicit Team(int helpers) {
@@ -87,11 +89,13 @@ class Team {
       const std::int64_t mine = next_++;
       lock.unlock();
       std::exception_ptr failure;
+      const int own_threads = std::exchange(threads_of_this_thread, 1);  // a part shares out nothing
       try {
         (*part_)(mine);
       } catch (...) {
         failure = std::current_exception();
       }
+      threads_of_this_thread = own_threads;
       lock.lock();
       if (failure && !failure_) failure_ = failure;
       if (--unfinished_ == 0) work_done_.notify_one();
@@ -129,7 +133,6 @@ class Team {
   std::vector<std::thread> helpers_;
 };
 
-thread_local int threads_of_this_thread = 1;
 thread_local std::unique_ptr<Team> team;
 
 }  // namespace
