@@ -25,6 +25,8 @@ sources=(core/base/{numbers,printable}.cpp core/files/{file,json_check,sha256,zi
 toml_sources=(app/cli/options.cpp app/sweep/{sweep_file,toml_file}.cpp)
 toml_rest=(build/CMakeFiles/handgrad.dir/app/{cli/{json,settings},run/run_directory,sweep/{measures,sweep_directory}}.cpp.o
   build/libhandgrad_core.a -ltorch -ltorch_cpu -lc10 -lgomp)
+# libxsmm, where the build has it.
+mapfile -t -O "${#toml_rest[@]}" toml_rest < <(sed -nE 's|^HANDGRAD_XSMM_[A-Z_]+:FILEPATH=(/.*)|\1|p' build/CMakeCache.txt | sort)
 flags='-std=c++17 -g -O1 -Ibuild/include -Iapp -fsanitize=address,undefined -fno-sanitize-recover=undefined'
 compiler=clang++
 if command -v ccache >/dev/null; then compiler='ccache clang++'; fi
