@@ -44,10 +44,14 @@ int listening_on_loopback(std::uint16_t port) {
 }
 #endif
 
+bool keeps_store(const Launch& launch) {
+  return launch.rank == 0 && !launch.starter_keeps_store;
+}
+
 StorePtr open_store(const Launch& launch) {
   c10d::TCPStoreOptions options;
   options.port = launch.port;
-  options.isServer = launch.rank == 0 && !launch.starter_keeps_store;
+  options.isServer = keeps_store(launch);
   options.waitWorkers = false;
   options.timeout = process_timeout;
 #if TORCH_VERSION_MAJOR >= 2
@@ -101,7 +105,7 @@ bool is_loopback(const std::string& host) {
 }
 
 ProcessStore::ProcessStore(const Launch& launch)
-    : is_kept_here_(launch.rank == 0 && !launch.starter_keeps_store),
+    : is_kept_here_(keeps_store(launch)),
       // A launcher that starts all anew keeps its store, with what the processes before had written.
       store_(c10::make_intrusive<c10d::PrefixStore>(fmt::format("handgrad/{}", launch.restart),
                                                     open_store(launch))) {
@@ -120,7 +124,8 @@ bool ProcessStore::has(const std::string& key) {
 }
 
 void ProcessStore::wait_for(const std::string& key) {
-  answer_of(store_, process_timeout + std::chrono::seconds(3),
+  constexpr std::chrono::milliseconds longer = std::chrono::seconds(3);  // c10d speaks first
+  answer_of(store_, process_timeout + longer,
             [key](c10d::Store& store) { store.wait({key}, process_timeout); });
 }
 
