@@ -16,7 +16,7 @@
 #include "commands/commands.h"
 #include "handgrad/base/errors.h"
 #include "handgrad/base/printable.h"
-#include "handgrad/platform/blas.h"
+#include "handgrad/platform/blas_kernels.h"
 #include "handgrad/platform/system.h"
 
 namespace {

@@ -4,6 +4,8 @@
 # --busy: times steps of `handgrad train` instead, of a small and a wide network with 1, 2 and automatic threads: on the
 # machine as it is, beside one and two busy processes, and with the time of one core (as root by a cgroup's quota, else
 # on one core alone).
+# --wide: times steps of `handgrad train` of a wide network instead, with one thread and with all, beside PyTorch in the fastest of
+# its ways with as many.
 # --against VERSION: times steps of `handgrad train` in another version instead, a program or a commit, which is built, and in this
 # one, in turn, and prints the medians and the ratio of each pair.
 # HANDGRAD_PROGRAM: another program than build/handgrad. PYTHON: another Python than python3.
@@ -17,10 +19,15 @@ export LC_ALL=C  # numbers with a decimal point
 program=${HANDGRAD_PROGRAM-$(dirname "${BASH_SOURCE[0]}")/../build/handgrad}
 root=$(realpath -- "$(dirname "${BASH_SOURCE[0]}")/..")
 busy=
+wide=
 against=
 case ${1-} in
   --busy)
     busy=1
+    shift
+    ;;
+  --wide)
+    wide=1
     shift
     ;;
   --against)
@@ -31,7 +38,7 @@ case ${1-} in
 esac
 rounds=${1-5}
 if (($# > 1)) || ! [[ $rounds =~ ^[1-9][0-9]{0,2}$ ]]; then
-  fail "the arguments: got '$*'; must be --busy, --against VERSION or nothing, and then one number of rounds from 1 to 999, or nothing"
+  fail "the arguments: got '$*'; must be --busy, --wide, --against VERSION or nothing, and then one number of rounds from 1 to 999, or nothing"
 fi
 [[ -x $program ]] || fail "no program $program; scripts/run.sh builds it"
 python=${PYTHON-python3}
@@ -159,6 +166,34 @@ print_ratios() {
   done
 }
 
+print_wide_table() {
+  local prefix=(env) network="--hidden 800,800 --batch-size 128" cores
+  local settings=("" "--batch-norm --optimizer nesterov" "--batch-norm --optimizer nesterov --augment medium")
+  local round threads flags label
+  cores=$(nproc)
+  for ((round = 1; round <= rounds; ++round)); do
+    say "round $round of $rounds"
+    for threads in 1 "$cores"; do
+      for flags in "${settings[@]}"; do
+        # shellcheck disable=SC2086  # several flags
+        printf 'handgrad %s\t%s\t%s\n' "$flags" "$threads" "$(step_us $network $flags --threads "$threads")"
+      done
+      if command -v "$python" >/dev/null; then
+        "$python" "$(dirname "${BASH_SOURCE[0]}")/peers.py" 48000 "$threads" | awk -F '\t' -v threads="$threads" '{ sub(/ \(.*/, ", at its best", $1); print $1 "\t" threads "\t" $2 }'
+      fi
+    done
+  done >>"$scratch/rows"
+  printf '| 784-800-800-10, batch 128 | threads | µs a step, median of %d | range |\n|---|---:|---:|---|\n' "$rounds"
+  cut -f 1,2 "$scratch/rows" | awk '!seen[$0]++' | while IFS=$'\t' read -r label threads; do
+    awk -F '\t' -v label="$label" -v threads="$threads" '$1 == label && $2 == threads { print $3 }' "$scratch/rows" | spread |
+      awk -F '\t' -v label="$label" -v threads="$threads" '{ printf "| %s | %s | %.0f | %.0f to %.0f |\n", label, threads, $1, $2, $3 }'
+  done
+}
+
+if [[ -n $wide ]]; then
+  print_wide_table
+  exit 0
+fi
 if [[ -n $busy ]]; then
   print_busy_table
   exit 0

@@ -3,7 +3,7 @@
 #include "catch.h"
 #undef CHECK  // LibTorch has one of its own
 
-#include "handgrad/platform/blas.h"
+#include "handgrad/platform/blas_kernels.h"
 #include "handgrad/platform/system.h"
 #include "handgrad/platform/threads.h"
 

@@ -10,7 +10,7 @@
 #include "handgrad/base/printable.h"
 #include "handgrad/check/benchmark.h"
 #include "handgrad/files/file.h"
-#include "handgrad/platform/blas.h"
+#include "handgrad/platform/blas_kernels.h"
 #include "handgrad/platform/products.h"
 #include "handgrad/platform/system.h"
 #include "handgrad/platform/threads.h"
@@ -32,7 +32,7 @@ void print(const StepBenchmark& result) {
   fmt::print("\n{}, batch {}: {:.2f} MFLOP a step\n  {:<34}{:>10}{:>10}   range\n",
              result.architecture.description(), result.batch_size,
              step_flops(result.architecture, result.batch_size) / 1e6, "", "µs/step", "× floor");
-  fmt::print("{}{}{}{}", row("arithmetic floor", result.floor, result),
+  fmt::print("{}{}{}{}", row("arithmetic floor, by the BLAS", result.floor, result),
              row("its matrix products alone", result.products, result),
              row(on_cpu ? "handgrad, a second core gathers" : "handgrad, a CUDA graph", result.step, result),
              row(on_cpu ? "handgrad on one core" : "handgrad without the graph", result.step_alone, result));
@@ -65,21 +65,21 @@ Json scaling_row(const Examples& examples, const Architecture& architecture, std
                  int rounds) {
   const StepBenchmark result = benchmark_step(examples, architecture, batch_size, {}, false, rounds);
   const double speed = result.gflops(result.step_alone.median);
-  const double peak = result.gflops(result.floor.median);
+  const double of_blas = result.gflops(result.floor.median);
   fmt::print("  {:<22}{:>7}{:>14.1f}{:>12.3f}{:>11.1f}{:>9.0f} %\n", architecture.description(), batch_size,
              result.step_alone.median, result.step_alone.median / static_cast<double>(batch_size), speed,
-             100 * speed / peak);
+             100 * speed / of_blas);
   std::fflush(stdout);
   return {{"architecture", architecture.description()},
           {"batch_size", batch_size},
           {"step_alone_us", result.step_alone.median},
           {"gflops", speed},
-          {"peak_gflops", peak}};
+          {"blas_gflops", of_blas}};
 }
 
 Json measure_scaling(const Examples& examples, const Architecture& architecture, int rounds) {
   fmt::print("\n  {:<22}{:>7}{:>14}{:>12}{:>11}{:>11}\n", "", "batch", "µs/step", "µs/image", "GFLOP/s",
-             "of peak");
+             "of BLAS");
   Json rows = Json::array();
   for (std::int64_t batch_size = 32; batch_size <= 4096; batch_size *= 2) {
     if (batch_size <= examples.count())

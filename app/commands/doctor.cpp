@@ -9,6 +9,7 @@
 #include "handgrad/platform/blas.h"
 #include "handgrad/platform/cuda.h"
 #include "handgrad/platform/process_group.h"
+#include "handgrad/platform/products.h"
 #include "handgrad/platform/resources.h"
 #include "handgrad/platform/small_products.h"
 #include "handgrad/platform/system.h"
@@ -62,11 +63,11 @@ void examine_blas(Diagnosis& diagnosis) {
   }
 }
 
-void examine_small_products(Diagnosis& diagnosis) {
-  const std::string library = small_products_library();
-  if (!library.empty()) return diagnosis.good("products", "small ones by " + library);
+void examine_products(Diagnosis& diagnosis) {
+  const std::string libraries = "by " + product_libraries();
+  if (!small_products_library().empty()) return diagnosis.good("products", libraries);
   diagnosis.advise(
-      "products", "small ones by the BLAS too",
+      "products", libraries,
       "small networks train faster with libxsmm, which takes an x86 processor with AVX2, libxsmm-dev "
       "when handgrad is built, and a process that may execute what it writes");
 }
@@ -119,7 +120,7 @@ int doctor_command(const Arguments& arguments) {
   diagnosis.good("handgrad", version());
   diagnosis.good("LibTorch", libtorch_version());
   examine_blas(diagnosis);
-  examine_small_products(diagnosis);
+  examine_products(diagnosis);
   diagnosis.good("threads", fmt::format("1 for small networks, up to {} for wide layers", available_cores()));
   if (has_gpu()) {
     const at::Device gpu = choose_device("auto");

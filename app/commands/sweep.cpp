@@ -15,7 +15,7 @@
 #include "handgrad/base/errors.h"
 #include "handgrad/base/printable.h"
 #include "handgrad/models/model.h"
-#include "handgrad/platform/blas.h"
+#include "handgrad/platform/blas_kernels.h"
 #include "handgrad/platform/cuda.h"
 #include "handgrad/platform/products.h"
 #include "handgrad/platform/system.h"
@@ -241,11 +241,12 @@ void require_equal_ranks(ProcessGroup& processes, const Json& plan) {
     for (const char* key : keys) part[key] = plan.value(key, Json());
     return part.dump();
   };
-  require_same(processes, {{"handgrad, LibTorch, BLAS or libxsmm", text({"version", "libtorch", "blas"})},
-                           {"flags or file", text({"configurations", "seeds", "shard"})},
-                           {"number of seeds that fit on a GPU together, which --seeds-together sets,",
-                            text({"seeds_together"})},
-                           {"data", text({"data_sha256"})}});
+  require_same(
+      processes,
+      {{"handgrad, LibTorch, BLAS, oneDNN or libxsmm", text({"version", "libtorch", "blas"})},
+       {"flags or file", text({"configurations", "seeds", "shard"})},
+       {"number of seeds that fit on a GPU together, which --seeds-together sets,", text({"seeds_together"})},
+       {"data", text({"data_sha256"})}});
   const std::vector<int> others = others_than_first(processes, text({"processor"}));
   if (others.empty() || !is_first(&processes)) return;
   warn(fmt::format("another processor than that of rank 0 at {}; the last bits show who trains what",

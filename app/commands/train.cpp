@@ -299,7 +299,7 @@ int train_along(TrainingSession& session, const TrainingRequest& request, Proces
 void require_equal_ranks(ProcessGroup& processes, const Circumstances& now) {
   Json settings = now.config;
   settings.erase("data");  // which each machine may have in another place
-  require_same(processes, {{"handgrad, LibTorch, BLAS or libxsmm", now.platform},
+  require_same(processes, {{"handgrad, LibTorch, BLAS, oneDNN or libxsmm", now.platform},
                            {"flags", settings.dump()},
                            {"data", now.data_sha256}});
 }

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "handgrad/platform/blas.h"
+#include "handgrad/platform/blas_kernels.h"
 #include "handgrad/platform/threads.h"
 #include "handgrad/train/footprint.h"
 #include "run/data_set.h"

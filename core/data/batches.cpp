@@ -41,16 +41,19 @@ void take_rows(const Tensor& from, const Tensor& chosen, const Take& take) {
   const std::int64_t length = from.size(1);
   const auto bytes = static_cast<std::int64_t>(sizeof(Number)) * length;
   const std::int64_t ahead = std::max<std::int64_t>(bytes_ahead / std::max<std::int64_t>(bytes, 1), 1);
-  const std::int64_t count = chosen.numel();
   const auto* const rows = chosen.data_ptr<std::int64_t>();
   const auto* const first = from.data_ptr<Number>();
-  for (std::int64_t i = 0; i < count; ++i) {
-    if (i + ahead < count) {
-      const char* const next = reinterpret_cast<const char*>(first + rows[i + ahead] * length);
-      for (std::int64_t byte = 0; byte < bytes; byte += cache_line) __builtin_prefetch(next + byte);
+  const std::int64_t count = chosen.numel();
+  const int useful = threads_for_numbers(count * length);
+  share_out_ranges(count, (count + useful - 1) / useful, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      if (i + ahead < end) {
+        const char* const next = reinterpret_cast<const char*>(first + rows[i + ahead] * length);
+        for (std::int64_t byte = 0; byte < bytes; byte += cache_line) __builtin_prefetch(next + byte);
+      }
+      take(i, first + rows[i] * length);
     }
-    take(i, first + rows[i] * length);
-  }
+  });
 }
 
 // Calls `gather` with a number of the type of what is filled, if a loop can do that: whether it has.

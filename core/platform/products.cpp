@@ -12,6 +12,7 @@
 #include <type_traits>
 
 #include "handgrad/platform/blas.h"
+#include "handgrad/platform/large_products.h"
 #include "handgrad/platform/rows.h"
 #include "handgrad/platform/small_products.h"
 
@@ -124,7 +125,7 @@ template <typename Number>
 bool multiply(const Tensor& y, const Tensor& a, const Tensor& b) {
   const std::optional<Product<Number>> p = product<Number>(y, a, b);
   if (!p) return false;
-  if (multiply_small(*p)) return true;
+  if (multiply_small(*p) || multiply_large(*p)) return true;
   if (blas<Number>() == nullptr) return false;
   const Number one = 1;
   const Number zero = 0;
@@ -179,7 +180,12 @@ bool has_blas() {
 }
 
 std::string product_libraries() {
-  return blas_library().name + (small_products_library().empty() ? "" : " and " + small_products_library());
+  std::string libraries = blas_library().name;
+  const std::string large = large_products_library();
+  const std::string small = small_products_library();
+  if (!large.empty()) libraries += (small.empty() ? " and " : ", ") + large;
+  if (!small.empty()) libraries += " and " + small;
+  return libraries;
 }
 
 void multiply(const Tensor& y, const Tensor& a, const Tensor& b) {

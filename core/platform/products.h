@@ -1,4 +1,4 @@
-// Products with matrices, and sums, by libxsmm or the BLAS itself where that may be: through LibTorch the call of a small one
+// Products with matrices, and sums, by libxsmm, oneDNN or the BLAS itself where that may be: through LibTorch the call of a small one
 // takes as long as its arithmetic.
 #pragma once
 
@@ -11,7 +11,7 @@ namespace handgrad {
 // Whether this LibTorch has a BLAS that others can call.
 bool has_blas();
 
-// What does products on a CPU, and decides how they are rounded: `BLIS and libxsmm`.
+// What does products on a CPU, and decides how they are rounded: `BLIS, oneDNN and libxsmm`.
 std::string product_libraries();
 
 // y = a b. y [N,M], a [N,K], b [K,M]; or all with a leading axis [R] for R products at once. One kind of number, one

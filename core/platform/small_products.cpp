@@ -4,8 +4,6 @@
 #ifdef HANDGRAD_XSMM
 
 #include <libxsmm.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -16,35 +14,25 @@
 #include <type_traits>
 #include <vector>
 
+#include "handgrad/platform/processor.h"
+
 namespace handgrad {
 
 namespace {
 
-// How far libxsmm's kernels gained time where they were measured, beside BLIS and its kernels for AVX2 and AVX-512.
+// How far libxsmm's kernels gained time where they were measured, beside BLIS, and oneDNN for the larger ones.
 struct Limits {
   std::int64_t most_multiplications;
   int most_k;
-  bool transposes;  // whether a copy of aᵀ and a product are sooner done than the product as it stands
+  std::int64_t
+      most_transposed;  // multiplications for which a copy of aᵀ and a product are sooner done than the product
 };
 
-// libxsmm 1.17 crashes where a process may not execute what it has written (systemd's MemoryDenyWriteExecute, SELinux).
-bool may_execute_what_it_writes() {
-  const auto size = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-  void* const page =
-      mmap(nullptr, size, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (page == MAP_FAILED) return false;
-  const bool may = mprotect(page, size, PROT_READ | PROT_EXEC) == 0;
-  munmap(page, size);
-  return may;
-}
-
 Limits limits_here() {
-  if (!may_execute_what_it_writes()) return {0, 0, false};
   const int target = libxsmm_get_target_archid();
-  if (target < LIBXSMM_X86_AVX2) return {0, 0, false};
-  // Others than Intel's have half the arithmetic in AVX-512, which BLIS's kernels for large products use to the full.
-  if (target < LIBXSMM_X86_AVX512 || !__builtin_cpu_is("intel")) return {1 << 21, 64, false};
-  return {1 << 23, 1024, true};
+  if (target < LIBXSMM_X86_AVX2 || !may_execute_what_it_writes()) return {0, 0, 0};  // it would crash
+  if (target < LIBXSMM_X86_AVX512 || !is_intel_with_avx512()) return {1 << 21, 64, 0};
+  return {1 << 21, 256, 1 << 18};
 }
 
 const Limits& limits() {
@@ -52,17 +40,12 @@ const Limits& limits() {
   return here;
 }
 
-// The copy is worth its time where it is small, or many columns of b are multiplied with it.
-template <typename Number>
-bool is_worth_a_copy(const Product<Number>& product) {
-  return limits().transposes && (product.k <= 128 || product.n >= 64);
-}
-
 template <typename Number>
 bool is_small(const Product<Number>& product) {
-  return product.k <= limits().most_k &&
-         std::int64_t{product.m} * product.n * product.k <= limits().most_multiplications &&
-         (!product.trans_a || is_worth_a_copy(product));
+  if (product.k > limits().most_k) return false;
+  if (!product.trans_a) return product.multiplications() <= limits().most_multiplications;
+  // The copy is worth its time where it is small, or many columns of b are multiplied with it.
+  return product.multiplications() <= limits().most_transposed && (product.k <= 64 || product.n >= 64);
 }
 
 template <typename Number>

@@ -7,11 +7,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cassert>
 #include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -44,11 +46,56 @@ void spin_until(const Happened& happened) {
 
 thread_local int threads_of_this_thread = 1;
 
+// Parts that nobody has taken, in one number, so that one operation takes one. A thread that is late with that may get a part
+// of the next computation: what part to run it reads afterwards.
+class alignas(64) PartsLeft {
+ public:
+  void set(std::int64_t begin, std::int64_t end) {
+    assert(end >> half == 0);
+    both_.store(static_cast<std::uint64_t>(begin) << half | static_cast<std::uint64_t>(end));
+  }
+
+  std::optional<std::int64_t> take_first() {
+    return take([](std::uint64_t begin, std::uint64_t end) { return Taken{begin, begin + 1, end}; });
+  }
+
+  std::optional<std::int64_t> take_last() {
+    return take([](std::uint64_t begin, std::uint64_t end) { return Taken{end - 1, begin, end - 1}; });
+  }
+
+ private:
+  static constexpr int half = 32;  // bits
+
+  struct Taken {
+    std::uint64_t part, begin, end;
+  };
+
+  template <typename Take>
+  std::optional<std::int64_t> take(const Take& take) {
+    std::uint64_t both = both_.load();
+    while (true) {
+      const std::uint64_t begin = both >> half;
+      const std::uint64_t end = both & ((std::uint64_t{1} << half) - 1);
+      if (begin == end) return std::nullopt;
+      const Taken taken = take(begin, end);
+      if (both_.compare_exchange_weak(both, taken.begin << half | taken.end)) {
+        return static_cast<std::int64_t>(taken.part);
+      }
+    }
+  }
+
+  std::atomic<std::uint64_t> both_{0};
+};
+
+// The caller, member 0, and its helpers. They meet by what is atomic, and lock only to sleep and to wake: a thread that
+// waits for a lock is put to sleep at once, and waking it takes longer than a small part.
 class Team {
  public:
-  explicit Team(int helpers) {
+  explicit Team(int helpers) : left_(static_cast<std::size_t>(helpers) + 1) {
     try {
-      for (int i = 0; i < helpers; ++i) helpers_.emplace_back([this] { help(); });
+      for (std::size_t member = 1; member < left_.size(); ++member) {
+        helpers_.emplace_back([this, member] { help(member); });
+      }
     } catch (const std::system_error&) {  // NOLINT(bugprone-empty-catch): fewer threads do the same work
     }
   }
@@ -66,68 +113,84 @@ class Team {
   Team& operator=(const Team&) = delete;
 
   void run(std::int64_t count, const std::function<void(std::int64_t)>& part) {
-    std::unique_lock<std::mutex> lock(mutex_);
     part_ = &part;
-    next_ = 0;
-    count_ = count;
     unfinished_ = count;
+    const auto members = static_cast<std::int64_t>(left_.size());
+    const auto first_of = [&](std::int64_t i) {
+      return (i * count + members - 1) / members;
+    };  // the caller's is never empty
+    for (std::int64_t i = 0; i < members; ++i) {
+      left_[static_cast<std::size_t>(i)].set(first_of(i), first_of(i + 1));
+    }
     ++runs_;
-    if (sleeping_ > 0) work_came_.notify_all();
-    take_parts(lock);
-    lock.unlock();
+    if (sleeping_ > 0) wake(work_came_);
+    take_parts(0);
     spin_until([&] { return unfinished_ == 0; });
-    lock.lock();
-    work_done_.wait(lock, [&] { return unfinished_ == 0; });
-    part_ = nullptr;
+    if (unfinished_ > 0) {
+      std::unique_lock<std::mutex> lock(mutex_);
+      caller_sleeps_ = true;
+      work_done_.wait(lock, [&] { return unfinished_ == 0; });
+      caller_sleeps_ = false;
+    }
     if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
   }
 
  private:
-  // With the lock held, before and after.
-  void take_parts(std::unique_lock<std::mutex>& lock) {
-    while (next_ < count_) {
-      const std::int64_t mine = next_++;
-      lock.unlock();
-      std::exception_ptr failure;
+  // Whoever goes to sleep says so, with the lock held, before it looks whether it has to.
+  void wake(std::condition_variable& sleepers) {
+    { const std::lock_guard<std::mutex> lock(mutex_); }
+    sleepers.notify_all();
+  }
+
+  // Of the member's own parts while there are, else the last of another's.
+  std::optional<std::int64_t> next_part(std::size_t member) {
+    if (const std::optional<std::int64_t> own = left_[member].take_first()) return own;
+    for (PartsLeft& of_other : left_) {
+      if (const std::optional<std::int64_t> last = of_other.take_last()) return last;
+    }
+    return std::nullopt;
+  }
+
+  void take_parts(std::size_t member) {
+    while (const std::optional<std::int64_t> mine = next_part(member)) {
       const int own_threads = std::exchange(threads_of_this_thread, 1);  // a part shares out nothing
       try {
-        (*part_)(mine);
+        (*part_)(*mine);
       } catch (...) {
-        failure = std::current_exception();
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (!failure_) failure_ = std::current_exception();
       }
       threads_of_this_thread = own_threads;
-      lock.lock();
-      if (failure && !failure_) failure_ = failure;
-      if (--unfinished_ == 0) work_done_.notify_one();
+      if (--unfinished_ == 0 && caller_sleeps_) wake(work_done_);
     }
   }
 
-  void help() {
+  void help(std::size_t member) {
     const at::AutoDispatchBelowADInplaceOrView no_autograd;
     set_threads(1);
     std::int64_t seen = 0;
-    std::unique_lock<std::mutex> lock(mutex_);
-    while (!stopping_) {
+    while (true) {
+      spin_until([&] { return runs_ != seen; });
       if (runs_ == seen) {
-        lock.unlock();
-        spin_until([&] { return runs_ != seen; });
-        lock.lock();
+        std::unique_lock<std::mutex> lock(mutex_);
         ++sleeping_;
         work_came_.wait(lock, [&] { return runs_ != seen || stopping_; });
         --sleeping_;
+        if (stopping_) return;
       }
       seen = runs_;
-      take_parts(lock);
+      take_parts(member);
     }
   }
 
+  const std::function<void(std::int64_t)>* part_ = nullptr;
+  std::vector<PartsLeft> left_;  // of each member
+  alignas(64) std::atomic<std::int64_t> unfinished_{0};
+  alignas(64) std::atomic<std::int64_t> runs_{0};
   std::mutex mutex_;
   std::condition_variable work_came_, work_done_;
-  const std::function<void(std::int64_t)>* part_ = nullptr;
-  std::int64_t next_ = 0, count_ = 0;
-  std::atomic<std::int64_t> unfinished_{0};
-  std::atomic<std::int64_t> runs_{0};
-  int sleeping_ = 0;
+  std::atomic<int> sleeping_{0};
+  std::atomic<bool> caller_sleeps_{false};
   bool stopping_ = false;
   std::exception_ptr failure_;
   std::vector<std::thread> helpers_;
@@ -161,7 +224,7 @@ int useful_threads(double product_flops) {
 }
 
 int threads_for_numbers(std::int64_t numbers) {
-  constexpr std::int64_t least_per_thread = 1 << 16;  // about 10 µs
+  constexpr std::int64_t least_per_thread = 1 << 15;  // about 5 µs
   return static_cast<int>(std::clamp<std::int64_t>(numbers / least_per_thread, 1, threads_of_this_thread));
 }
 

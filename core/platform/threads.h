@@ -27,8 +27,9 @@ int threads_for_numbers(std::int64_t numbers);
 void share_out_among_threads(std::int64_t count, const std::function<void(std::int64_t)>& part);
 
 // Runs part(0), …, part(count − 1), each once, on the threads of the calling thread, and returns when all are
-// done. Whoever is free takes the next part, the caller too: it waits for parts that another thread has
-// begun, never for a thread that the machine has no time for. (OpenMP's barriers wait for every thread, and
+// done. Each thread takes parts from a range of its own, what follows each other in order, so that it meets in its core's cache
+// what it had there before; whoever is free helps others, the caller too: it waits for parts that another thread
+// has begun, never for a thread that the machine has no time for. (OpenMP's barriers wait for every thread, and
 // on a machine with other work to do that takes many times as long as no threads at all.) The parts must not
 // share what they change. Rethrows the first failure that was met. Not to be called within a part.
 template <typename Part>
@@ -48,7 +49,7 @@ void share_out_ranges_of(std::int64_t numbers, std::int64_t count, const Part& p
 // numbers where there are several ranges.
 template <typename Part>
 void share_out_ranges(std::int64_t count, std::int64_t least, const Part& part) {
-  const std::int64_t parts = std::clamp<std::int64_t>(count / least, 1, threads());
+  const std::int64_t parts = std::clamp<std::int64_t>(count / std::max<std::int64_t>(least, 1), 1, threads());
   share_out(parts, [&](std::int64_t p) { part(p * count / parts, (p + 1) * count / parts); });
 }
 

@@ -258,8 +258,8 @@ TEST_CASE("the shares of each batch are the batch", "[augment]") {
       split(small_dataset(100, 9, 12, 10), {SplitOptions::Kind::official, 0.1, 1}, seeds, at::kFloat);
   const AugmentOptions augment = GENERATE(AugmentOptions(), strong_preset());
   const bool prefetch = GENERATE(false, true);
-  // Of 90 images the last batch has 26, or 12, of which a share has more than another one of 13.
-  const auto [batch_size, count] = GENERATE(std::pair{32, 3}, std::pair{13, 8});
+  // Of 90 images the last batch has 26, or 12, of which a share has more than another one of 13, or none.
+  const auto [batch_size, count] = GENERATE(std::pair{32, 3}, std::pair{13, 8}, std::pair{13, 16});
   Batches whole(splits.train, 4, batch_size, seeds, true, prefetch, augment);
   std::vector<std::unique_ptr<Batches>> shares;
   for (std::int64_t index = 0; index < count; ++index) {

@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "handgrad/platform/large_products.h"
 #include "handgrad/platform/small_products.h"
 #include "platform/layouts.h"
 #include "relative_error.h"
@@ -12,7 +13,7 @@
 
 using namespace handgrad;
 
-TEST_CASE("a product of matrices, by libxsmm, the BLAS or LibTorch", "[platform]") {
+TEST_CASE("a product of matrices, by libxsmm, oneDNN, the BLAS or LibTorch", "[platform]") {
   const auto type = GENERATE(at::kFloat, at::kDouble);
   const auto [n, k, m] =
       GENERATE(table<std::int64_t, std::int64_t, std::int64_t>({{5, 7, 3},
@@ -25,7 +26,7 @@ TEST_CASE("a product of matrices, by libxsmm, the BLAS or LibTorch", "[platform]
                                                                 {33, 65, 17},
                                                                 {32, 784, 20},
                                                                 {65, 200, 9},
-                                                                {203, 207, 211}}));  // the last is not small
+                                                                {203, 207, 211}}));  // the last is large
   CAPTURE(type, n, k, m);
   const Tensor a = at::randn({n, k}, type);
   const Tensor b = at::randn({k, m}, type);
@@ -41,29 +42,48 @@ TEST_CASE("a product of matrices, by libxsmm, the BLAS or LibTorch", "[platform]
   }
 }
 
-TEST_CASE("small products are those of the BLAS, to rounding, and the same every time", "[platform]") {
-  const Tensor weight = at::randn({7, 20});
-  const Tensor dy = at::randn({32, 7});
-  Tensor dx = at::full({32, 20}, std::nan(""));
-  Product<float> product;  // dx = dy W, column by column
-  product.m = 20;
-  product.n = 32;
-  product.k = 7;
+namespace {
+
+// dx = dy W, column by column.
+Product<float> dx_of(const Tensor& dx, const Tensor& dy, const Tensor& weight) {
+  Product<float> product;
+  product.m = static_cast<int>(weight.size(1));
+  product.n = static_cast<int>(dy.size(0));
+  product.k = static_cast<int>(weight.size(0));
   product.a = weight.data_ptr<float>();
-  product.lda = 20;
+  product.lda = product.m;
   product.b = dy.data_ptr<float>();
-  product.ldb = 7;
+  product.ldb = product.k;
   product.c = dx.data_ptr<float>();
-  product.ldc = 20;
-  const bool is_here = !small_products_library().empty();
-  REQUIRE(multiply_small(product) == is_here);
-  if (is_here) {
-    CHECK(at::allclose(dx, at::mm(dy, weight), 1e-5, 1e-5));
+  product.ldc = product.m;
+  return product;
+}
+
+}  // namespace
+
+TEST_CASE("small and large products are those of the BLAS, to rounding, and the same every time",
+          "[platform]") {
+  const auto check = [](std::int64_t units, const auto& multiply, bool is_here) {
+    const Tensor weight = at::randn({units, 2 * units});
+    const Tensor dy = at::randn({units, units});
+    const Tensor dx = at::full({units, 2 * units}, std::nan(""));
+    const Product<float> product = dx_of(dx, dy, weight);
+    REQUIRE(multiply(product) == is_here);
+    if (!is_here) return;
+    CHECK(at::allclose(dx, at::mm(dy, weight), 1e-4, 1e-4));
     const Tensor first = dx.clone();
-    REQUIRE(multiply_small(product));
+    REQUIRE(multiply(product));
     CHECK(at::equal(dx, first));
-  }
-  product.k = 1 << 20;  // is left to the BLAS, before anything is read
+  };
+  const auto small = [](const Product<float>& product) { return multiply_small(product); };
+  const auto large = [](const Product<float>& product) { return multiply_large(product); };
+  check(7, small, !small_products_library().empty());
+  check(200, large, !large_products_library().empty());
+  // The others are left to the BLAS, before anything is read.
+  const Tensor none = at::empty({1, 1});
+  Product<float> product = dx_of(none, none, none);
+  CHECK_FALSE(multiply_large(product));
+  product.k = 1 << 24;
   CHECK_FALSE(multiply_small(product));
 }
 

@@ -175,6 +175,44 @@ TEST_CASE("prefetching changes no bit of a trained network", "[speed]") {
   CHECK(at::equal(trained(false), trained(true)));
 }
 
+namespace {
+
+// Of two steps with batches of 128 images, the second smaller.
+Tensor gradients_by(int threads, const Architecture& architecture, std::int64_t replicas,
+                    at::ScalarType type) {
+  set_threads(threads);
+  std::vector<std::uint64_t> seeds(static_cast<std::size_t>(replicas));
+  std::iota(seeds.begin(), seeds.end(), 0);
+  const Splits splits = mnist_sized(220, type);
+  Network network(architecture, replicas, type);
+  network.initialise(seeds);
+  TrainingOptions options;
+  options.batch_size = 128;
+  Stepper stepper(network, splits.train, options);
+  std::vector<Tensor> both;
+  for (const std::int64_t step : {0, 1}) {
+    stepper.differentiate(step);
+    both.push_back(network.gradients.flat.clone());
+  }
+  set_threads(1);
+  return at::cat(both);
+}
+
+}  // namespace
+
+TEST_CASE("products are cut among any number of threads", "[speed]") {
+  const auto type = GENERATE(at::kFloat, at::kDouble);
+  const auto batch_norm = GENERATE(BatchNormPlace::none, BatchNormPlace::after);
+  const Architecture architecture{784, {601, 90}, 10, batch_norm};  // more outputs than images, and fewer
+  const Tensor one = gradients_by(1, architecture, 1, type);
+  for (const int threads : {2, 3, 4, 5}) {
+    CAPTURE(type, threads);
+    const Tensor shared = gradients_by(threads, architecture, 1, type);
+    CHECK(relative_error(shared, one) <= (type == at::kFloat ? 1e-4 : 1e-12));
+    CHECK(at::equal(shared, gradients_by(threads, architecture, 1, type)));
+  }
+}
+
 TEST_CASE("threads share large products and change only the last bits", "[speed]") {
   // One wide network; many small ones; few wide ones, with batch norm. The second batch is smaller.
   const auto [hidden, replicas, batch_norm] =
@@ -183,23 +221,8 @@ TEST_CASE("threads share large products and change only the last bits", "[speed]
            {{20, 7, 5}, 40, BatchNormPlace::none},
            {{300, 300}, 3, BatchNormPlace::after}}));
   const Architecture architecture{784, hidden, 10, batch_norm};
-  const Splits splits = mnist_sized(220, at::kDouble);
   const auto gradients = [&, &replicas = replicas](int threads) {
-    set_threads(threads);
-    std::vector<std::uint64_t> seeds(static_cast<std::size_t>(replicas));
-    std::iota(seeds.begin(), seeds.end(), 0);
-    Network network(architecture, replicas, at::kDouble);
-    network.initialise(seeds);
-    TrainingOptions options;
-    options.batch_size = 128;
-    Stepper stepper(network, splits.train, options);
-    std::vector<Tensor> both;
-    for (const std::int64_t step : {0, 1}) {
-      stepper.differentiate(step);
-      both.push_back(network.gradients.flat.clone());
-    }
-    set_threads(1);
-    return at::cat(both);
+    return gradients_by(threads, architecture, replicas, at::kDouble);
   };
   const Tensor one = gradients(1);
   std::set<std::thread::id> threads_of_products;

@@ -2,6 +2,7 @@
 #include "handgrad/nn/layers/linear.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "handgrad/platform/threads.h"
 
@@ -11,6 +12,9 @@ namespace {
 
 // The smallest products cost their call, not their arithmetic: so many are worth waking a thread for.
 constexpr double most_products_per_thread = 16;
+
+// Of one product, where there are several threads anyway: about 10 µs.
+constexpr double least_flops_of_part = 1e6;
 
 // Runs `work` for all items, `grain` of them at a time on one thread.
 template <typename Item, typename Work>
@@ -87,6 +91,7 @@ void Linear::add(const Operands& product) {
     forward.y = product.y;
     forward.x = product.x;
     forward.weight = weight;
+    forward.bias = product.bias;
     forward.source = product.source;
     forward_.push_back(forward);
   }
@@ -158,8 +163,7 @@ void Linear::network_by_network(const Operands& all) {
   }
 }
 
-// One product: of the only network, or of all that read the same input, which are one wide layer. Where it is
-// large enough, threads share the outputs, and of dx the images.
+// One product: of the only network, or of all that read the same input, which are one wide layer.
 void Linear::as_one_wide_layer(const Operands& all) {
   Operands wide;
   wide.source = all.source;
@@ -172,38 +176,51 @@ void Linear::as_one_wide_layer(const Operands& all) {
     if (all.dx.defined()) wide.dx = all.dx.flatten(1);
   }
   const double flops_of_all = flops(all.y, all.weight);
-  const bool whole = all.y.is_cuda() || in_shards_;
-  const std::int64_t parts = whole ? 1 : std::min(threads(), useful_threads(flops_of_all));
   if (in_shards_) grain_ = products_per_thread(flops_of_all);
-  const std::vector<Tensor> y = wide.y.chunk(parts, 1);
-  if (y.size() == 1) return add(wide);
-  const std::vector<Tensor> weight = wide.weight.chunk(parts, 0);
-  for (std::size_t i = 0; i < y.size(); ++i) {
-    Operands outputs;
-    outputs.y = y[i];
-    outputs.x = wide.x;
-    outputs.weight = weight[i];
-    add(outputs);
+  const bool whole = all.y.is_cuda() || in_shards_;
+  const auto parts = static_cast<std::int64_t>(
+      whole ? 1 : std::clamp<double>(flops_of_all / least_flops_of_part, 1, threads()));
+  if (parts == 1) return add(wide);
+  add_parts_of(wide, parts);
+}
+
+// Threads share the outputs, and of dx the inputs, so that each part reads its part of the weights; where there are few
+// outputs, images and inputs.
+void Linear::add_parts_of(const Operands& wide, std::int64_t parts) {
+  constexpr std::int64_t images = 0;
+  constexpr std::int64_t outputs = 0;  // of weights
+  constexpr std::int64_t units = 1;    // those of y are the outputs, those of x the inputs
+  const bool few_outputs = !first_ && wide.y.size(units) < wide.y.size(images);
+  const auto share = [](const Tensor& of, std::int64_t axis, std::int64_t count, std::int64_t i) {
+    const std::int64_t begin = of.size(axis) * i / count;
+    return of.narrow(axis, begin, of.size(axis) * (i + 1) / count - begin);
+  };
+  const Tensor bias = std::exchange(bias_, Tensor()).flatten();
+  for (std::int64_t i = 0; i < parts; ++i) {
+    Operands forward;
+    forward.y = share(wide.y, few_outputs ? images : units, parts, i);
+    forward.x = few_outputs ? share(wide.x, images, parts, i) : wide.x;
+    forward.weight = few_outputs ? wide.weight : share(wide.weight, outputs, parts, i);
+    forward.bias = few_outputs ? bias : share(bias, 0, parts, i);
+    add(forward);
   }
   if (!wide.dy.defined()) return;
-  const std::vector<Tensor> dweight = wide.dweight.chunk(parts, 0);
-  const std::vector<Tensor> dy = wide.dy.chunk(parts, 1);
-  for (std::size_t i = 0; i < dweight.size(); ++i) {
-    Operands outputs;
-    outputs.dweight = dweight[i];
-    outputs.dy = dy[i];
-    outputs.x = wide.x;
-    add(outputs);
+  // Halves of the threads do each of two products that take about as long, so that these are cut less.
+  const bool halves = wide.dx.defined() && parts == threads() && parts % 2 == 0;
+  const std::int64_t backward_parts = halves ? parts / 2 : parts;
+  for (std::int64_t i = 0; i < backward_parts; ++i) {
+    Operands of_weights;
+    of_weights.dweight = share(wide.dweight, few_outputs ? units : outputs, backward_parts, i);
+    of_weights.dy = few_outputs ? wide.dy : share(wide.dy, units, backward_parts, i);
+    of_weights.x = few_outputs ? share(wide.x, units, backward_parts, i) : wide.x;
+    add(of_weights);
   }
-  if (!wide.dx.defined()) return;
-  const std::vector<Tensor> dx = wide.dx.chunk(parts, 0);
-  const std::vector<Tensor> dy_rows = wide.dy.chunk(parts, 0);
-  for (std::size_t i = 0; i < dx.size(); ++i) {
-    Operands images;
-    images.dx = dx[i];
-    images.dy = dy_rows[i];
-    images.weight = wide.weight;
-    add(images);
+  for (std::int64_t i = 0; i < backward_parts && wide.dx.defined(); ++i) {
+    Operands of_inputs;
+    of_inputs.dx = share(wide.dx, units, backward_parts, i);
+    of_inputs.dy = wide.dy;
+    of_inputs.weight = share(wide.weight, units, backward_parts, i);
+    add(of_inputs);
   }
 }
 
@@ -218,8 +235,11 @@ void Linear::set_input(const Tensor& x) {
 }
 
 void Linear::forward(Use /*use*/) {
-  for_each(forward_, grain_, [](ForwardProduct& p) { linear_forward(p.y, p.x, p.weight); });
-  bias_forward(y, bias_);
+  for_each(forward_, grain_, [](ForwardProduct& p) {
+    linear_forward(p.y, p.x, p.weight);
+    if (p.bias.defined()) bias_forward(p.y, p.bias);
+  });
+  if (bias_.defined()) bias_forward(y, bias_);
 }
 
 void Linear::backward() {

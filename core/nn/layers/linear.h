@@ -41,6 +41,7 @@ class Linear : public Layer {
   struct ForwardProduct {
     Tensor y, x;
     Matrix weight;
+    Tensor bias;  // undefined where it is added to the outputs of all products
     Source source;
   };
   struct BackwardProduct {
@@ -51,9 +52,9 @@ class Linear : public Layer {
     Source source;
   };
 
-  // x, dx, dy undefined where there is none.
+  // Undefined where there is none.
   struct Operands {
-    Tensor y, x, weight;
+    Tensor y, x, weight, bias;
     Tensor dx, dweight, dy;
     Source source;
   };
@@ -65,12 +66,13 @@ class Linear : public Layer {
   void batched(const Operands& all);
   void network_by_network(const Operands& all);
   void as_one_wide_layer(const Operands& all);
+  void add_parts_of(const Operands& wide, std::int64_t parts);
   void add(const Operands& product);
 
   std::int64_t lanes_;
   bool first_;
   bool in_shards_;
-  Tensor bias_;
+  Tensor bias_;  // of all products together
   std::vector<ForwardProduct> forward_;
   std::vector<BackwardProduct> backward_;
   std::int64_t grain_ = 1;  // more products than this are shared among threads
