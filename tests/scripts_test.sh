@@ -448,3 +448,10 @@ HANDGRAD_PROGRAM=$program PYTHON=none "$scripts/bench.sh" 2 >"$scratch/output" 2
 check "exit status $status" [ "$status" = 0 ]
 check "a row of the table" grep -qE '^\| handgrad on one core \| [0-9.]+ \| [0-9.]+ to [0-9.]+ \| 1\.00 \|$' "$scratch/output"
 passed
+
+begin "bench.sh, of a wide network"
+status=0
+env -u MNIST_DIR HANDGRAD_PROGRAM="$program" PYTHON=none "$scripts/bench.sh" --wide 1 >"$scratch/output" 2>&1 || status=$?
+check "exit status $status" [ "$status" = 0 ]
+check "three rows with one thread" [ "$(grep -cE '^\| handgrad( --[a-z]+.*)? \| 1 \| [1-9][0-9]* \| [1-9][0-9]* to [1-9][0-9]* \|$' "$scratch/output")" = 3 ]
+passed

@@ -200,7 +200,7 @@ Circumstances circumstances(const TrainingRequest& request, const TrainingSessio
   if (request.choice) config[chosen_by] = request.choice->run;
   if (request.tensorboard) config["log"] = tensorboard_log;
   const bool any_threads = request.settings.network.shards > 1;
-  return {config, session.dataset.sha256(),
+  return {config, session.data_sha256,
           fmt::format("handgrad {}, LibTorch {}, {}, {}, {}", version(), libtorch_version(),
                       product_libraries(), any_threads ? "any threads" : counted(session.threads, "thread"),
                       session.device.is_cpu() ? "cpu" : processor_name(session.device)),

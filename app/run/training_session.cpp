@@ -2,6 +2,7 @@
 #include "run/training_session.h"
 
 #include <algorithm>
+#include <future>
 #include <utility>
 
 #include "handgrad/platform/blas_kernels.h"
@@ -45,6 +46,8 @@ TrainingSession prepare_training(Settings& settings, const Options& options, Pro
   require_memory({architecture, settings.network, settings.training, std::move(images), settings.replicas, 1,
                   session.device.is_cpu(), session.device.is_cuda()},
                  session.device, own_free_memory(session.device, processes));
+  // Another core may sum up the data while this one splits them.
+  std::future<std::string> sha256 = std::async([&] { return session.dataset.sha256(); });
   session.splits =
       split(session.dataset, settings.split, at::TensorOptions(session.device).dtype(at::kFloat));
   session.threads = threads_asked.value_or(chosen_threads(architecture, settings, own_cores(processes)));
@@ -53,6 +56,7 @@ TrainingSession prepare_training(Settings& settings, const Options& options, Pro
   settings.training.prefetch = threads_asked != 1 && session.threads < own_cores(processes);
   session.network = std::make_unique<Network>(
       architecture, settings.replicas, session.splits.train.targets.options(), settings.network, processes);
+  session.data_sha256 = sha256.get();
   return session;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "cli/options.h"
 #include "cli/settings.h"
@@ -14,6 +15,7 @@ struct TrainingSession {
   at::Device device = at::kCPU;
   int threads = 1;
   Dataset dataset;
+  std::string data_sha256;  // of the dataset
   Splits splits;
   std::unique_ptr<Network> network;
 

@@ -73,7 +73,7 @@ std::string Dataset::image_name(std::int64_t index) const {
 std::string Dataset::sha256() const {
   Sha256 sum;
   for (const IdxArray* array : {&train_images, &train_labels, &test_images, &test_labels}) {
-    sum.update(as_text(serialize_idx(*array)));
+    sum.update(as_text(header_of(*array))).update(as_text(array->values));
   }
   return sum.hex();
 }

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <string_view>
+#include <utility>
 
 #include "handgrad/base/counted.h"
 #include "handgrad/base/errors.h"
@@ -78,7 +79,7 @@ std::uint64_t checked_count(const std::vector<std::int64_t>& shape, const std::s
 
 }  // namespace
 
-IdxArray parse_idx(const Bytes& bytes, const std::string& name) {
+IdxArray parse_idx(Bytes bytes, const std::string& name) {
   if (bytes.size() < magic_size) {
     throw DataError(
         fmt::format("{}: is {} long; an IDX file begins with a magic number of {} bytes: fetch it again",
@@ -114,11 +115,12 @@ IdxArray parse_idx(const Bytes& bytes, const std::string& name) {
         "{}: {} asks for {}, but after the header there are {}; the file is damaged: fetch it again",
         printable(name), describe(array.shape), counted(count, "value"), bytes.size() - header_size));
   }
-  array.values.assign(bytes.begin() + static_cast<std::ptrdiff_t>(header_size), bytes.end());
+  bytes.erase(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(header_size));
+  array.values = std::move(bytes);
   return array;
 }
 
-Bytes serialize_idx(const IdxArray& array) {
+Bytes header_of(const IdxArray& array) {
   check_dimensions(array.shape.size(), "the array");
   const std::uint64_t count = checked_count(array.shape, "the array");
   if (array.values.size() != count) {
@@ -129,6 +131,11 @@ Bytes serialize_idx(const IdxArray& array) {
   for (const std::int64_t size : array.shape) {
     for (int shift = 24; shift >= 0; shift -= 8) bytes.push_back(static_cast<std::uint8_t>(size >> shift));
   }
+  return bytes;
+}
+
+Bytes serialize_idx(const IdxArray& array) {
+  Bytes bytes = header_of(array);
   bytes.insert(bytes.end(), array.values.begin(), array.values.end());
   return bytes;
 }

@@ -21,10 +21,11 @@ struct IdxArray {
 // Reads an array from the bytes of an IDX file. `name` is what messages call it.
 // Throws DataError when the bytes are not a whole, well-formed IDX array of unsigned bytes with 1 to 3
 // dimensions, none of them 0, all but the first at most 4096, and at most 2^32 values.
-IdxArray parse_idx(const Bytes& bytes, const std::string& name);
+IdxArray parse_idx(Bytes bytes, const std::string& name);
 
-// The bytes of an IDX file that holds `array`: the inverse of parse_idx.
-// Throws DataError when parse_idx would not take them back.
+// The bytes of an IDX file that holds `array`: the inverse of parse_idx; and those before the values.
+// Throw DataError when parse_idx would not take them back.
 Bytes serialize_idx(const IdxArray& array);
+Bytes header_of(const IdxArray& array);
 
 }  // namespace handgrad

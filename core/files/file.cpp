@@ -177,6 +177,16 @@ class TemporaryFile {
   std::string name_;
 };
 
+// How long the last member of a gzip file says to be unpacked (RFC 1952, section 2.3.1), as far as that can be believed.
+std::uint64_t said_size(const Bytes& bytes) {
+  constexpr std::size_t field = 4;
+  constexpr std::uint64_t likely_ratio = 16;
+  if (bytes.size() < field) return 0;
+  std::uint64_t size = 0;
+  for (std::size_t i = 1; i <= field; ++i) size = size << 8 | bytes[bytes.size() - i];
+  return std::min(size, likely_ratio * bytes.size());
+}
+
 }  // namespace
 
 Bytes unpack(Bytes bytes, const std::string& name, std::uint64_t limit) {
@@ -191,6 +201,7 @@ Bytes unpack(Bytes bytes, const std::string& name, std::uint64_t limit) {
   const std::unique_ptr<z_stream, decltype(&inflateEnd)> ending(&stream, &inflateEnd);
 
   Bytes unpacked;
+  unpacked.reserve(std::min(said_size(bytes), limit));
   std::array<std::uint8_t, block_size> block;
   std::size_t left = bytes.size();
   stream.next_in = bytes.data();

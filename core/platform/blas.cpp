@@ -9,6 +9,8 @@
 #include <filesystem>
 #include <system_error>
 
+#include "handgrad/platform/processor.h"
+
 namespace handgrad {
 
 BlasLibrary blas_library() {
@@ -30,6 +32,15 @@ BlasLibrary blas_library() {
     library.is_slow = true;
   }
   return library;
+}
+
+BlasOfFloat32 blas_of_float32() {
+  const std::string name = blas_library().name;
+  if (name == "BLIS" && is_intel_with_avx512()) {
+    if (void* const open_blas = dlopen("libopenblas.so.0", RTLD_LAZY | RTLD_NOLOAD))
+      return {open_blas, "OpenBLAS"};
+  }
+  return {RTLD_DEFAULT, name};
 }
 
 double matrix_product_gflops(std::int64_t n) {

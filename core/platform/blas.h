@@ -12,7 +12,17 @@ struct BlasLibrary {
   bool is_slow = false;
 };
 
+// LibTorch's.
 BlasLibrary blas_library();
+
+// The one for products of float32, in which networks are trained: LibTorch's, but on Intel's processors with AVX-512, if that is
+// BLIS, the OpenBLAS that is loaded for LAPACK: small products take two thirds of the time there. handle: where dlsym finds
+// its functions.
+struct BlasOfFloat32 {
+  void* handle;
+  std::string name;
+};
+BlasOfFloat32 blas_of_float32();
 
 // Speed of a single-precision matrix product of n × n by n × n matrices, best of several, in GFLOP/s.
 double matrix_product_gflops(std::int64_t n);

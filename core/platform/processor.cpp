@@ -25,6 +25,23 @@ bool is_intel_with_avx512() {
 #endif
 }
 
+#if defined(__x86_64__)
+namespace {
+
+__attribute__((target("avx"))) void vzeroupper() {
+  __builtin_ia32_vzeroupper();
+}
+
+}  // namespace
+#endif
+
+void clear_wide_registers() {
+#if defined(__x86_64__)
+  static const bool has_avx = __builtin_cpu_supports("avx");
+  if (has_avx) vzeroupper();
+#endif
+}
+
 bool may_execute_what_it_writes() {
   const auto size = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   void* const page =

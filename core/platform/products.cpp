@@ -13,6 +13,7 @@
 
 #include "handgrad/platform/blas.h"
 #include "handgrad/platform/large_products.h"
+#include "handgrad/platform/processor.h"
 #include "handgrad/platform/rows.h"
 #include "handgrad/platform/small_products.h"
 
@@ -39,17 +40,25 @@ struct Blas {
   Ger<Number> ger;
 };
 
-template <typename Function>
-Function find(char type, const char* name) {
-  return reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, (type + std::string(name) + "_").c_str()));
+template <typename Number>
+Blas<Number> find_blas() {
+  constexpr bool is_float = std::is_same_v<Number, float>;
+  void* const library = is_float ? blas_of_float32().handle : RTLD_DEFAULT;
+  const auto find = [&](auto& function, const char* name) {
+    const std::string symbol = (is_float ? "s" : "d") + std::string(name) + "_";
+    function = reinterpret_cast<std::decay_t<decltype(function)>>(dlsym(library, symbol.c_str()));
+  };
+  Blas<Number> found{};
+  find(found.gemm, "gemm");
+  find(found.gemv, "gemv");
+  find(found.ger, "ger");
+  return found;
 }
 
-// Null where LibTorch has none that others can call.
+// Null where there is none that others than LibTorch can call.
 template <typename Number>
 const Blas<Number>* blas() {
-  constexpr char type = std::is_same_v<Number, float> ? 's' : 'd';
-  static const Blas<Number> found = {find<Gemm<Number>>(type, "gemm"), find<Gemv<Number>>(type, "gemv"),
-                                     find<Ger<Number>>(type, "ger")};
+  static const Blas<Number> found = find_blas<Number>();
   static const bool complete = found.gemm != nullptr && found.gemv != nullptr && found.ger != nullptr;
   return complete ? &found : nullptr;
 }
@@ -131,6 +140,7 @@ bool multiply(const Tensor& y, const Tensor& a, const Tensor& b) {
   const Number zero = 0;
   blas<Number>()->gemm(p->trans_a ? "T" : "N", p->trans_b ? "T" : "N", &p->m, &p->n, &p->k, &one, p->a,
                        &p->lda, p->b, &p->ldb, &zero, p->c, &p->ldc);
+  clear_wide_registers();
   return true;
 }
 
@@ -158,6 +168,7 @@ bool add_rows(const Tensor& sum, const Tensor& x, Number factor) {
   std::fill_n(y, rows.columns, Number{0});  // not by a factor of 0, which a BLAS may apply to a NaN
   of->gemv("N", &rows.columns, &rows.rows, &factor, x.data_ptr<Number>(), &rows.step, ones<Number>.data(),
            &next, &one, y, &next);
+  clear_wide_registers();
   return true;
 }
 
@@ -170,6 +181,7 @@ bool add_to_rows(const Tensor& y, const Tensor& b) {
   const Number one = 1;
   of->ger(&rows.columns, &rows.rows, &one, b.data_ptr<Number>(), &next, ones<Number>.data(), &next,
           y.data_ptr<Number>(), &rows.step);
+  clear_wide_registers();
   return true;
 }
 
@@ -180,7 +192,7 @@ bool has_blas() {
 }
 
 std::string product_libraries() {
-  std::string libraries = blas_library().name;
+  std::string libraries = blas_of_float32().name;
   const std::string large = large_products_library();
   const std::string small = small_products_library();
   if (!large.empty()) libraries += (small.empty() ? " and " : ", ") + large;

@@ -8,10 +8,10 @@
 
 namespace handgrad {
 
-// Whether this LibTorch has a BLAS that others can call.
+// Whether there is a BLAS that others than LibTorch can call.
 bool has_blas();
 
-// What does products on a CPU, and decides how they are rounded: `BLIS, oneDNN and libxsmm`.
+// What does products on a CPU, and decides how they are rounded: `OpenBLAS, oneDNN and libxsmm`.
 std::string product_libraries();
 
 // y = a b. y [N,M], a [N,K], b [K,M]; or all with a leading axis [R] for R products at once. One kind of number, one
