@@ -169,14 +169,16 @@ print_ratios() {
 print_wide_table() {
   local prefix=(env) network="--hidden 800,800 --batch-size 128" counts
   local settings=("" "--batch-norm --optimizer nesterov" "--batch-norm --optimizer nesterov --augment medium")
-  local round threads flags label
+  local round threads flags label us
   mapfile -t counts < <(printf '%s\n' 1 "$(nproc)" | uniq)
   for ((round = 1; round <= rounds; ++round)); do
     say "round $round of $rounds"
     for threads in "${counts[@]}"; do
       for flags in "${settings[@]}"; do
         # shellcheck disable=SC2086  # several flags
-        printf 'handgrad%s\t%s\t%s\n' "${flags:+ $flags}" "$threads" "$(step_us $network $flags --threads "$threads")"
+        us=$(step_us $network $flags --threads "$threads")
+        [[ -n $us ]] || fail "\`handgrad train $network $flags --threads $threads\` failed"
+        printf 'handgrad%s\t%s\t%s\n' "${flags:+ $flags}" "$threads" "$us"
       done
       if command -v "$python" >/dev/null; then
         "$python" "$(dirname "${BASH_SOURCE[0]}")/peers.py" 48000 "$threads" | awk -F '\t' -v threads="$threads" '{ sub(/ \(.*/, ", at its best", $1); print $1 "\t" threads "\t" $2 }'

@@ -67,12 +67,15 @@ def pytorch():
     if not WIDE:
         return name, microseconds_per_step(pytorch_epoch())
     best = {}
+    fault = None
     for threads in {1, THREADS}:
         for way in ({}, {"foreach": True}, {"foreach": True, "compiled": True}):
             try:
                 best[", ".join((f"PyTorch's own threads: {threads}", *way))] = microseconds_per_step(pytorch_epoch(threads, **way))
-            except Exception:  # this PyTorch does not have it, or nothing to compile with
-                pass
+            except Exception as error:  # this PyTorch does not have it, or nothing to compile with
+                fault = error
+    if not best:
+        raise fault
     fastest = min(best, key=best.get)
     return f"{name} ({fastest})", best[fastest]
 

@@ -9,6 +9,7 @@
 #include "handgrad/platform/blas.h"
 #include "handgrad/platform/cuda.h"
 #include "handgrad/platform/process_group.h"
+#include "handgrad/platform/processor.h"
 #include "handgrad/platform/products.h"
 #include "handgrad/platform/resources.h"
 #include "handgrad/platform/small_products.h"
@@ -54,7 +55,7 @@ void examine_blas(Diagnosis& diagnosis) {
         "BLAS", finding,
         "products run 17 to 37 times slower than they could: `apt-get install libblis4-serial`, then build "
         "again");
-  } else if (blas.name == "OpenBLAS") {
+  } else if (blas.name == "OpenBLAS" && !is_intel_with_avx512()) {
     diagnosis.advise(
         "BLAS", finding,
         "small networks train faster on BLIS: `apt-get install libblis4-serial`, then build again");

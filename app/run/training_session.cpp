@@ -47,7 +47,8 @@ TrainingSession prepare_training(Settings& settings, const Options& options, Pro
                   session.device.is_cpu(), session.device.is_cuda()},
                  session.device, own_free_memory(session.device, processes));
   // Another core may sum up the data while this one splits them.
-  std::future<std::string> sha256 = std::async([&] { return session.dataset.sha256(); });
+  const auto when = threads_asked == 1 ? std::launch::deferred : std::launch::async | std::launch::deferred;
+  std::future<std::string> sha256 = std::async(when, [&] { return session.dataset.sha256(); });
   session.splits =
       split(session.dataset, settings.split, at::TensorOptions(session.device).dtype(at::kFloat));
   session.threads = threads_asked.value_or(chosen_threads(architecture, settings, own_cores(processes)));

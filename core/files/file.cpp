@@ -180,7 +180,7 @@ class TemporaryFile {
 // How long the last member of a gzip file says to be unpacked (RFC 1952, section 2.3.1), as far as that can be believed.
 std::uint64_t said_size(const Bytes& bytes) {
   constexpr std::size_t field = 4;
-  constexpr std::uint64_t likely_ratio = 16;
+  constexpr std::uint64_t likely_ratio = 8;
   if (bytes.size() < field) return 0;
   std::uint64_t size = 0;
   for (std::size_t i = 1; i <= field; ++i) size = size << 8 | bytes[bytes.size() - i];

@@ -37,8 +37,13 @@ BlasLibrary blas_library() {
 BlasOfFloat32 blas_of_float32() {
   const std::string name = blas_library().name;
   if (name == "BLIS" && is_intel_with_avx512()) {
-    if (void* const open_blas = dlopen("libopenblas.so.0", RTLD_LAZY | RTLD_NOLOAD))
+    if (void* const open_blas = dlopen("libopenblas.so.0", RTLD_LAZY | RTLD_NOLOAD)) {
+      // It begins with a thread for each core, also for who never calls set_threads().
+      if (void* symbol = dlsym(open_blas, "openblas_set_num_threads")) {
+        reinterpret_cast<void (*)(int)>(symbol)(1);
+      }
       return {open_blas, "OpenBLAS"};
+    }
   }
   return {RTLD_DEFAULT, name};
 }
