@@ -21,6 +21,7 @@
 #include "handgrad/base/counted.h"
 #include "handgrad/base/errors.h"
 #include "handgrad/base/printable.h"
+#include "handgrad/files/little_endian.h"
 
 namespace handgrad {
 
@@ -181,10 +182,8 @@ class TemporaryFile {
 std::uint64_t said_size(const Bytes& bytes) {
   constexpr std::size_t field = 4;
   constexpr std::uint64_t likely_ratio = 8;
-  if (bytes.size() < field) return 0;
-  std::uint64_t size = 0;
-  for (std::size_t i = 1; i <= field; ++i) size = size << 8 | bytes[bytes.size() - i];
-  return std::min(size, likely_ratio * bytes.size());
+  const std::string_view end = as_text(bytes).substr(bytes.size() - std::min(bytes.size(), field));
+  return std::min(from_little_endian(end), likely_ratio * bytes.size());
 }
 
 }  // namespace

@@ -34,18 +34,33 @@ BlasLibrary blas_library() {
   return library;
 }
 
-BlasOfFloat32 blas_of_float32() {
+namespace {
+
+BlasOfFloat32 find_blas_of_float32() {
   const std::string name = blas_library().name;
   if (name == "BLIS" && is_intel_with_avx512()) {
     if (void* const open_blas = dlopen("libopenblas.so.0", RTLD_LAZY | RTLD_NOLOAD)) {
-      // It begins with a thread for each core, also for who never calls set_threads().
-      if (void* symbol = dlsym(open_blas, "openblas_set_num_threads")) {
-        reinterpret_cast<void (*)(int)>(symbol)(1);
-      }
+      use_one_thread(open_blas);  // it begins with one for each core, also for who never calls set_threads()
       return {open_blas, "OpenBLAS"};
     }
   }
   return {RTLD_DEFAULT, name};
+}
+
+}  // namespace
+
+const BlasOfFloat32& blas_of_float32() {
+  static const BlasOfFloat32 found = find_blas_of_float32();
+  return found;
+}
+
+void use_one_thread(void* library) {
+  if (void* symbol = dlsym(library, "openblas_set_num_threads")) {
+    reinterpret_cast<void (*)(int)>(symbol)(1);
+  }
+  if (void* symbol = dlsym(library, "bli_thread_set_num_threads")) {
+    reinterpret_cast<void (*)(std::int64_t)>(symbol)(1);
+  }
 }
 
 double matrix_product_gflops(std::int64_t n) {

@@ -22,7 +22,10 @@ struct BlasOfFloat32 {
   void* handle;
   std::string name;
 };
-BlasOfFloat32 blas_of_float32();
+const BlasOfFloat32& blas_of_float32();
+
+// Has a BLAS that has threads of its own compute with one, beside ours. library: where dlsym finds its functions.
+void use_one_thread(void* library);
 
 // Speed of a single-precision matrix product of n × n by n × n matrices, best of several, in GFLOP/s.
 double matrix_product_gflops(std::int64_t n);

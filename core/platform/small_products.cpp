@@ -24,8 +24,7 @@ namespace {
 struct Limits {
   std::int64_t most_multiplications;
   int most_k;
-  std::int64_t
-      most_transposed;  // multiplications for which a copy of aᵀ and a product are sooner done than the product
+  std::int64_t most_transposed;  // multiplications for which a copy of aᵀ is worth its time
 };
 
 Limits limits_here() {

@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "handgrad/platform/blas.h"
 #include "handgrad/platform/resources.h"
 
 namespace handgrad {
@@ -116,9 +117,8 @@ class Team {
     part_ = &part;
     unfinished_ = count;
     const auto members = static_cast<std::int64_t>(left_.size());
-    const auto first_of = [&](std::int64_t i) {
-      return (i * count + members - 1) / members;
-    };  // the caller's is never empty
+    // Rounded up, so that the caller, which is awake, has a part.
+    const auto first_of = [&](std::int64_t i) { return (i * count + members - 1) / members; };
     for (std::int64_t i = 0; i < members; ++i) {
       left_[static_cast<std::size_t>(i)].set(first_of(i), first_of(i + 1));
     }
@@ -203,13 +203,7 @@ thread_local std::unique_ptr<Team> team;
 void set_threads(int threads) {
   at::get_num_threads();  // LibTorch sets a thread's number up at its first use, over what was set before
   at::set_num_threads(1);
-  // A BLAS with threads of its own would oversubscribe ours.
-  if (void* symbol = dlsym(RTLD_DEFAULT, "openblas_set_num_threads")) {
-    reinterpret_cast<void (*)(int)>(symbol)(1);
-  }
-  if (void* symbol = dlsym(RTLD_DEFAULT, "bli_thread_set_num_threads")) {
-    reinterpret_cast<void (*)(std::int64_t)>(symbol)(1);
-  }
+  use_one_thread(RTLD_DEFAULT);
   if (threads != threads_of_this_thread) team.reset();
   threads_of_this_thread = threads;
 }
